@@ -7,29 +7,28 @@ is found by counting integers above a bound: a count runs at the width of the ve
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuit_sparsity.sparse.compiled import kernel
 from circuit_sparsity.sparse.threads import run_parts, split
-
-_jit: Any = numba.njit(nogil=True, cache=True, boundscheck=False)
 
 _INTEGER = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
 _LEAST_ENTRIES = 32_768  # fewer per thread than this costs more to hand over than it saves
 
 
-@_jit
+# Integers stay 32 bits wide and loops run over an index: either lapse costs the vector unit, 8x.
+@kernel
 def _count(bits, bound):
     total = np.int32(0)
-    for value in bits:
-        total = np.int32(total + np.int32(value >= bound))
-    return total
+    for i in range(bits.size):
+        total = np.int32(total + np.int32(bits[i] >= bound))
+    return np.int64(total)
 
 
-@_jit
+@kernel
 def _threshold(bits, k, low, high, count_low, count_high, guess):
     """(t, n): n entries are >= t, and n == k, or n > k and t + 1 would leave fewer than k."""
     step = 0
@@ -37,9 +36,9 @@ def _threshold(bits, k, low, high, count_low, count_high, guess):
     while high - low > 1:
         if middle <= low or middle >= high:
             middle = low + (high - low) // 2
-        count = np.int64(_count(bits, middle))
+        count = _count(bits, np.int32(middle))
         if count == k:
-            return middle, count
+            return np.int32(middle), count
         if count > k:
             low, count_low = middle, count
         else:
@@ -49,43 +48,44 @@ def _threshold(bits, k, low, high, count_low, count_high, guess):
             middle = low + (high - low) // 2
         else:
             middle = low + (high - low) * (count_low - k) // max(count_low - count_high, 1)
-    return low, count_low
+    return np.int32(low), count_low
 
 
-@_jit
-def _keep_row(source, bits, k, bound, count, out, mask, want_mask):
-    zero = source.dtype.type(0)
-    if count == k:
-        for i in range(source.size):
-            out[i] = source[i] if bits[i] >= bound else zero
-        if want_mask:
-            for i in range(source.size):
-                mask[i] = bits[i] >= bound
-        return
-    spare = k - np.int64(_count(bits, bound + 1))
+@kernel
+def _keep(source, bits, bound, excess, out):
+    """Keep what reaches the bound, less the last ``excess`` entries that equal it."""
     for i in range(source.size):
-        keep = bits[i] > bound
-        if bits[i] == bound and spare > 0:
-            keep = True
-            spare -= 1
-        out[i] = source[i] if keep else zero
-        if want_mask:
-            mask[i] = keep
+        out[i] = source[i] if bits[i] >= bound else source.dtype.type(0)
+    i = source.size - 1
+    while excess > 0:
+        if bits[i] == bound:
+            out[i] = 0
+            excess -= 1
+        i -= 1
 
 
-@_jit
+@kernel
+def _magnitudes(source, magnitude, bits):
+    largest = np.int32(0)
+    for i in range(source.size):
+        bits[i] = np.int32(source[i]) & magnitude
+        largest = max(largest, bits[i])
+    return np.int64(largest)
+
+
+@kernel
 def _rows(source, magnitude, k, out, mask, want_mask, start, stop):
     width = source.shape[1]
     bits = np.empty(width, np.int32)
+    ones = np.ones(width, np.bool_)
     guess = np.int64(-1)
     for row in range(start, stop):
-        largest = np.int32(0)
-        for i in range(width):
-            bits[i] = np.int32(source[row, i]) & magnitude
-            largest = max(largest, bits[i])
-        bound, count = _threshold(bits, k, 0, np.int64(largest) + 1, width, 0, guess)
-        _keep_row(source[row], bits, k, bound, count, out[row], mask[row], want_mask)
-        guess = bound
+        largest = _magnitudes(source[row], magnitude, bits)
+        bound, count = _threshold(bits, k, 0, largest + 1, width, 0, guess)
+        guess = np.int64(bound)
+        _keep(source[row], bits, bound, count - k, out[row])
+        if want_mask:
+            _keep(ones, bits, bound, count - k, mask[row])
 
 
 def _fast(x: Tensor) -> bool:
@@ -144,7 +144,7 @@ def abs_top_k(x: Float[Tensor, "*batch width"], k: int) -> Float[Tensor, "*batch
     return torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))
 
 
-@_jit
+@kernel
 def _bracket(bits, k, rough):
     """Bounds that the k-th largest most likely lies between, from every 64th entry."""
     sample = np.empty((bits.size + 63) // 64, np.int32)
@@ -159,7 +159,7 @@ def _bracket(bits, k, rough):
     return low, high
 
 
-@_jit
+@kernel
 def _flat(source, magnitude, k, mask):
     """Set ``mask`` on the k largest magnitudes of ``source`` (1 <= k < its size)."""
     low, high = _bracket(source, k, magnitude)
@@ -179,16 +179,15 @@ def _flat(source, magnitude, k, mask):
             low, high = np.int64(0), low
     near = near[:count]
     bound, found = _threshold(near, k - above, low, high, count, 0, low + (high - low) // 2)
-    if found == k - above:
-        for i in range(source.size):
-            mask[i] = (np.int32(source[i]) & magnitude) >= bound
-        return
-    spare = k - above - np.int64(_count(near, bound + 1))
     for i in range(source.size):
-        value = np.int32(source[i]) & magnitude
-        take = value == bound and spare > 0
-        spare -= np.int64(take)
-        mask[i] = take or value > bound
+        mask[i] = (np.int32(source[i]) & magnitude) >= bound
+    excess = found - (k - above)
+    i = source.size - 1
+    while excess > 0:
+        if (np.int32(source[i]) & magnitude) == bound:
+            mask[i] = False
+            excess -= 1
+        i -= 1
 
 
 def top_k_mask_flat(x: Float[Tensor, "*shape"], k: int) -> Bool[Tensor, "*shape"]:
