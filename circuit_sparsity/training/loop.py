@@ -1,0 +1,143 @@
+"""The training loop: batches in, optimiser steps, lines of progress and resumable checkpoints out.
+
+The loop prints nothing; it hands each progress line to ``report``.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from circuit_sparsity.model import GPT
+from circuit_sparsity.training.corpus import Corpus
+from circuit_sparsity.training.optimiser import SparseAdam
+from circuit_sparsity.training.settings import TrainSettings
+
+Report = Callable[[dict[str, float]], None]
+
+
+def train(
+    settings: TrainSettings,
+    corpus: Corpus,
+    folder: Path,
+    report: Report = lambda line: None,
+    cancel: threading.Event | None = None,
+) -> GPT:
+    """The trained model. ``folder`` keeps ``checkpoint.pt`` and ``progress.json`` (JSON lines).
+
+    A folder that holds a checkpoint of the same settings is taken up where it stopped, and ends
+    at the same weights as a run that never stopped. Batches depend on seed and step alone. Raises
+    ValueError when the checkpoint belongs to other settings. ``cancel`` stops after a checkpoint.
+    """
+    run = _Run(settings, corpus, folder)
+    run.resume()
+    while run.step < settings.steps:
+        run.advance()
+        if run.step % settings.evaluate_every == 0 or run.step == settings.steps:
+            report(run.evaluate())
+        stop = cancel is not None and cancel.is_set()
+        if stop or run.step % settings.checkpoint_every == 0 or run.step == settings.steps:
+            run.save()
+        if stop:
+            break
+    return run.model
+
+
+class _Run:
+    def __init__(self, settings: TrainSettings, corpus: Corpus, folder: Path) -> None:
+        self.settings, self.corpus, self.folder = settings, corpus, folder
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = GPT(settings.model)
+        self.model.initialise(settings.seed)
+        self.model.to(self.device).train()
+        self.optimiser = SparseAdam(self.model, settings)
+        self.step = 0
+        self.losses: list[Tensor] = []
+        self.started, self.tokens = time.monotonic(), 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def advance(self) -> None:
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
+        tokens, targets = self.corpus.batch(generator, self.settings.batch, self.settings.context)
+        loss = self._loss(tokens, targets)
+        self.optimiser.adam.zero_grad()
+        loss.backward()
+        self.optimiser.step(self.step)
+        self.losses.append(loss.detach())
+        self.step += 1
+        self.tokens += tokens.numel()
+
+    def _loss(self, tokens: Int[Tensor, "batch pos"], targets: Int[Tensor, "batch pos"]) -> Tensor:
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            logits, _, _ = self.model(tokens.to(self.device))
+        flat = logits.float().flatten(0, 1)
+        return torch.nn.functional.cross_entropy(flat, targets.to(self.device).flatten())
+
+    def evaluate(self) -> dict[str, float]:
+        """One line of progress: losses in nats per token, L0, tokens a second since the start."""
+        seconds = time.monotonic() - self.started
+        line = {
+            "step": self.step,
+            "tokens": self.step * self.settings.batch * self.settings.context,
+            "train_xent": float(torch.stack(self.losses).mean()),
+            "L0": sum(int((p != 0).sum()) for p in self.model.parameters()),
+            "tokens_per_second": self.tokens / seconds,
+        }
+        for part, tokens in self.corpus.held_out.items():
+            line[f"test_xent/{part}"] = held_out_loss(
+                self.model, torch.from_numpy(tokens[: self.settings.evaluate_tokens].astype("i8")),
+                self.settings.context,
+            )
+        line["test_xent"] = line["test_xent/generated"]
+        self.losses = []
+        with (self.folder / "progress.json").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        return line
+
+    def save(self) -> None:
+        state = {
+            "settings": json.dumps(self.settings.to_dict(), sort_keys=True),
+            "model": self.model.state_dict(),
+            "adam": self.optimiser.adam.state_dict(),
+            "step": self.step,
+        }
+        temporary = self.folder / "checkpoint.pt.part"
+        torch.save(state, temporary)
+        os.replace(temporary, self.folder / "checkpoint.pt")
+
+    def resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["settings"] != json.dumps(self.settings.to_dict(), sort_keys=True):
+            raise ValueError(
+                f"{path} belongs to a run with other settings; "
+                "name another folder, or delete it to start afresh"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimiser.adam.load_state_dict(state["adam"])
+        self.step = state["step"]
+
+
+@torch.no_grad()
+def held_out_loss(model: GPT, tokens: Int[Tensor, " token"], context: int) -> float:
+    """Mean cross-entropy in nats per token over consecutive windows of ``context`` tokens."""
+    windows = (len(tokens) - 1) // context
+    if windows < 1:
+        raise ValueError(f"{len(tokens)} held-out tokens; expected more than context {context}")
+    device = model.lm_head.weight.device
+    inputs = tokens[: windows * context].view(windows, context)
+    targets = tokens[1 : windows * context + 1].view(windows, context)
+    total = 0.0
+    for start in range(0, windows, 32):
+        part = slice(start, start + 32)
+        loss = model(inputs[part].to(device), targets[part].to(device))[1]
+        total += float(loss) * len(inputs[part])
+    return total / windows
