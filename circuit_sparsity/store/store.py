@@ -1,0 +1,161 @@
+"""The one object through which the rest of the project sees files."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_dir
+
+from circuit_sparsity.store import local, manifest, paths, rows
+from circuit_sparsity.store.atomic import write_atomically
+from circuit_sparsity.store.catalogue import Catalogue, read_catalogue
+from circuit_sparsity.store.errors import NotHere, StoreError
+from circuit_sparsity.store.local import Item
+from circuit_sparsity.store.rows import ModelRow, Row
+
+DEFAULT_URL = "https://openaipublic.blob.core.windows.net/circuit-sparsity"
+
+
+@dataclass(frozen=True)
+class Store:
+    """Three places in one layout: what ships, the user's folder, and the container.
+
+    All state is on disk, so a `Store` may be made anew at any time, and threads may share one. No
+    method speaks to the network except those that say so. A file of the user's folder comes
+    before one that ships under the same name: results and downloads are newer than the project.
+    """
+
+    shipped: Path  # read only
+    folder: Path  # the user's: downloads and own results
+    url: str  # of the container: Azure, a plain HTTP server, or file:///folder
+
+    @classmethod
+    def from_environment(cls) -> "Store":
+        """`CIRCUIT_SPARSITY_CACHE` names the folder, `CIRCUIT_SPARSITY_URL` the container."""
+        folder = os.environ.get("CIRCUIT_SPARSITY_CACHE") or user_cache_dir("circuit-sparsity")
+        url = os.environ.get("CIRCUIT_SPARSITY_URL") or DEFAULT_URL
+        return cls(_shipped_folder(), Path(folder).expanduser().absolute(), url.rstrip("/"))
+
+    # What there is
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is known of the container: its last listing, or else what is documented."""
+        return read_catalogue(self.folder, self.url)
+
+    def items(self) -> list[Item]:
+        """Every file that is here or known to be in the container, each once."""
+        return rows.merged(self._items())
+
+    def rows(self) -> list[Row]:
+        """Every circuit that is here or known to be in the container."""
+        return rows.circuit_rows(self._items())
+
+    def models(self) -> list[ModelRow]:
+        """Every model that is here or known to be in the container."""
+        return rows.model_rows(self._items())
+
+    def _items(self) -> list[Item]:
+        remote = [Item(name, "remote", blob.size) for name, blob in self.catalogue.files.items()]
+        own = local.own_items(self.folder)
+        return [*own, *local.shipped_items(self.shipped), *remote]
+
+    # Where a file is
+
+    def find(self, name: str) -> Path | None:
+        """The file of that relative path on this machine, or None.
+
+        Raises `Damaged` for a download whose content is no longer what was downloaded.
+        """
+        paths.checked(name)
+        own = self.folder / name
+        if own.is_file():
+            if not local.is_made_here(self.folder, name):
+                manifest.check_unchanged(self.folder, name)
+            manifest.note_use(self.folder, name)
+            return own
+        shipped = self.shipped / name
+        return shipped if shipped.is_file() else None
+
+    def require(self, name: str) -> Path:
+        """Like `find`, but a file that is not here is an error that says how to get it."""
+        path = self.find(name)
+        if path is None:
+            raise NotHere(
+                f"{name} is not on this machine: looked in {self.folder} and {self.shipped}. "
+                f"Download it with `python -m circuit_sparsity fetch {name}`"
+            )
+        return path
+
+    def path_of_viz(self, model: str, task: str, sweep: str, k: str) -> Path | None:
+        """The file of a circuit, or None when it is not here."""
+        return self.find(paths.viz_name(model, task, sweep, k))
+
+    def path_of_means(self, model: str) -> Path | None:
+        """The file of a model's mean activations, or None when it is not here."""
+        return self.find(paths.means_name(model))
+
+    def path_of_curve(self, model: str) -> Path | None:
+        """The file of a model's training curve, or None when it is not here."""
+        return self.find(paths.curve_name(model))
+
+    def path_of_model(self, name: str) -> Path | None:
+        """The folder that holds both config and weights of a model, or None when none does."""
+        inner = paths.model_folder(name)
+        for root in (self.folder, self.shipped):
+            folder = root / inner
+            files = {file for file in _MODEL_FILES if (folder / file).is_file()}
+            if not rows.is_whole(files):
+                continue
+            if root == self.folder:
+                for file in files:
+                    self.find(f"{inner}/{file}")  # checks it and notes its use
+            return folder
+        return None
+
+    def path_of_tokenizer(self, model: str) -> Path | None:
+        """The folder with `vocab.bpe` and `encoder.json`: the model's own, or the shared one."""
+        for inner in (paths.model_folder(model), "tinypython"):
+            for root in (self.folder, self.shipped):
+                if all((root / inner / file).is_file() for file in paths.TOKENIZER):
+                    for file in paths.TOKENIZER:
+                        self.find(f"{inner}/{file}")
+                    return root / inner
+        return None
+
+    # Own results
+
+    def local_folder(self, folder: str, how: Mapping[str, object] | None = None) -> Path:
+        """Make a folder for own results and mark it so, e.g. `models/my_model`.
+
+        `how` is kept in the mark, as JSON. Write files in it with `write_atomically`. A folder
+        that holds downloads is refused: own results never mix with them.
+        """
+        place = paths.inside(self.folder, f"{folder}/{manifest.MADE_HERE}")
+        if not place.is_file() and place.parent.is_dir() and any(place.parent.iterdir()):
+            raise StoreError(
+                f"{place.parent} already holds files that were not made here; "
+                "give the new result another name"
+            )
+        mark = {"made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "how": dict(how or {})}
+        write_atomically(place, lambda file: file.write(json.dumps(mark, indent=1).encode()))
+        return place.parent
+
+    def viz_folder(
+        self, model: str, task: str, sweep: str, k: str, how: Mapping[str, object] | None = None
+    ) -> Path:
+        """`local_folder` for a circuit of one's own."""
+        return self.local_folder(paths.viz_name(model, task, sweep, k).rsplit("/", 1)[0], how)
+
+
+_MODEL_FILES = (paths.CONFIG, paths.COMPACT_WEIGHTS, paths.DENSE_WEIGHTS)
+
+
+def _shipped_folder() -> Path:
+    """`cache/` beside the package (a checkout) or inside it (an installed package)."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "cache"
+    return inside if inside.is_dir() else package.parent / "cache"
