@@ -1,23 +1,21 @@
 """The model against what the reference implementation computed for nine configurations."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 
+from circuit_sparsity.checkpoint import load_state, parse_config
 from circuit_sparsity.hooks import Recorder, ambient, chain, replace
 from circuit_sparsity.model import GPT, GPTConfig, attend, attention_pattern
 
 GOLDEN = sorted((Path(__file__).parent / "data" / "golden").glob("parity_*.pt"))
-KNOWN = {field.name for field in dataclasses.fields(GPTConfig)}
 
 
 def load(path: Path) -> tuple[GPT, dict]:
     golden = torch.load(path, weights_only=True)
-    config = GPTConfig(**{k: v for k, v in golden["config"].items() if k in KNOWN})
-    model = GPT(config).eval()
-    model.load_state_dict(golden["state_dict"])
+    model = GPT(parse_config(golden["config"], path.name)).eval()
+    load_state(model, golden["state_dict"], path.name)
     return model, golden
 
 

@@ -1,0 +1,1 @@
+"""Circuits: which nodes are kept, how they run, what joins them, what ablating them costs."""

@@ -1,0 +1,104 @@
+"""What joins kept nodes: weights (the edges that are counted), residual and attention links."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.model import GPT
+from circuit_sparsity.names import Location, Node
+
+EDGE_KINDS = (  # block, source kind, target kind
+    ("attn", "act_in", "q"),
+    ("attn", "act_in", "k"),
+    ("attn", "act_in", "v"),
+    ("attn", "v", "resid_delta"),
+    ("mlp", "act_in", "post_act"),
+    ("mlp", "post_act", "resid_delta"),
+)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A nonzero weight that joins two kept nodes."""
+
+    source: Node
+    target: Node
+    weight: float
+
+
+@dataclass(frozen=True)
+class Link:
+    """A path without a weight of its own: through the residual stream or through attention."""
+
+    source: Node
+    target: Node
+
+
+def edges(circuit: Circuit, model: GPT) -> tuple[Edge, ...]:
+    """Every nonzero weight between kept nodes, biases left out (METHOD: the size of a circuit)."""
+    return tuple(
+        edge
+        for layer in range(model.config.n_layer)
+        for block, source, target in EDGE_KINDS
+        for edge in _between(
+            circuit, model, Location(layer, block, source), Location(layer, block, target)
+        )
+    )
+
+
+def _between(circuit: Circuit, model: GPT, source: Location, target: Location) -> Iterator[Edge]:
+    into, out_of = circuit.nodes.get(target, ()), circuit.nodes.get(source, ())
+    if not into or not out_of:
+        return
+    weight = weight_between(model, source, target)[list(into)][:, list(out_of)]
+    for row, column in weight.nonzero().tolist():
+        yield Edge(
+            Node(source, out_of[column]), Node(target, into[row]), float(weight[row, column])
+        )
+
+
+def weight_between(
+    model: GPT, source: Location, target: Location
+) -> Float[Tensor, "target source"]:
+    """The matrix that carries ``source`` into ``target`` inside one block."""
+    assert source.layer is not None, f"{source} is inside no block"
+    block = model.transformer["h"][source.layer]
+    if source.block == "mlp":
+        return block.mlp.c_fc.weight if target.kind == "post_act" else block.mlp.c_proj.weight
+    if target.kind == "resid_delta":
+        return block.attn.c_proj.weight
+    part = "qkv".index(target.kind)
+    d_attn = model.config.d_attn
+    return block.attn.c_attn.weight[part * d_attn : (part + 1) * d_attn]
+
+
+def residual_links(circuit: Circuit) -> tuple[Link, ...]:
+    """From each kept residual write to every later kept read of the same channel."""
+    found: list[Link] = []
+    writes: dict[int, list[Node]] = defaultdict(list)
+    for node in sorted(circuit.node_list):
+        if node.location.writes_residual:
+            writes[node.channel].append(node)
+        elif node.location.reads_residual:
+            found += [Link(write, node) for write in writes[node.channel]]
+    return tuple(found)
+
+
+def attention_links(circuit: Circuit, d_head: int) -> tuple[Link, ...]:
+    """From kept keys and queries to kept values of the same head: what decides where v is read."""
+    found: list[Link] = []
+    for location, kept in circuit.nodes.items():
+        if location.kind not in ("q", "k"):
+            continue
+        values = Location(location.layer, location.block, "v")
+        found += [
+            Link(Node(location, channel), Node(values, value))
+            for channel in kept
+            for value in circuit.nodes.get(values, ())
+            if value // d_head == channel // d_head
+        ]
+    return tuple(found)
