@@ -1,0 +1,1 @@
+"""Training weight-sparse models: the corpus, the tokenizer and the loop."""

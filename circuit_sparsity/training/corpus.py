@@ -1,0 +1,259 @@
+"""The text models are trained on: real Python source and generated programs, as tokens.
+
+Real source is the running Python's standard library and, on request, installed packages. It is
+split into training and held-out files by a hash of each file's path; generated programs are split
+by their numbers in the series. Documents are separated by the end-of-text token.
+"""
+
+import hashlib
+import json
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt16
+from torch import Tensor
+
+from circuit_sparsity.tasks import words
+from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.training import programs
+from circuit_sparsity.training.generation import generated_tokens
+from circuit_sparsity.training.programs import generate_documents
+
+Tokens = UInt16[np.ndarray, " token"]
+
+# Tests, another language's grammar, and tables that are data in the dress of source.
+_SKIPPED_PARTS = frozenset(
+    (
+        "test",
+        "tests",
+        "idlelib",
+        "lib2to3",
+        "site-packages",
+        "turtledemo",
+        "encodings",
+        "pydoc_data",
+    )
+)
+_N_BUCKETS = 1000
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """What the corpus is made of. The same settings on one Python give the same tokens."""
+
+    generated_tokens: int = 20_000_000
+    """Training tokens of generated programs, at least; the last program is kept whole."""
+    heldout_generated_tokens: int = 200_000
+    """Held-out tokens of generated programs, at least."""
+    generated_share: float = 0.6
+    """Share of training windows that are cut from generated programs, 0 to 1."""
+    aligned_share: float = 0.25
+    """Share of training windows that begin where a document begins, 0 to 1."""
+    heldout_share: float = 0.03
+    """Share of the real source files that are held out, 0 to 1."""
+    package_bytes: int = 0
+    """Bytes of source taken from installed packages, at most; 0 is the standard library alone."""
+    seed: int = 0
+    """Which series of generated programs."""
+
+    def __post_init__(self) -> None:
+        for name in ("generated_share", "aligned_share", "heldout_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"{name} is a share, from 0 to 1; got {getattr(self, name)}. Give a fraction."
+                )
+        for name in ("generated_tokens", "heldout_generated_tokens", "package_bytes"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"{name} counts, so it is not negative; got {getattr(self, name)}."
+                )
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Training and held-out tokens, every document followed by the end-of-text token."""
+
+    settings: CorpusSettings
+    train_real: Tokens
+    train_generated: Tokens
+    heldout_real: Tokens
+    heldout_generated: Tokens
+    eot: int
+    stats: Mapping[str, int | float]
+    """Tokens of each part, bytes of text in each part, and bytes per token."""
+
+    @property
+    def train(self) -> Tokens:
+        """The training tokens, real source first."""
+        return np.concatenate([self.train_real, self.train_generated])
+
+
+class Sampler:
+    """Draws training windows from a corpus in the proportions its settings state."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._settings = corpus.settings
+        parts = (corpus.train_real, corpus.train_generated)
+        self._parts = [torch.from_numpy(part.astype(np.int16)) for part in parts]
+        self._starts = [torch.from_numpy(document_starts(part, corpus.eot)) for part in parts]
+
+    def batch(
+        self, generator: torch.Generator, batch: int, context: int
+    ) -> tuple[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]]:
+        """Tokens and the tokens that follow them, each `batch` windows of `context` positions.
+
+        Raises ValueError when a part that windows are wanted from is shorter than one window.
+        """
+        share = self._settings.generated_share
+        n_generated = int((torch.rand(batch, generator=generator) < share).sum())
+        counts = (batch - n_generated, n_generated)
+        drawn = [
+            self._windows(part, starts, n, context + 1, generator)
+            for part, starts, n in zip(self._parts, self._starts, counts, strict=True)
+        ]
+        windows = torch.cat(drawn).long()  # batch pos+1
+        return windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
+
+    def _windows(
+        self,
+        part: Int[Tensor, " token"],
+        documents: Int[Tensor, " document"],
+        n: int,
+        length: int,
+        generator: torch.Generator,
+    ) -> Int[Tensor, "window pos"]:
+        if n == 0:
+            return part.new_empty((0, length))
+        last = len(part) - length
+        if last < 0:
+            raise ValueError(
+                f"A window has {length} tokens, but one part of the corpus has only {len(part)}. "
+                "Shorten the context, enlarge the corpus, or set generated_share to 0 or 1."
+            )
+        anywhere = torch.randint(last + 1, (n,), generator=generator)
+        chosen = documents[torch.randint(len(documents), (n,), generator=generator)].clamp(max=last)
+        aligned = torch.rand(n, generator=generator) < self._settings.aligned_share
+        starts = torch.where(aligned, chosen, anywhere)
+        return part[starts[:, None] + torch.arange(length)]
+
+
+def build_corpus(
+    settings: CorpusSettings, tokenizer: Tokenizer, folder: Path | str, processes: int = 2
+) -> Corpus:
+    """The corpus of these settings, read from `folder` when it was made there before.
+
+    A new one is made with `processes` processes (their number changes nothing else) and kept in
+    a file named after the settings, the tokenizer, the Python version and the generator's code.
+    """
+    if tokenizer.n_vocab > np.iinfo(np.int16).max:
+        raise ValueError(
+            f"Tokens are kept in 16 bits; a vocabulary of {tokenizer.n_vocab} is too large."
+        )
+    path = Path(folder) / f"corpus_{_key(settings, tokenizer)}.npz"
+    if not path.exists():
+        _make(settings, tokenizer, path, processes)
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    stats = json.loads(str(arrays.pop("stats")))
+    return Corpus(settings=settings, eot=tokenizer.eot, stats=stats, **arrays)
+
+
+def _make(settings: CorpusSettings, tokenizer: Tokenizer, path: Path, processes: int) -> None:
+    parts, n_bytes = {}, {}
+    for name, held_out in (("train_real", False), ("heldout_real", True)):
+        parts[name], n_bytes[name] = _encode(real_documents(settings, held_out), tokenizer)
+    for name, series, n in (
+        ("train_generated", f"{settings.seed}/train", settings.generated_tokens),
+        ("heldout_generated", f"{settings.seed}/heldout", settings.heldout_generated_tokens),
+    ):
+        parts[name], n_bytes[name] = generated_tokens(series, n, tokenizer, processes)
+    stats: dict[str, int | float] = {}
+    for name, tokens in parts.items():
+        stats[f"{name}_tokens"] = len(tokens)
+        stats[f"{name}_bytes"] = n_bytes[name]
+        stats[f"{name}_bytes_per_token"] = n_bytes[name] / max(1, len(tokens))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, stats=np.array(json.dumps(stats)), **parts)
+    partial.replace(path)
+
+
+def real_documents(settings: CorpusSettings, held_out: bool) -> Iterator[str]:
+    """Source files of the training or of the held-out split, in the order of their paths."""
+    for relative, path in real_files(settings):
+        if _is_held_out(relative, settings.heldout_share) != held_out:
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if text.strip():
+            yield text
+
+
+def real_files(settings: CorpusSettings) -> list[tuple[str, Path]]:
+    """Relative and full paths of the source files the settings ask for, in a fixed order."""
+    library = _python_files(Path(sysconfig.get_path("stdlib")))
+    if settings.package_bytes == 0:
+        return library
+    packages = _python_files(Path(sysconfig.get_path("purelib")))
+    taken, size = [], 0
+    # In order of a hash, so that a limit takes some files of every package.
+    for relative, path in sorted(packages, key=lambda entry: _digest(entry[0])):
+        size += path.stat().st_size
+        if size > settings.package_bytes:
+            break
+        taken.append((f"packages/{relative}", path))
+    return [*library, *sorted(taken)]
+
+
+def _python_files(root: Path) -> list[tuple[str, Path]]:
+    relatives = sorted(path.relative_to(root) for path in root.rglob("*.py"))
+    return [(r.as_posix(), root / r) for r in relatives if not _SKIPPED_PARTS & set(r.parts[:-1])]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_held_out(relative: str, share: float) -> bool:
+    return int(_digest(relative)[:12], 16) % _N_BUCKETS < share * _N_BUCKETS
+
+
+def _encode(documents: Iterator[str], tokenizer: Tokenizer) -> tuple[Tokens, int]:
+    """The tokens of the documents and the number of bytes they were."""
+    ids: list[np.ndarray] = []
+    n_bytes = 0
+    for document in documents:
+        n_bytes += len(document.encode())
+        ids.append(np.array([*tokenizer.encode(document), tokenizer.eot], dtype=np.uint16))
+    return np.concatenate(ids or [np.empty(0, dtype=np.uint16)]), n_bytes
+
+
+def document_starts(tokens: Tokens, eot: int) -> Int[np.ndarray, " document"]:
+    """The positions at which documents begin."""
+    if not len(tokens):
+        return np.empty(0, dtype=np.int64)
+    return np.concatenate([[0], np.flatnonzero(tokens[:-1] == eot) + 1])
+
+
+def _key(settings: CorpusSettings, tokenizer: Tokenizer) -> str:
+    sources = sorted(Path(programs.__file__).parent.glob("*.py"))
+    code = [path.read_text(encoding="utf-8") for path in [Path(words.__file__), *sources]]
+    # Shares of windows do not change the tokens.
+    kept = {
+        k: v for k, v in asdict(settings).items() if k not in ("generated_share", "aligned_share")
+    }
+    identity = [kept, tokenizer.fingerprint, sys.version, code]
+    return _digest(json.dumps(identity, sort_keys=True))[:16]
+
+
+def tokenizer_documents(settings: CorpusSettings, generated: int = 15_000) -> Iterator[str]:
+    """Documents to learn a tokenizer from: the real training files and `generated` programs."""
+    yield from real_documents(settings, held_out=False)
+    yield from generate_documents(f"{settings.seed}/train", generated)

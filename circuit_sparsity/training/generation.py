@@ -1,0 +1,65 @@
+"""Tokens of generated programs, made by several processes in one order."""
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import count
+from multiprocessing import get_context
+
+import numpy as np
+from jaxtyping import Int, UInt16
+
+from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.training.programs import generate_documents
+
+_CHUNK = 1000  # documents a process makes at a time
+
+Tokens = UInt16[np.ndarray, " token"]
+# The tokens of some documents, where each document ends in them, and each one's bytes of text.
+Chunk = tuple[Tokens, Int[np.ndarray, " document"], Int[np.ndarray, " document"]]
+
+
+def generated_tokens(
+    series: str, n: int, tokenizer: Tokenizer, processes: int = 1
+) -> tuple[Tokens, int]:
+    """At least `n` tokens of the programs of `series`, and the bytes of text they stand for.
+
+    Programs come in the order of their numbers, whole, each followed by the end-of-text token;
+    the number of processes does not change them.
+    """
+    if n == 0:
+        return np.empty(0, dtype=np.uint16), 0
+    if processes == 1:
+        return _first(n, (_chunk(series, index, tokenizer) for index in count()))
+    # Not forked: a fork copies locks that this process's tensor threads may hold.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return _first(n, _in_order(pool, series, tokenizer, 2 * processes))
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, series: str, tokenizer: Tokenizer, ahead: int
+) -> Iterator[Chunk]:
+    waiting = [pool.submit(_chunk, series, index, tokenizer) for index in range(ahead)]
+    for index in count(ahead):
+        yield waiting.pop(0).result()
+        waiting.append(pool.submit(_chunk, series, index, tokenizer))
+
+
+def _first(n: int, chunks: Iterator[Chunk]) -> tuple[Tokens, int]:
+    """As many whole documents as it takes to have `n` tokens."""
+    parts, n_tokens, n_bytes = [], 0, 0
+    for tokens, ends, sizes in chunks:
+        kept = min(int(np.searchsorted(ends, n - n_tokens)) + 1, len(ends))
+        parts.append(tokens[: ends[kept - 1]])
+        n_tokens += len(parts[-1])
+        n_bytes += int(sizes[:kept].sum())
+        if n_tokens >= n:
+            break
+    return np.concatenate(parts), n_bytes
+
+
+def _chunk(series: str, index: int, tokenizer: Tokenizer) -> Chunk:
+    documents = list(generate_documents(series, _CHUNK, start=index * _CHUNK))
+    encoded = [[*tokenizer.encode(document), tokenizer.eot] for document in documents]
+    ends = np.cumsum([len(ids) for ids in encoded])
+    tokens = np.fromiter((i for ids in encoded for i in ids), dtype=np.uint16, count=ends[-1])
+    return tokens, ends, np.array([len(document.encode()) for document in documents])

@@ -1,0 +1,86 @@
+"""Small idiomatic Python programs, made from a seed.
+
+Each program parses, is 40 to 400 tokens long, and strings together templates of one or more
+families; a family is one file. Names and words come from the training lists of
+`circuit_sparsity.tasks.words` alone.
+"""
+
+import random
+from bisect import bisect
+from collections.abc import Iterator
+from itertools import accumulate
+
+from circuit_sparsity.training.programs import (
+    accumulators,
+    assignments,
+    classes,
+    comprehensions,
+    conditions,
+    files,
+    functions,
+    lists,
+    loops,
+    modules,
+    strings,
+)
+from circuit_sparsity.training.programs.writer import Lines, Template, Writer
+
+# How large a part of all templates drawn each family is.
+FAMILIES: dict[str, tuple[float, tuple[tuple[float, Template], ...]]] = {
+    "strings": (0.16, strings.TEMPLATES),
+    "lists": (0.18, lists.TEMPLATES),
+    "accumulators": (0.10, accumulators.TEMPLATES),
+    "loops": (0.12, loops.TEMPLATES),
+    "classes": (0.07, classes.TEMPLATES),
+    "files": (0.07, files.TEMPLATES),
+    "conditions": (0.10, conditions.TEMPLATES),
+    "functions": (0.08, functions.TEMPLATES),
+    "assignments": (0.06, assignments.TEMPLATES),
+    "comprehensions": (0.02, comprehensions.TEMPLATES),
+    "modules": (0.04, modules.TEMPLATES),
+}
+_FLAT = [
+    (share * weight / sum(w for w, _ in templates), template)
+    for share, templates in FAMILIES.values()
+    for weight, template in templates
+]
+_TEMPLATES = [template for _, template in _FLAT]
+_CUMULATIVE = list(accumulate(weight for weight, _ in _FLAT))
+# In estimated tokens. A token is about three characters, but each number and comma is one.
+_SHORTEST, _LONGEST, _CEILING = 45, 300, 380
+
+
+def generate_program(rng: random.Random) -> str:
+    """One program, ending in a newline."""
+    writer = Writer(rng)
+    # Short programs are the more frequent ones: the length is even on a logarithmic scale.
+    goal = _SHORTEST * (_LONGEST / _SHORTEST) ** writer.random()
+    lines: Lines = [writer.comment()] if writer.chance(0.05) else []
+    length = 0.0
+    while length < goal:
+        part = _template(writer)(writer)
+        added = _estimated_tokens(part)
+        if length + added > _CEILING:
+            continue
+        length += added
+        if lines and writer.chance(0.5 if part[0].startswith(("def ", "class ", "@")) else 0.2):
+            lines.append("")
+        lines += part
+    while lines[-1] == "":
+        lines.pop()
+    return "\n".join(lines) + "\n"
+
+
+def generate_documents(seed: int | str, n: int, start: int = 0) -> Iterator[str]:
+    """The programs numbered `start` to `start + n - 1` of the endless series `seed`."""
+    for number in range(start, start + n):
+        yield generate_program(random.Random(f"{seed}/{number}"))
+
+
+def _estimated_tokens(lines: Lines) -> float:
+    text = "\n".join(lines)
+    return len(text) / 3.3 + text.count(",") * 1.2
+
+
+def _template(w: Writer) -> Template:
+    return _TEMPLATES[bisect(_CUMULATIVE, w.random() * _CUMULATIVE[-1])]
