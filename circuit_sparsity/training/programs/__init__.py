@@ -10,6 +10,7 @@ from bisect import bisect
 from collections.abc import Iterator
 from itertools import accumulate
 
+from circuit_sparsity.tasks.novel import novel_shapes
 from circuit_sparsity.training.programs import (
     accumulators,
     assignments,
@@ -47,7 +48,7 @@ _FLAT = [
 _TEMPLATES = [template for _, template in _FLAT]
 _CUMULATIVE = list(accumulate(weight for weight, _ in _FLAT))
 # In estimated tokens. A token is about three characters, but each number and comma is one.
-_SHORTEST, _LONGEST, _CEILING = 45, 300, 380
+_SHORTEST, _LONGEST, _CEILING = 45, 280, 340
 
 
 def generate_program(rng: random.Random) -> str:
@@ -72,14 +73,22 @@ def generate_program(rng: random.Random) -> str:
 
 
 def generate_documents(seed: int | str, n: int, start: int = 0) -> Iterator[str]:
-    """The programs numbered `start` to `start + n - 1` of the endless series `seed`."""
+    """The programs numbered `start` to `start + n - 1` of the endless series `seed`.
+
+    A program with the structure of a novel test prompt of some task is drawn again.
+    """
+    novel = novel_shapes()
     for number in range(start, start + n):
-        yield generate_program(random.Random(f"{seed}/{number}"))
+        rng = random.Random(f"{seed}/{number}")
+        program = generate_program(rng)
+        while novel.found_in(program):
+            program = generate_program(rng)
+        yield program
 
 
 def _estimated_tokens(lines: Lines) -> float:
     text = "\n".join(lines)
-    return len(text) / 3.3 + text.count(",") * 1.2
+    return len(text) / 3.3 + text.count(",") * 1.8
 
 
 def _template(w: Writer) -> Template:

@@ -39,7 +39,7 @@ def _gatherer(w: Writer, kind: Kind) -> str:
 
 
 def _loop(w: Writer, name: str, kind: Kind, source: str) -> Lines:
-    item = w.variable()
+    item = w.declare(w.variable(), "item")
     line = grow(w, name, kind, item)
     roll = w.random()
     if roll < 0.45:
@@ -88,7 +88,7 @@ def several(w: Writer) -> Lines:
     if w.chance(0.5):
         chosen.reverse()
     names = w.distinct(count)
-    item = w.variable()
+    item = w.declare(w.variable(), "item")
     out = [
         f"{w.declare(name, kind)}{w.equals()}{_start(w, kind)}"
         for name, kind in zip(names, chosen, strict=True)
@@ -105,7 +105,7 @@ def no_loop(w: Writer) -> Lines:
     for _ in range(w.between(1, 4)):
         if w.chance(0.3):
             out.append(call(w))
-        out.append(grow(w, name, kind, w.variable() if w.chance(0.5) else w.key()))
+        out.append(grow(w, name, kind, w.some() if w.chance(0.5) else w.key()))
     return out
 
 

@@ -48,14 +48,14 @@ def _make_list(w: Writer, name: str, sign: str) -> Lines:
 def use(w: Writer, name: str, kind: Kind) -> str:
     """One line that changes or reads `name` in a way its kind allows."""
     roll = w.random()
-    item = w.variable() if w.chance(0.6) else w.atom()
+    item = w.known("item") or w.some() if w.chance(0.6) else w.atom()
     if kind == "set":
         if roll < 0.75:
             return f"{name}.add({item})"
-        return f"{name}.{w.pick(('discard', 'remove', 'update'))}({w.variable()})"
+        return f"{name}.{w.pick(('discard', 'remove', 'update'))}({w.some()})"
     if kind == "text":
         if roll < 0.7:
-            return f"{name} += {w.string(1, 2) if w.chance(0.5) else w.variable()}"
+            return f"{name} += {w.string(1, 2) if w.chance(0.5) else item}"
         return text_work(w)
     if kind == "list":
         if roll < 0.7:
@@ -64,9 +64,11 @@ def use(w: Writer, name: str, kind: Kind) -> str:
     if kind == "nested":
         return f"{name}.append({flat(w, w.between(1, 5))})"
     if kind == "dict":
-        return f"{name}[{w.key() if w.chance(0.6) else w.variable()}] = {item}"
+        return f"{name}[{w.key() if w.chance(0.6) else w.some()}] = {item}"
     if kind == "number":
         return f"{name} {w.pick(('+=', '+=', '-=', '*='))} {arithmetic(w)}"
+    if kind == "item":
+        return f"{w.pick(('print', w.function_name()))}({name})"
     return f"{name}{w.equals()}{w.pick(('True', 'False'))}"
 
 
@@ -84,8 +86,8 @@ def statement(w: Writer) -> Lines:
     if roll < 0.85:
         return [labelled(w)]
     if roll < 0.93:
-        return [f"print({w.anything() or w.variable()})"]
-    arguments = ", ".join(w.variable() for _ in range(w.between(0, 3)))
+        return [f"print({w.some()})"]
+    arguments = ", ".join(w.some() for _ in range(w.between(0, 3)))
     return [f"{w.name_for('number')}{w.equals()}{w.function_name()}({arguments})"]
 
 
@@ -109,11 +111,11 @@ def _for(w: Writer, depth: int) -> Lines:
     name = w.known("list", "set", "dict", "nested") or w.plural()
     roll = w.random()
     if roll < 0.5:
-        head = f"for {w.variable()} in {name}:"
+        head = f"for {w.name_for('item')} in {name}:"
     elif roll < 0.75:
-        head = f"for {w.short()} in range({w.number().lstrip('-').split('.')[0]}):"
+        head = f"for {w.declare(w.short(), 'number')} in range({w.between(2, 60)}):"
     else:
-        i, item = w.distinct(2)
+        i, item = w.distinct(2, lambda: w.name_for("item"))
         head = f"for {i}, {item} in enumerate({name}):"
     return block(head, body(w, depth - 1))
 

@@ -18,7 +18,7 @@ def ternary(w: Writer) -> Lines:
     """Conditional expressions in assignments, returns and calls."""
     out: Lines = []
     for _ in range(w.between(1, 3)):
-        text = f"{w.atom()} if {condition(w)} else {w.atom()}"
+        text = f"{_value(w)} if {condition(w)} else {_value(w)}"
         roll = w.random()
         if roll < 0.7:
             out.append(f"{w.variable()}{w.equals()}{text}")
@@ -29,9 +29,13 @@ def ternary(w: Writer) -> Lines:
     return out
 
 
+def _value(w: Writer) -> str:
+    return w.some() if w.chance(0.3) else w.atom()
+
+
 def mixed(w: Writer) -> Lines:
     """A condition as a statement and one as an expression, in either order."""
-    expression = f"{w.variable()}{w.equals()}{w.variable()} if {condition(w)} else {w.variable()}"
+    expression = f"{w.variable()}{w.equals()}{_value(w)} if {condition(w)} else {_value(w)}"
     lines = block(f"if {condition(w)}:", [call(w)])
     return [expression, *lines] if w.chance(0.5) else [*lines, expression]
 

@@ -22,7 +22,7 @@ def _opening(w: Writer, mode: Mode, path: str) -> str:
 
 def _work(w: Writer, mode: Mode, handle: str) -> Lines:
     if mode == "w":
-        content = w.pick((w.string(), w.known("text") or "text", f"str({w.variable()})"))
+        content = w.pick((w.string(), w.known("text", "item") or "text", f"str({w.some()})"))
         lines = [f"{handle}.write({content})"]
         if w.chance(0.3):
             lines = block(f"for {w.variable()} in {w.plural()}:", lines)

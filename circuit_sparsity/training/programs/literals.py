@@ -78,14 +78,14 @@ def mapping_value(w: Writer) -> str:
         return flat(w, w.between(1, 4))
     if roll < 0.9:
         return mapping(w, w.between(1, 2))
-    return w.anything() or w.variable()
+    return w.some()
 
 
 def operand(w: Writer) -> str:
     """A number, a variable or an item of something in scope."""
     roll = w.random()
     if roll < 0.45:
-        return w.known("number") or w.variable()
+        return w.known("number", "item") or w.variable()
     if roll < 0.55:
         name = w.known("list", "nested")
         return f"len({name})" if name else w.short()
@@ -108,10 +108,9 @@ def arithmetic(w: Writer) -> str:
 def comparison(w: Writer) -> str:
     """A test of one value: a comparison, a membership or a flag."""
     roll = w.random()
-    name = w.anything() if w.chance(0.7) else None
-    name = name or w.variable()
+    name = w.some()
     if roll < 0.6:
-        right = w.number() if w.chance(0.6) else w.key() if w.chance(0.5) else w.variable()
+        right = w.number() if w.chance(0.6) else w.key() if w.chance(0.5) else w.some()
         return f"{name} {w.pick(_COMPARISONS)} {right}"
     if roll < 0.68:
         return f"{name} == {w.pick(('True', 'False', 'None'))}"
@@ -121,7 +120,7 @@ def comparison(w: Writer) -> str:
         return f"not {name}"
     if roll < 0.94:
         box = w.known("list", "set", "dict") or w.plural()
-        item = w.key() if w.chance(0.4) else w.variable()
+        item = w.key() if w.chance(0.4) else w.some()
         return f"{item} {w.pick(('in', 'not in'))} {box}"
     return name
 

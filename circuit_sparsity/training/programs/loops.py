@@ -21,25 +21,27 @@ def _range(w: Writer) -> str:
 
 
 def over_range(w: Writer) -> Lines:
-    i = w.short() if w.chance(0.6) else w.noun()
+    i = w.declare(w.short() if w.chance(0.6) else w.noun(), "number")
     return block(f"for {i} in {_range(w)}:", [f"print({i})"] if w.chance(0.3) else body(w, 1))
 
 
 def over_enumeration(w: Writer) -> Lines:
-    i, item = w.distinct(2)
+    i, item = w.distinct(2, lambda: w.name_for("item"))
     start = w.pick(("", "", "", ", 1", ", start=1"))
     head = f"for {i}, {item} in enumerate({_box(w)}{start}):"
     return block(head, [f"print({i}, {item})"] if w.chance(0.4) else body(w, 1))
 
 
 def over_items(w: Writer) -> Lines:
-    head = f"for {w.variable()} in {_box(w)}:"
+    head = f"for {w.name_for('item')} in {_box(w)}:"
     return block(head, body(w, 1) if w.chance(0.7) else [labelled(w)])
 
 
 def over_pairs(w: Writer) -> Lines:
     """Two loop variables from a dict's items or from a zip."""
     a, b = w.distinct(2) if w.chance(0.6) else ["key", "value"]
+    w.declare(a, "item")
+    w.declare(b, "item")
     roll = w.random()
     if roll < 0.55:
         source = f"{w.known('dict') or w.plural()}.items()"
@@ -52,7 +54,7 @@ def over_pairs(w: Writer) -> Lines:
 
 def grid(w: Writer) -> Lines:
     """A loop in a loop."""
-    i, j = w.distinct(2, w.short)
+    i, j = (w.declare(name, "number") for name in w.distinct(2, w.short))
     inner = block(f"for {j} in {_range(w)}:", body(w, 0))
     return block(f"for {i} in {_range(w)}:", inner)
 

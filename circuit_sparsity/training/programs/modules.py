@@ -60,10 +60,10 @@ def library(w: Writer) -> Lines:
 def _library_call(w: Writer) -> str:
     roll = w.random()
     if roll < 0.2:
-        return w.pick((f"time.sleep({w.number()})", f"del {w.variable()}"))
+        return w.pick((f"time.sleep({w.number()})", f"del {w.some()}"))
     if roll < 0.3:
-        return f"assert {w.variable()} == {w.atom()}"
-    given, name = w.variable(), w.variable()
+        return f"assert {w.some()} == {w.atom()}"
+    given, name = w.some(), w.name_for("item")
     value = w.pick(
         (
             f"math.{w.pick(('sqrt', 'floor', 'ceil'))}({given})",

@@ -41,17 +41,17 @@ def call(w: Writer) -> str:
     if roll < 0.8:
         return f"{w.variable()}.{w.pick(_METHODS)}({text})"
     if roll < 0.88:
-        return f"{w.variable()}{w.equals()}{w.function_name()}({text})"
+        return f"{w.name_for('item')}{w.equals()}{w.function_name()}({text})"
     if roll < 0.95:
-        return f"print({text}, {w.anything() or w.variable()})"
-    return f"print({w.anything() or w.variable()}, {text})"
+        return f"print({text}, {w.some()})"
+    return f"print({w.some()}, {text})"
 
 
 def f_string(w: Writer) -> str:
     """An f-string with one or two variables put in."""
     quote = w.quote()
     label = w.words(1, 3)
-    name = w.anything() or w.variable()
+    name = w.some()
     roll = w.random()
     if roll < 0.4:
         inside = f"{label}: {{{name}}}"
@@ -60,7 +60,7 @@ def f_string(w: Writer) -> str:
     elif roll < 0.8:
         inside = f"{{{name}}} {label}"
     elif roll < 0.92:
-        inside = f"{label} {{{name}}}, {w.words(1, 2)} {{{w.variable()}}}"
+        inside = f"{label} {{{name}}}, {w.words(1, 2)} {{{w.some()}}}"
     else:
         inside = f"{label} {{{name}:{w.pick(('.2f', '3d', '.1f', '>8'))}}}"
     return f"f{quote}{inside}{w.pick(('', '', '!', '.'))}{quote}"
@@ -126,9 +126,9 @@ def lookup(w: Writer) -> Lines:
         if roll < 0.35:
             out.append(f"{name}[{w.key()}]{w.equals()}{w.atom()}")
         elif roll < 0.6:
-            out.append(f"{w.variable()}{w.equals()}{name}[{w.key()}]")
+            out.append(f"{w.name_for('item')}{w.equals()}{name}[{w.key()}]")
         elif roll < 0.8:
-            out.append(f"{w.variable()}{w.equals()}{name}.get({w.key()})")
+            out.append(f"{w.name_for('item')}{w.equals()}{name}.get({w.key()})")
         else:
             out.append(f"print({name}[{w.key()}])")
     return out

@@ -16,7 +16,7 @@ from circuit_sparsity.tasks.words import (
 T = TypeVar("T")
 Lines = list[str]
 Template = Callable[["Writer"], Lines]
-Kind = Literal["number", "text", "list", "nested", "set", "dict", "flag"]
+Kind = Literal["number", "text", "list", "nested", "set", "dict", "flag", "item"]
 
 _NUMBER_NAMES = ("total", "count", "x", "y", "n", "size", "start", "maximum", "best", "k")
 _TEXT_NAMES = ("text", "name", "message", "line", "result", "current", "word", "output", "s")
@@ -25,6 +25,7 @@ _NESTED_NAMES = ("matrix", "rows", "grid", "values", "data", "table", "pairs_of"
 _SET_NAMES = ("seen", "visited", "current", "unique", "found", "chosen", "done", "used")
 _DICT_NAMES = ("data", "result", "counts", "lookup", "mapping", "cache", "scores_by", "config")
 _FLAG_NAMES = ("found", "ok", "done", "ready", "is_valid", "changed", "active", "enabled")
+_ITEM_NAMES = ("item", "i", "x", "value", "line", "word", "num", "name", "row")
 _USUAL: dict[Kind, tuple[str, ...]] = {
     "number": _NUMBER_NAMES,
     "text": _TEXT_NAMES,
@@ -33,6 +34,7 @@ _USUAL: dict[Kind, tuple[str, ...]] = {
     "set": _SET_NAMES,
     "dict": _DICT_NAMES,
     "flag": _FLAG_NAMES,
+    "item": _ITEM_NAMES,
 }
 _SHORT = ("a", "b", "c", "d", "e", "i", "j", "k", "m", "n", "p", "q", "t", "u", "v", "x", "y", "z")
 _ENDINGS = ("", "", "", "", "!", "?", ".", "...", ":", ": ", " ", ",", ";", " -", ")", "]", "\\n")
@@ -88,6 +90,11 @@ class Writer:
         """Any variable in scope."""
         names = list(self._scopes[-1])
         return self.pick(names) if names else None
+
+    def some(self) -> str:
+        """A variable to read: mostly one in scope, at times any name."""
+        name = self.anything() if self.random() < 0.75 else None
+        return name or self.variable()
 
     # Names
 
