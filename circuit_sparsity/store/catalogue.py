@@ -32,7 +32,7 @@ class Catalogue:
     """The names in the container and where that knowledge is from."""
 
     origin: Literal["documented", "listed"]
-    files: Mapping[str, Blob]
+    files: Mapping[str, Blob] = field(repr=False)
     when: float | None = None  # seconds since 1970, of the listing
     left_out: int = 0  # names in the listing that are not let in
     licence: str = ""

@@ -35,3 +35,19 @@ class Busy(StoreError):
 
 class Cancelled(StoreError):
     """The caller's `cancel` was set; what had arrived is kept for the next try."""
+
+
+class NotListable(StoreError):
+    """The service does not say what it holds; single files may still be had."""
+
+
+class Later(StoreError):
+    """A trouble that may pass: a reset, a time-out, a busy server. Handled by trying again."""
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait  # seconds, where the server said so
+
+
+class Replaced(StoreError):
+    """What had arrived no longer belongs to the file in the container. Handled by starting over."""

@@ -2,19 +2,25 @@
 
 import json
 import os
+import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from platformdirs import user_cache_dir
 
-from circuit_sparsity.store import local, manifest, paths, rows
+from circuit_sparsity.store import container, local, manifest, paths, rows, upkeep
 from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.store.catalogue import Catalogue, read_catalogue
-from circuit_sparsity.store.errors import NotHere, StoreError
+from circuit_sparsity.store.container import Fetched, Refreshed
+from circuit_sparsity.store.errors import Damaged, NotHere, StoreError
 from circuit_sparsity.store.local import Item
+from circuit_sparsity.store.patience import Patience
+from circuit_sparsity.store.progress import Report
+from circuit_sparsity.store.remote import checked_url, public_url
 from circuit_sparsity.store.rows import ModelRow, Row
+from circuit_sparsity.store.upkeep import Usage
 
 DEFAULT_URL = "https://openaipublic.blob.core.windows.net/circuit-sparsity"
 
@@ -31,20 +37,22 @@ class Store:
     shipped: Path  # read only
     folder: Path  # the user's: downloads and own results
     url: str  # of the container: Azure, a plain HTTP server, or file:///folder
+    patience: Patience = Patience()
 
     @classmethod
     def from_environment(cls) -> "Store":
         """`CIRCUIT_SPARSITY_CACHE` names the folder, `CIRCUIT_SPARSITY_URL` the container."""
         folder = os.environ.get("CIRCUIT_SPARSITY_CACHE") or user_cache_dir("circuit-sparsity")
         url = os.environ.get("CIRCUIT_SPARSITY_URL") or DEFAULT_URL
-        return cls(_shipped_folder(), Path(folder).expanduser().absolute(), url.rstrip("/"))
+        folder = Path(folder).expanduser().absolute()
+        return cls(_shipped_folder(), folder, checked_url(url).rstrip("/"))
 
     # What there is
 
     @property
     def catalogue(self) -> Catalogue:
         """What is known of the container: its last listing, or else what is documented."""
-        return read_catalogue(self.folder, self.url)
+        return read_catalogue(self.folder, public_url(self.url))
 
     def items(self) -> list[Item]:
         """Every file that is here or known to be in the container, each once."""
@@ -125,6 +133,122 @@ class Store:
                         self.find(f"{inner}/{file}")
                     return root / inner
         return None
+
+    # From the container: these, and no others, speak to the network
+
+    def fetch(
+        self,
+        name: str,
+        progress: Report | None = None,
+        cancel: threading.Event | None = None,
+        *,
+        renew: bool = False,
+    ) -> Path:
+        """The file on this machine, downloaded if it is not here or no longer whole.
+
+        What has arrived before a break, a crash or `cancel` is kept, and the next call goes on
+        from there. `renew` downloads again what is here, e.g. after it was replaced in the
+        container. Raises `Cancelled`, `NotFound`, `Refused`, `Unreachable`, `NoSpace` or `Damaged`.
+        """
+        if not renew and (path := self._whole(name)):
+            return path
+        if local.is_made_here(self.folder, paths.checked(name)):
+            raise StoreError(
+                f"{(self.folder / name).parent} holds results made here, and downloads never mix "
+                "with them; delete or rename that folder first"
+            )
+        work = self._work(progress, cancel, self.patience)
+        return container.fetch(work, name, lambda: None if renew else self._whole(name))
+
+    def fetch_all(
+        self,
+        names: Iterable[str],
+        progress: Report | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Fetched:
+        """Fetch several files one after the other; progress counts all of them.
+
+        A file that the container lacks or holds damaged does not stop the others: it is among the
+        `troubles` of the result.
+        """
+        sizes = {item.name: item.size for item in self.items()}
+        return container.fetch_all(
+            {name: sizes.get(name) for name in names},
+            lambda name, report: self.fetch(name, report, cancel),
+            progress,
+        )
+
+    def refresh(self, cancel: threading.Event | None = None) -> Refreshed:
+        """Ask the container what it holds. If it does not say, what was known stays known."""
+        return container.refresh(self._work(None, cancel, self._short_patience))
+
+    def remote_size(self, name: str) -> int | None:
+        """Bytes of a file in the container: from its last listing, or by asking for this one."""
+        blob = self.catalogue.files.get(paths.checked(name))
+        if blob is not None and blob.size is not None:
+            return blob.size
+        return container.look(self._work(None, None, self._short_patience), name).size
+
+    def _work(
+        self, progress: Report | None, cancel: threading.Event | None, patience: Patience
+    ) -> container.Work:
+        return container.Work(
+            self.folder, self.url, progress, cancel or threading.Event(), patience
+        )
+
+    @property
+    def _short_patience(self) -> Patience:
+        return replace(self.patience, tries=min(2, self.patience.tries))
+
+    def _whole(self, name: str) -> Path | None:
+        try:
+            return self.find(name)
+        except Damaged:
+            return None
+
+    def model_files(self, model: str) -> tuple[str, ...]:
+        """Names of the files that running a model needs, whether they are here or not."""
+        inner = paths.model_folder(model)
+        known = {item.name for item in self._items()}
+        compact, dense = (
+            f"{inner}/{file}" for file in (paths.COMPACT_WEIGHTS, paths.DENSE_WEIGHTS)
+        )
+        own = tuple(name for file in paths.TOKENIZER if (name := f"{inner}/{file}") in known)
+        shared = tuple(paths.tokenizer_file(file) for file in paths.TOKENIZER)
+        weights = compact if compact in known else dense
+        return (f"{inner}/{paths.CONFIG}", weights, *(own or shared))
+
+    def is_outdated(self, name: str) -> bool:
+        """Whether the last listing shows another version than the one downloaded."""
+        record, blob = manifest.read_record(self.folder, name), self.catalogue.files.get(name)
+        return container.differ(record, blob, self.url)
+
+    # Keeping house
+
+    def verify(
+        self, name: str, progress: Report | None = None, cancel: threading.Event | None = None
+    ) -> str:
+        """Read a whole file again; a sentence that says what it was compared with.
+
+        Raises `Damaged` if it is not what was downloaded, and `NotHere` if it is not here.
+        """
+        blob = self.catalogue.files.get(paths.checked(name))
+        return upkeep.verify(self.folder, self.shipped, name, blob, progress, cancel)
+
+    def remove(self, name: str) -> int:
+        """Delete a file, or a folder with all it holds, from the user's folder; the bytes freed.
+
+        What ships is never touched.
+        """
+        return upkeep.remove(self.folder, self.shipped, name)
+
+    def clear(self, own_results: bool = False) -> int:
+        """Delete every download, and only if asked also what was made here; the bytes freed."""
+        return upkeep.clear(self.folder, own_results)
+
+    def usage(self) -> Usage:
+        """How much of the disk is used by what."""
+        return upkeep.usage(self.folder)
 
     # Own results
 

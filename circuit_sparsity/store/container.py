@@ -1,0 +1,151 @@
+"""What a `Store` does over the network."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from circuit_sparsity.store import missing
+from circuit_sparsity.store.catalogue import Blob, Catalogue, read_catalogue, write_catalogue
+from circuit_sparsity.store.errors import (
+    Damaged,
+    NotFound,
+    NotListable,
+    Refused,
+    StoreError,
+    Unreachable,
+)
+from circuit_sparsity.store.fetch import Job, disk_errors, download, locked
+from circuit_sparsity.store.folder_source import FolderSource
+from circuit_sparsity.store.http_source import HttpSource
+from circuit_sparsity.store.manifest import Record
+from circuit_sparsity.store.patience import Patience, patiently
+from circuit_sparsity.store.progress import Meter, Progress, Report
+from circuit_sparsity.store.remote import Source, checked_url, public_url
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where from, where to, who is told, and when to stop."""
+
+    folder: Path
+    url: str
+    progress: Report | None
+    cancel: threading.Event
+    patience: Patience
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What came of asking the container for its list."""
+
+    listed: bool
+    note: str  # one sentence for the reader
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came of a request for several files."""
+
+    paths: tuple[Path, ...]
+    troubles: Mapping[str, StoreError]  # by name
+
+
+@contextlib.contextmanager
+def opened(url: str, patience: Patience) -> Iterator[Source]:
+    """The container at an address, closed afterwards."""
+    source: Source
+    if urlsplit(checked_url(url)).scheme == "file":
+        source = FolderSource(url)
+    else:
+        source = HttpSource(url, patience)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def fetch(work: Work, name: str, here: Callable[[], Path | None]) -> Path:
+    """Download one file; `here` tells, once the lock is held, whether another process was first."""
+    url = public_url(work.url)
+    missing.refuse_if_missing(work.folder, url, name)
+    meter = Meter(name, work.progress)
+    with (
+        locked(work.folder, name, meter, work.cancel),
+        opened(work.url, work.patience) as source,
+    ):
+        if path := here():
+            return path
+        return download(Job(name, work.folder, url, source, meter, work.cancel, work.patience))
+
+
+def fetch_all(
+    sizes: Mapping[str, int | None],
+    fetch_one: Callable[[str, Report], Path],
+    progress: Report | None,
+) -> Fetched:
+    """Fetch files in order. `sizes` are in bytes, where known."""
+    done, found, troubles = 0, [], {}
+    total = None if None in sizes.values() else sum(size or 0 for size in sizes.values())
+    for name, size in sizes.items():
+
+        def report(now: Progress, before: int = done) -> None:
+            if progress is None:
+                return
+            all_done, speed = before + now.done, now.speed
+            left = None if total is None or not speed else max(0, total - all_done) / speed
+            progress(replace(now, done=all_done, total=total, remaining=left))
+
+        try:
+            path = fetch_one(name, report)
+        except (NotFound, Damaged, Refused) as trouble:
+            troubles[name] = trouble
+        else:
+            found.append(path)
+            done += path.stat().st_size if size is None else size
+    return Fetched(tuple(found), troubles)
+
+
+def look(work: Work, name: str) -> Blob:
+    """Size and marks of one file in the container."""
+    with opened(work.url, work.patience) as source:
+        return patiently(lambda: source.look(name), name, work.patience, work.cancel)
+
+
+def refresh(work: Work) -> Refreshed:
+    """Take a new listing, if the service gives one."""
+    url = public_url(work.url)
+    try:
+        with opened(work.url, work.patience) as source:
+            files, left_out = patiently(source.listing, "the list", work.patience, work.cancel)
+    except (NotListable, Unreachable, Refused) as trouble:
+        known = read_catalogue(work.folder, url)
+        reason = f"{url} does not list its files ({trouble}). {_what_is_shown(known)}"
+        return Refreshed(False, reason, known)
+    listed = Catalogue("listed", files, time.time(), left_out)
+    with disk_errors(work.folder, "the list of files"):
+        write_catalogue(work.folder, url, listed)
+        missing.forget_all(work.folder)
+    odd = f"; {left_out:,} names were left out, as no such file can be stored" if left_out else ""
+    note = f"{url} lists {len(files):,} files{odd}"
+    return Refreshed(True, note, read_catalogue(work.folder, url))
+
+
+def _what_is_shown(known: Catalogue) -> str:
+    if known.when is None:
+        return "What is shown is what is publicly documented; more may be there"
+    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(known.when))
+    return f"What is shown was listed on {day}"
+
+
+def differ(record: Record | None, blob: Blob | None, url: str) -> bool:
+    """Whether a download and a listing are two versions; listings leave an ETag's quotes out."""
+    if record is None or blob is None or record.url != public_url(url):
+        return False
+    if record.etag and blob.etag:
+        return record.etag.strip('"') != blob.etag.strip('"')
+    return blob.size is not None and record.size != blob.size

@@ -1,0 +1,205 @@
+"""A container behind HTTP: Azure's blob service, or a plain server that only hands out files."""
+
+import contextlib
+import email.utils
+import time
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import requests
+import urllib3
+from requests.structures import CaseInsensitiveDict
+
+from circuit_sparsity.store import listing
+from circuit_sparsity.store.catalogue import Blob
+from circuit_sparsity.store.errors import Later, NotFound, NotListable, Refused, Replaced
+from circuit_sparsity.store.patience import Patience
+from circuit_sparsity.store.remote import Answer, Version, public_url
+
+# Without this header Azure answers an anonymous request by its rules of 2009: ETags without quotes
+# and no open ranges. Plain servers do not mind it. From 2021-02-12 on odd names come encoded.
+HEADERS = {"x-ms-version": "2021-12-02", "User-Agent": "circuit-sparsity"}
+_BLOCK = 1 << 18
+_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+_LARGEST_PAGE = 32 << 20  # bytes of one page of a listing; Azure's are below 5 MB
+
+
+class HttpSource:
+    """One container, spoken to through one session."""
+
+    def __init__(self, url: str, patience: Patience) -> None:
+        self._url, self._patience = url, patience
+        self._session = requests.Session()
+        self._session.headers.update(HEADERS)
+
+    def close(self) -> None:
+        self._session.close()
+
+    @contextlib.contextmanager
+    def open(self, name: str, start: int, known: Version) -> Iterator[Answer]:
+        headers = {"Accept-Encoding": "identity"}
+        if start:
+            headers |= {"Range": f"bytes={start}-"} | _conditions(known)
+        with self._answered("GET", self._address(name), headers) as response:
+            self._judge(response, name)
+            yield self._read_head(response, name, known)
+
+    def look(self, name: str) -> Blob:
+        headers = {"Accept-Encoding": "identity"}
+        with self._answered("HEAD", self._address(name), headers) as response:
+            self._judge(response, name)
+            size = response.headers.get("Content-Length")
+            etag, md5 = response.headers.get("ETag"), response.headers.get("Content-MD5")
+            return Blob(int(size) if size and size.isdecimal() else None, etag, md5)
+
+    def listing(self) -> tuple[Mapping[str, Blob], int]:
+        return listing.list_all(self.listing_page)
+
+    def listing_page(self, prefix: str, marker: str, delimiter: str = "") -> bytes:
+        """One page of Azure's listing, as XML."""
+        query = {"restype": "container", "comp": "list", "prefix": prefix}
+        query |= {"delimiter": delimiter} if delimiter else {}
+        query |= {"marker": marker} if marker else {}
+        with self._answered("GET", self._url, {}, query) as response:
+            if response.status_code in _TRANSIENT:
+                raise self._later(response)
+            if response.status_code != 200:
+                raise NotListable(_status(response))
+            page = response.raw.read(_LARGEST_PAGE + 1, decode_content=True)
+        if len(page) > _LARGEST_PAGE:
+            raise NotListable(f"a page of the listing is longer than {_LARGEST_PAGE:,} bytes")
+        return page
+
+    def _address(self, name: str) -> str:
+        parts = urlsplit(self._url)
+        path = f"{parts.path.rstrip('/')}/{quote(name, safe='/')}"
+        return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+    @contextlib.contextmanager
+    def _answered(
+        self, method: str, url: str, headers: dict[str, str], query: dict[str, str] | None = None
+    ) -> Iterator[requests.Response]:
+        """The answer to a request, its body unread; every trouble of the wire becomes `Later`."""
+        timeout = (self._patience.connect, self._patience.read)
+        try:
+            with self._session.request(
+                method, url, params=query, headers=headers, timeout=timeout, stream=True
+            ) as response:
+                yield response
+        except requests.exceptions.InvalidURL as error:
+            raise Refused(f"{public_url(url)} is no address that can be asked: {error}") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise Later(f"{public_url(self._url)}: {_in_words(error)}") from error
+
+    def _judge(self, response: requests.Response, name: str) -> None:
+        status, where = response.status_code, public_url(self._url)
+        if status in (200, 206):
+            return
+        if status in _TRANSIENT or status >= 500:
+            raise self._later(response)
+        if status in (412, 416):
+            raise Replaced(f"{name} was replaced in {where} ({status})")
+        if status in (404, 410):
+            code = response.headers.get("x-ms-error-code", "")
+            if code in ("ContainerNotFound", "ContainerBeingDeleted", "ResourceNotFound"):
+                raise Refused(f"{where} is no container ({_status(response)}): check the address")
+            raise NotFound(f"{name} is not in {where} ({_status(response)})")
+        raise Refused(f"{where} does not hand out {name} ({_status(response)})")
+
+    def _later(self, response: requests.Response) -> Later:
+        words = f"{public_url(self._url)} answered {_status(response)}"
+        return Later(words, _asked_wait(response.headers.get("Retry-After")))
+
+    def _read_head(self, response: requests.Response, name: str, known: Version) -> Answer:
+        headers, where = response.headers, public_url(self._url)
+        coding = headers.get("Content-Encoding", "identity").strip().lower()
+        if coding not in ("", "identity"):
+            raise Refused(
+                f"{where} sends {name} compressed ({coding}) although asked for the plain bytes; "
+                "set CIRCUIT_SPARSITY_URL to a server that does not"
+            )
+        start, total = _extent(response)
+        # For a part of a blob, Content-MD5 would be the part's; Azure gives the whole one apart.
+        md5 = headers.get("x-ms-blob-content-md5")
+        if md5 is None and response.status_code == 200:
+            md5 = headers.get("Content-MD5")
+        version = Version(headers.get("ETag"), headers.get("Last-Modified"), md5, total)
+        if start and _differs(known, version):
+            raise Replaced(f"{name} was replaced in {where} meanwhile")
+        return Answer(start, version, _blocks(response))
+
+
+def _blocks(response: requests.Response) -> Iterator[bytes]:
+    # read1 hands on what has arrived, so that a slow line still shows progress and obeys `cancel`.
+    while block := response.raw.read1(_BLOCK, decode_content=False):
+        yield block
+
+
+def _extent(response: requests.Response) -> tuple[int, int | None]:
+    """Offset of the first byte of the body, and length of the whole file."""
+    length = response.headers.get("Content-Length", "")
+    if response.status_code == 200:
+        return 0, int(length) if length.isdecimal() else None
+    unit, _, span = response.headers.get("Content-Range", "").partition(" ")
+    range_, _, total = span.partition("/")
+    first, _, last = range_.partition("-")
+    if unit.lower() != "bytes" or not (first.isdecimal() and last.isdecimal()):
+        raise Replaced("the server answered with a part of the file and did not say which")
+    return int(first), int(total) if total.isdecimal() else None
+
+
+def _conditions(known: Version) -> dict[str, str]:
+    """Headers by which the server refuses (412) to go on with another content."""
+    if known.etag and not known.etag.startswith("W/"):
+        # Azure's rules of 2009 leave the quotes out; the condition needs them.
+        quoted = known.etag if known.etag.startswith('"') else f'"{known.etag}"'
+        return {"If-Match": quoted}
+    return {"If-Unmodified-Since": known.modified} if known.modified else {}
+
+
+def _differs(known: Version, now: Version) -> bool:
+    pairs = [(known.etag, now.etag), (known.total, now.total), (known.md5, now.md5)]
+    if known.etag is None:
+        pairs.append((known.modified, now.modified))
+    return any(old is not None and new is not None and old != new for old, new in pairs)
+
+
+def _asked_wait(header: str | None, now: float | None = None) -> float | None:
+    """Seconds of a Retry-After header, which is a number or a date.
+
+    >>> _asked_wait("7"), _asked_wait("Thu, 01 Jan 1970 00:01:00 GMT", now=40), _asked_wait("soon")
+    (7.0, 20.0, None)
+    """
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        moment = email.utils.parsedate_to_datetime(header).timestamp()
+    except ValueError:
+        return None
+    return max(0.0, moment - (time.time() if now is None else now))
+
+
+def _status(response: requests.Response) -> str:
+    """
+    >>> answer = requests.Response()
+    >>> answer.status_code, answer.reason = 403, "Forbidden"
+    >>> answer.headers["x-ms-error-code"] = "PublicAccessNotPermitted"
+    >>> _status(answer)
+    '403 Forbidden, PublicAccessNotPermitted'
+    """
+    headers: CaseInsensitiveDict[str] = response.headers
+    code = headers.get("x-ms-error-code")
+    words = f"{response.status_code} {response.reason or ''}".strip()
+    return f"{words}, {code}" if code and code != response.reason else words
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"no secure connection ({error})"
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return "the connection broke off"
