@@ -24,7 +24,7 @@ from circuit_sparsity.training import programs
 from circuit_sparsity.training.generation import generated_tokens
 from circuit_sparsity.training.programs import generate_documents
 
-Tokens = UInt16[np.ndarray, " token"]
+Tokens = UInt16[np.ndarray, " _token"]
 
 # Tests, another language's grammar, and tables that are data in the dress of source.
 _SKIPPED_PARTS = frozenset(

@@ -13,7 +13,7 @@ from circuit_sparsity.training.programs import generate_documents
 
 _CHUNK = 1000  # documents a process makes at a time
 
-Tokens = UInt16[np.ndarray, " token"]
+Tokens = UInt16[np.ndarray, " _token"]
 # The tokens of some documents, where each document ends in them, and each one's bytes of text.
 Chunk = tuple[Tokens, Int[np.ndarray, " document"], Int[np.ndarray, " document"]]
 

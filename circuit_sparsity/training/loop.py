@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuit_sparsity.model import GPT
-from circuit_sparsity.training.corpus import Corpus
+from circuit_sparsity.training.corpus import Corpus, Sampler, Tokens
 from circuit_sparsity.training.optimiser import SparseAdam
 from circuit_sparsity.training.settings import TrainSettings
 
@@ -51,7 +51,9 @@ def train(
 
 class _Run:
     def __init__(self, settings: TrainSettings, corpus: Corpus, folder: Path) -> None:
-        self.settings, self.corpus, self.folder = settings, corpus, folder
+        self.settings, self.folder = settings, folder
+        self.sampler = Sampler(corpus)
+        self.held_out = {"generated": corpus.heldout_generated, "real": corpus.heldout_real}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = GPT(settings.model)
         self.model.initialise(settings.seed)
@@ -64,7 +66,7 @@ class _Run:
 
     def advance(self) -> None:
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
-        tokens, targets = self.corpus.batch(generator, self.settings.batch, self.settings.context)
+        tokens, targets = self.sampler.batch(generator, self.settings.batch, self.settings.context)
         loss = self._loss(tokens, targets)
         self.optimiser.adam.zero_grad()
         loss.backward()
@@ -82,18 +84,16 @@ class _Run:
     def evaluate(self) -> dict[str, float]:
         """One line of progress: losses in nats per token, L0, tokens a second since the start."""
         seconds = time.monotonic() - self.started
-        line = {
+        line: dict[str, float] = {
             "step": self.step,
             "tokens": self.step * self.settings.batch * self.settings.context,
             "train_xent": float(torch.stack(self.losses).mean()),
             "L0": sum(int((p != 0).sum()) for p in self.model.parameters()),
             "tokens_per_second": self.tokens / seconds,
         }
-        for part, tokens in self.corpus.held_out.items():
-            line[f"test_xent/{part}"] = held_out_loss(
-                self.model, torch.from_numpy(tokens[: self.settings.evaluate_tokens].astype("i8")),
-                self.settings.context,
-            )
+        for part, tokens in self.held_out.items():
+            some = as_tensor(tokens[: self.settings.evaluate_tokens])
+            line[f"test_xent/{part}"] = held_out_loss(self.model, some, self.settings.context)
         line["test_xent"] = line["test_xent/generated"]
         self.losses = []
         with (self.folder / "progress.json").open("a", encoding="utf-8") as file:
@@ -124,6 +124,11 @@ class _Run:
         self.model.load_state_dict(state["model"])
         self.optimiser.adam.load_state_dict(state["adam"])
         self.step = state["step"]
+
+
+def as_tensor(tokens: Tokens) -> Int[Tensor, " token"]:
+    """Stored 16-bit tokens as the integers that embeddings take."""
+    return torch.from_numpy(tokens.astype("int64"))
 
 
 @torch.no_grad()

@@ -33,8 +33,8 @@ class TrainSettings:
     anneal: float = 0.5  # fraction of the steps over which L0 falls to its target
     at_least: int = 4  # weights kept for each neuron and attention channel
     seed: int = 0
-    evaluate_every: int = 100  # steps between lines of progress.json
-    evaluate_tokens: int = 65_536  # of each held-out part
+    evaluate_every: int = 200  # steps between lines of progress.json
+    evaluate_tokens: int = 16_384  # of each held-out part
     checkpoint_every: int = 200  # steps
 
     @classmethod

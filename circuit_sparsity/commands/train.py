@@ -1,0 +1,37 @@
+"""``train``: train a weight-sparse model and put it among the models."""
+
+import argparse
+from pathlib import Path
+
+from circuit_sparsity.commands.answer import Answer, Say
+from circuit_sparsity.training.settings import TrainSettings
+
+HELP = "train a weight-sparse model from a settings file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("settings", metavar="SETTINGS", type=Path, help="such as settings/starter.json")
+    parser.add_argument(
+        "--run", type=Path, help="folder of checkpoints; a run found there goes on (runs/NAME)"
+    )
+
+
+def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    from circuit_sparsity.training.loop import train  # torch's optimisers are slow to import
+    from circuit_sparsity.training.preparation import prepare
+    from circuit_sparsity.training.publication import publish
+
+    settings = TrainSettings.read(arguments.settings)
+    folder = arguments.run or Path("runs") / settings.name
+    say("tokenizer and corpus ...")
+    tokenizer, corpus = prepare(settings, folder)
+    model = train(settings, corpus, folder, lambda line: say(_progress(line, settings.steps)))
+    return publish(model, settings, tokenizer, corpus, folder)
+
+
+def _progress(line: dict[str, float], steps: int) -> str:
+    return (
+        f"step {line['step']:.0f} of {steps}: train {line['train_xent']:.3f}, held out "
+        f"{line['test_xent/generated']:.3f} generated, {line['test_xent/real']:.3f} real "
+        f"(nats per token), L0 {line['L0']:,.0f}, {line['tokens_per_second']:.0f} tokens/s"
+    )

@@ -1,0 +1,149 @@
+"""Training: schedules and projection by hand, resume to the same bits."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from circuit_sparsity.model import GPT, GPTConfig
+from circuit_sparsity.training.corpus import Corpus, CorpusSettings
+from circuit_sparsity.training.loop import held_out_loss, train
+from circuit_sparsity.training.optimiser import SparseAdam, scale_to_unit_rms
+from circuit_sparsity.training.projection import alive_mask
+from circuit_sparsity.training.schedules import density_at, sharkfin
+from circuit_sparsity.training.settings import TrainSettings
+
+TINY = GPTConfig(
+    block_size=16,
+    vocab_size=32,
+    n_layer=2,
+    n_head=2,
+    d_head=4,
+    d_model=16,
+    d_mlp=32,
+    afrac=0.5,
+    afrac_loctypes="attn_in,mlp_neuron",
+    sink=True,
+)
+
+
+def tiny_corpus() -> Corpus:
+    """Text in which every token is followed by the next number, so that it can be learnt."""
+    text = (np.arange(4000) % 31).astype(np.uint16)
+    settings = CorpusSettings(generated_share=0.5)
+    return Corpus(settings, text, text, text[:500], text[:500], eot=31, stats={})
+
+
+def tiny_settings(**changes) -> TrainSettings:
+    values = {
+        "name": "tiny",
+        "model": TINY,
+        "corpus": CorpusSettings(),
+        "steps": 12,
+        "batch": 4,
+        "context": 16,
+        "weight_density": 0.25,
+        "embedding_density": 0.5,
+        "evaluate_every": 6,
+        "evaluate_tokens": 200,
+        "checkpoint_every": 4,
+    }
+    return TrainSettings(**(values | changes))
+
+
+def test_the_learning_rate_grows_as_weights_go():
+    """Half the weights alive of the final number's fourfold: 1/sqrt(4) of the linear decay."""
+    assert sharkfin(50, 100, 0.01, alive=4.0) == pytest.approx(0.5 / 2)
+    assert sharkfin(50, 100, 0.01, alive=1.0) == pytest.approx(0.5)
+    assert density_at(40, 100, target=0.2, anneal=0.8) == pytest.approx(0.6)
+
+
+def test_every_line_keeps_its_share_where_the_budget_allows():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(8, 6, generator=generator)
+    weight[3] *= 1e-3
+    for along in (0, 1):
+        mask = alive_mask(weight, 20, at_least=2, along=along)
+        assert int(mask.sum()) == 20
+        assert int(mask.sum(dim=along).min()) >= 2
+
+
+def test_a_budget_too_small_for_every_line_is_still_kept_exactly():
+    weight = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
+    assert int(alive_mask(weight, 5, at_least=4, along=1).sum()) == 5
+
+
+def test_gradients_are_scaled_by_one_factor_to_rms_one():
+    first, second = torch.tensor([3.0, 4.0]), torch.tensor([0.0, 0.0])
+    scale_to_unit_rms([first, None, second])
+    # Mean square is 25/4, so the factor is 2/5.
+    torch.testing.assert_close(first, torch.tensor([1.2, 1.6]))
+
+
+def test_a_step_scales_updates_projects_and_decays_in_this_order():
+    model = GPT(TINY)
+    model.initialise(seed=0)
+    settings = tiny_settings(steps=1, anneal=0.0, at_least=0, warm_up=0.0)
+    optimiser = SparseAdam(model, settings)
+    name = "transformer.h.0.mlp.c_fc.weight"
+    weight = model.get_parameter(name)
+    before = weight.detach().clone()
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    gradients = torch.cat([p.grad.flatten() for p in model.parameters()])
+    gradient = weight.grad / gradients.square().mean().sqrt()
+    optimiser.step(0)
+    # First Adam step: both moments are corrected to the gradient itself.
+    moved = before - settings.learning_rate * gradient / (gradient.abs() + settings.eps)
+    kept = round(settings.weight_density * moved.numel())
+    threshold = moved.abs().flatten().sort(descending=True).values[kept - 1]
+    expected = moved * (moved.abs() >= threshold) * (1 - settings.learning_rate * 0.1)
+    torch.testing.assert_close(weight.detach(), expected)
+
+
+def test_the_final_density_is_what_the_settings_say(tmp_path):
+    model = train(tiny_settings(), tiny_corpus(), tmp_path)
+    for name, parameter in model.named_parameters():
+        density = float((parameter != 0).float().mean())
+        if name.endswith(("c_fc.weight", "c_attn.weight", "c_proj.weight")):
+            assert density == pytest.approx(0.25, abs=0.01), name
+        elif name in ("transformer.wte.weight", "lm_head.weight"):
+            assert density == pytest.approx(0.5, abs=0.01), name
+
+
+def test_a_run_that_stopped_ends_at_the_same_weights(tmp_path):
+    corpus = tiny_corpus()
+    whole = train(tiny_settings(), corpus, tmp_path / "whole")
+    stop = threading.Event()
+    train(tiny_settings(), corpus, tmp_path / "parts", lambda line: stop.set(), stop)
+    assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 6
+    parts = train(tiny_settings(), corpus, tmp_path / "parts")
+    for (name, first), second in zip(
+        whole.named_parameters(), parts.parameters(), strict=True
+    ):
+        assert torch.equal(first, second), name
+    lines = (tmp_path / "parts" / "progress.json").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [6, 12]
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    train(tiny_settings(), tiny_corpus(), tmp_path)
+    with pytest.raises(ValueError, match="belongs to a run with other settings"):
+        train(tiny_settings(seed=1), tiny_corpus(), tmp_path)
+
+
+def test_training_lowers_the_held_out_loss(tmp_path):
+    settings = tiny_settings(steps=60, learning_rate=0.05, evaluate_every=30)
+    model = train(settings, tiny_corpus(), tmp_path)
+    tokens = torch.arange(400) % 31
+    fresh = GPT(TINY)
+    fresh.initialise(seed=0)
+    assert held_out_loss(model, tokens, 16) < held_out_loss(fresh, tokens, 16) - 0.5
+
+
+def test_an_unknown_setting_is_named_beside_the_known_ones():
+    with pytest.raises(ValueError, match="TrainSettings has no setting stepz; it has: name, model"):
+        TrainSettings.from_dict({"name": "x", "model": {}, "corpus": {}, "stepz": 3})
