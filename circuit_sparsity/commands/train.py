@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     return publish(model, settings, tokenizer, corpus, folder)
 
 
-def _progress(line: dict[str, float], steps: int) -> str:
+def _progress(line: dict[str, int | float], steps: int) -> str:
     return (
         f"step {line['step']:.0f} of {steps}: train {line['train_xent']:.3f}, held out "
         f"{line['test_xent/generated']:.3f} generated, {line['test_xent/real']:.3f} real "

@@ -19,7 +19,8 @@ from circuit_sparsity.training.corpus import Corpus, Sampler, Tokens
 from circuit_sparsity.training.optimiser import SparseAdam
 from circuit_sparsity.training.settings import TrainSettings
 
-Report = Callable[[dict[str, float]], None]
+Line = dict[str, int | float]
+Report = Callable[[Line], None]
 
 
 def train(
@@ -81,10 +82,10 @@ class _Run:
         flat = logits.float().flatten(0, 1)
         return torch.nn.functional.cross_entropy(flat, targets.to(self.device).flatten())
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self) -> Line:
         """One line of progress: losses in nats per token, L0, tokens a second since the start."""
         seconds = time.monotonic() - self.started
-        line: dict[str, float] = {
+        line: Line = {
             "step": self.step,
             "tokens": self.step * self.settings.batch * self.settings.context,
             "train_xent": float(torch.stack(self.losses).mean()),
