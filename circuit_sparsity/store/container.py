@@ -122,10 +122,10 @@ def refresh(work: Work) -> Refreshed:
     try:
         with opened(work.url, work.patience) as source:
             files, left_out = patiently(source.listing, "the list", work.patience, work.cancel)
-    except (NotListable, Unreachable, Refused) as trouble:
-        known = read_catalogue(work.folder, url)
-        reason = f"{url} does not list its files ({trouble}). {_what_is_shown(known)}"
-        return Refreshed(False, reason, known)
+    except NotListable as trouble:
+        return _not_refreshed(work, f"{url} does not list its files ({trouble})")
+    except (Unreachable, Refused) as trouble:
+        return _not_refreshed(work, str(trouble))
     listed = Catalogue("listed", files, time.time(), left_out)
     with disk_errors(work.folder, "the list of files"):
         write_catalogue(work.folder, url, listed)
@@ -135,11 +135,12 @@ def refresh(work: Work) -> Refreshed:
     return Refreshed(True, note, read_catalogue(work.folder, url))
 
 
-def _what_is_shown(known: Catalogue) -> str:
-    if known.when is None:
-        return "What is shown is what is publicly documented; more may be there"
-    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(known.when))
-    return f"What is shown was listed on {day}"
+def _not_refreshed(work: Work, reason: str) -> Refreshed:
+    known = read_catalogue(work.folder, public_url(work.url))
+    shown = "is what is publicly documented; more may be there"
+    if known.when is not None:
+        shown = f"was listed on {time.strftime('%Y-%m-%d %H:%M', time.localtime(known.when))}"
+    return Refreshed(False, f"{reason}. What is shown {shown}", known)
 
 
 def differ(record: Record | None, blob: Blob | None, url: str) -> bool:

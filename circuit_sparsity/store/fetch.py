@@ -89,21 +89,18 @@ def _transfer(job: Job, partial: Partial) -> None:
             _receive(job, partial)
             if not partial.md5_differs():
                 return
-            trouble: StoreError = Replaced(
-                f"{job.name} arrived with another MD5 than {job.url} says"
-            )
+            reason = f"{job.name} arrived with another MD5 than {job.url} says"
             restarts += _MOST_RESTARTS // 2 + 1  # a whole file for nothing: twice is enough
         except Later as later:
             kept = f"; {partial.length:,} bytes are kept for the next time"
             tries.again(later, partial.length > before, kept if partial.length else "")
             continue
         except Replaced as replaced:
-            trouble = replaced
+            reason = str(replaced)
             restarts += 1
-        if restarts > _MOST_RESTARTS:
-            partial.clear()
-            raise Damaged(f"{trouble}, again and again. Try later, or another mirror") from trouble
         partial.clear()
+        if restarts > _MOST_RESTARTS:
+            raise Damaged(f"{reason}, again and again. Try later, or another mirror")
 
 
 def _receive(job: Job, partial: Partial) -> None:

@@ -39,7 +39,8 @@ def usage(folder: Path) -> Usage:
     sizes = {"cached": 0, "local": 0}
     for item in local.own_items(folder):
         sizes[item.where] += item.size or 0
-    partial = sum(path.stat().st_size for path in _files(folder / BOOKS / "partial"))
+    parts = (path for path in _files(folder / BOOKS / "partial") if path.suffix == ".part")
+    partial = sum(path.stat().st_size for path in parts)
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     return Usage(sizes["cached"], sizes["local"], partial, shutil.disk_usage(existing).free)
 
@@ -59,18 +60,20 @@ def verify(
             raise NotHere(f"{name} is not on this machine, so there is nothing to verify")
         health.check_whole(shipped / name)
         return f"{name} came with the project: `git status` tells whether it was changed"
-    health.check_whole(path)
     if local.is_made_here(folder, name):
+        health.check_whole(path)
         return f"{name} was made here: there is nothing to compare it with"
     meter, size = Meter(name, progress), path.stat().st_size
     record = manifest.read_record(folder, name)
     if record is None:
         compared = _compare_with_listing(path, name, blob)
+        health.check_whole(path)
         manifest.record_by_hand(folder, name, cancel)
         return f"{name} was put here by hand; {compared}. Its hash is written down from now on"
     if size != record.size:
         manifest.check_unchanged(folder, name)
     manifest.compare_hash(folder, name, record, cancel, lambda done: meter(done, size))
+    health.check_whole(path)  # a file may have been cut before it was published
     return f"{name} is what was downloaded: {size:,} bytes, SHA-256 {record.sha256[:16]}..."
 
 

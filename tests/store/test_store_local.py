@@ -28,12 +28,6 @@ def put(root: Path, name: str, content: bytes = b"content") -> Path:
     return path
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    (tmp_path / "shipped").mkdir()
-    return Store(tmp_path / "shipped", tmp_path / "mine", "http://127.0.0.1:9/nobody-listens")
-
-
 def here(store: Store) -> list[Row]:
     return [row for row in store.rows() if row.where != "remote"]
 
