@@ -118,15 +118,19 @@ def _check_against_encoder(ranks: dict[bytes, int], path: Path) -> None:
         raise ValueError(f"{path} is not JSON ({error}). {_AGAIN}") from error
     if not isinstance(stored, dict):
         raise ValueError(f"{path}: expected an object of ids, got a {type(stored).__name__}.")
-    if stored.pop(END_OF_TEXT, len(ranks)) != len(ranks):
-        raise ValueError(f"{path}: expected {END_OF_TEXT} to have the last id, {len(ranks)}.")
+    last = stored.pop(END_OF_TEXT, len(ranks))
+    if last != len(ranks):
+        raise ValueError(
+            f"{path}: {END_OF_TEXT} has id {last!r}, expected the one after the "
+            f"{len(ranks)} tokens of {VOCAB_FILE} beside it. Put a matching pair of files there."
+        )
     expected = {"".join(CHARACTER_OF_BYTE[b] for b in t): rank for t, rank in ranks.items()}
     if stored != expected:
-        odd = sorted(key for key, _ in stored.items() ^ expected.items())
+        odd = min(k for k in {*stored, *expected} if stored.get(k) != expected.get(k))
         raise ValueError(
             f"{path} and {VOCAB_FILE} beside it disagree: {len(stored)} ids against "
-            f"{len(expected)} tokens, first at {odd[0]!r}. They must come from one tokenizer; "
-            "put a matching pair there."
+            f"{len(expected)} tokens; {odd!r} has id {stored.get(odd)} in the one and "
+            f"{expected.get(odd)} by the other. Put a matching pair of files there."
         )
 
 

@@ -1,14 +1,14 @@
 """How well the last token alone predicts the next: the loss any model should beat."""
 
 import numpy as np
-from jaxtyping import UInt16
-
-Tokens = UInt16[np.ndarray, " token"]
+from jaxtyping import Int64, UInt16
 
 _CHUNK = 1_000_000
 
 
-def bigram_loss(train: Tokens, heldout: Tokens, n_vocab: int) -> float:
+def bigram_loss(
+    train: UInt16[np.ndarray, " train"], heldout: UInt16[np.ndarray, " heldout"], n_vocab: int
+) -> float:
     """Nats per token of `heldout` under a bigram model counted on `train`.
 
     Witten-Bell smoothing: p(b|a) = (n(ab) + t(a) p(b)) / (n(a) + t(a)), where t(a) is the number
@@ -32,7 +32,9 @@ def bigram_loss(train: Tokens, heldout: Tokens, n_vocab: int) -> float:
     return float(-np.log(seen / np.maximum(followed + variety, 1)).mean())
 
 
-def _pair_counts(tokens: Tokens, n_vocab: int):
+def _pair_counts(
+    tokens: UInt16[np.ndarray, " token"], n_vocab: int
+) -> Int64[np.ndarray, "first second"]:
     counts = np.zeros(n_vocab * n_vocab, dtype=np.int64)
     for start in range(0, len(tokens) - 1, _CHUNK):
         part = tokens[start : start + _CHUNK + 1].astype(np.int64)

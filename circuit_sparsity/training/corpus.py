@@ -7,6 +7,7 @@ by their numbers in the series. Documents are separated by the end-of-text token
 
 import hashlib
 import json
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -178,7 +179,7 @@ def _make(settings: CorpusSettings, tokenizer: Tokenizer, path: Path, processes:
         stats[f"{name}_bytes"] = n_bytes[name]
         stats[f"{name}_bytes_per_token"] = n_bytes[name] / max(1, len(tokens))
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
+    partial = path.with_suffix(f".{os.getpid()}.npz")
     np.savez(partial, stats=np.array(json.dumps(stats)), **parts)
     partial.replace(path)
 

@@ -11,7 +11,7 @@ from jaxtyping import Int, UInt16
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.programs import generate_documents
 
-_CHUNK = 1000  # documents a process makes at a time
+_CHUNK = 200  # documents a process makes at a time
 
 Tokens = UInt16[np.ndarray, " _token"]
 # The tokens of some documents, where each document ends in them, and each one's bytes of text.
