@@ -1,0 +1,50 @@
+# Everything a person types here; `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+NODE_MODULES := tests/azurite/node_modules
+
+.PHONY: help app test check format soak bench chromium clean
+.DEFAULT_GOAL := help
+
+help:            ## list the targets
+	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' Makefile | sed 's/:[^#]*##/\t/' | expand -t 12
+
+app: .venv/run   ## set everything up and open the explorer
+	$(BIN)/streamlit run app.py
+
+test: .venv/dev chromium $(NODE_MODULES)   ## every test, browser and blob service included
+	$(BIN)/pytest -q -m "not soak"
+
+check: .venv/dev  ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: .venv/dev ## bring the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+soak: .venv/dev chromium $(NODE_MODULES)   ## the long series of faults and load
+	$(BIN)/pytest -q -m soak
+
+bench: .venv/dev  ## print ratios against stated baselines
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+chromium: .venv/dev ## a browser for the browser tests
+	@sh tests/browser/get_chromium.sh $(BIN)
+
+clean:           ## remove what make made (never your downloads or results)
+	rm -rf .venv $(NODE_MODULES)
+
+.venv/run: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -r requirements.txt
+	touch $@
+
+.venv/dev: requirements-dev.txt .venv/run
+	$(BIN)/pip install -q -r requirements-dev.txt
+	touch $@
+
+$(NODE_MODULES): tests/azurite/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/azurite; \
+	else echo "LOUD SKIP: no npm here, so the blob service's tests will be skipped"; fi
