@@ -1,0 +1,137 @@
+"""Learn masks: descend the task loss and a price on nodes, by a straight-through gate."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from circuit_sparsity.experiment import Cancelled
+from circuit_sparsity.pruning.answers import by_length, margins
+from circuit_sparsity.pruning.gates import gate_slope, gated
+from circuit_sparsity.pruning.ranking import Moment, Ranking
+from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.pruning.subject import Subject
+from circuit_sparsity.tasks.task import TaskBatch
+
+REPORT_EVERY = 10  # steps between lines of history; each reads a number from the device
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Where a run is: ``done`` of ``of`` steps, or probes of the size once ``stage`` is "size"."""
+
+    stage: str  # "masks" or "size"
+    done: int
+    of: int
+    loss: float  # nats per sequence
+    nodes: int
+    kept: Bool[Tensor, " node"]  # which nodes are on, as laid out by ``subject.layout``
+
+
+Report = Callable[[Snapshot], None]
+
+
+def learn(
+    subject: Subject,
+    settings: PruneSettings,
+    report: Report = lambda snapshot: None,
+    cancel: threading.Event | None = None,
+) -> Ranking:
+    """Nodes ranked by their mask parameters after the last step.
+
+    Raises Cancelled when ``cancel`` is set meanwhile.
+    """
+    started, run = time.monotonic(), _Run(subject, settings)
+    history = []
+    for step, batch in enumerate(_batches(subject, settings)):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(f"stopped after {step} of {settings.steps} steps")
+        loss = run.advance(batch)
+        if step % REPORT_EVERY == 0 or step == settings.steps - 1:
+            kept = (run.tau >= 0).cpu()
+            moment = Moment(step + 1, float(loss), int(kept.sum()))
+            history.append(moment)
+            report(Snapshot("masks", step + 1, settings.steps, moment.loss, moment.nodes, kept))
+    scores = run.tau.cpu()
+    seconds = time.monotonic() - started
+    return Ranking(scores, int((scores >= 0).sum()), settings, tuple(history), seconds)
+
+
+def schedule(step: int, settings: PruneSettings) -> float:
+    """Share of the peak rate: linear up over the warm-up, then linear down to 0 at the end.
+
+    >>> settings = PruneSettings(steps=10, warm_up=0.2)
+    >>> [schedule(step, settings) for step in (0, 1, 2, 6)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    rising = settings.warm_up * settings.steps
+    falling = (settings.steps - step) / max(settings.steps - rising, 1)
+    return min((step + 1) / max(rising, 1), falling, 1.0)
+
+
+def price(kept: int | Tensor, settings: PruneSettings) -> float | Tensor:
+    """What one more node costs: the derivative of the penalty by the number of nodes on."""
+    if settings.penalty == "nodes":
+        return settings.k_coef
+    return settings.k_coef / (kept.clamp(min=1) if isinstance(kept, Tensor) else max(kept, 1))
+
+
+def _batches(subject: Subject, settings: PruneSettings) -> Iterator[TaskBatch]:
+    """Seeded draws of pairs without repetition inside a step."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    pool = subject.prompts.to(subject.device)
+    for _ in range(settings.steps):
+        chosen = torch.randperm(pool.n_pairs, generator=generator)[: settings.pairs]
+        yield pool.select(chosen.tolist())
+
+
+class _Run:
+    """The mask parameters and their optimiser. The model's own parameters are not touched."""
+
+    def __init__(self, subject: Subject, settings: PruneSettings) -> None:
+        self.subject, self.settings = subject, settings
+        generator = torch.Generator().manual_seed(settings.seed)
+        noise = torch.randn(subject.layout.size, generator=generator)
+        first = settings.init_bias + settings.init_scale * noise
+        self.tau = first.clamp(-1, 1).to(subject.device)
+        self.adam = torch.optim.AdamW(
+            [self.tau],
+            lr=settings.learning_rate,
+            betas=(settings.beta1, 1 - settings.inv_beta2),
+            weight_decay=settings.weight_decay,
+        )
+        rate = torch.optim.lr_scheduler.LambdaLR(self.adam, lambda step: schedule(step, settings))
+        self.rate = rate
+        self.means = subject.layout.views(subject.mean_vector)
+
+    def advance(self, batch: TaskBatch) -> Float[Tensor, ""]:
+        """One optimiser step; the task loss before it."""
+        gate = (self.tau >= 0).float()
+        loss, by_gate = self._task_loss(gate, batch)
+        slope = gate_slope(self.tau, self.settings.temperature)
+        self.tau.grad = (by_gate + price(gate.sum(), self.settings)) * slope
+        torch.nn.utils.clip_grad_norm_([self.tau], self.settings.grad_clip)
+        self.adam.step()
+        self.rate.step()
+        self.tau.clamp_(-1, 1)
+        return loss
+
+    def _task_loss(
+        self, gate: Float[Tensor, " node"], batch: TaskBatch
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, " node"]]:
+        """Mean two-way loss in nats, and its gradient by the gate."""
+        total, by_gate = gate.new_zeros(()), torch.zeros_like(gate)
+        gate = gate.requires_grad_()
+        for part in by_length(batch, max(len(batch) // 2, 32)):
+            hook = gated(self.subject.layout.views(gate), self.means)
+            with torch.autocast(gate.device.type, torch.bfloat16, enabled=self.settings.bf16):
+                margin = margins(self.subject.model, part, hook)
+            loss = F.softplus(-margin.float()).sum() / len(batch)
+            by_gate += torch.autograd.grad(loss, gate)[0]
+            total += loss.detach()
+        return total, by_gate

@@ -1,0 +1,189 @@
+"""``prune``: rank the nodes, decide how many stay, drop what dangles, say how it went."""
+
+import dataclasses
+import threading
+import time
+from typing import Any
+
+import torch.nn.functional as F
+from jaxtyping import Bool
+from torch import Tensor
+
+from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.experiment import Cancelled
+from circuit_sparsity.pruning.answers import Evaluation
+from circuit_sparsity.pruning.attribution import attribute
+from circuit_sparsity.pruning.calibration import Calibration, calibrate
+from circuit_sparsity.pruning.dangling import Wiring
+from circuit_sparsity.pruning.learn import Report, Snapshot, learn
+from circuit_sparsity.pruning.ranking import Ranking
+from circuit_sparsity.pruning.settings import FAST, PruneSettings
+from circuit_sparsity.pruning.size import exactly, fewest, log_grid
+from circuit_sparsity.pruning.subject import Subject
+
+TARGET_LOSS = 0.15  # nats per sequence, the paper's; chance is 0.693
+SWEEP = "local"
+
+
+class TargetNotReached(ValueError):
+    """No size meets the target loss; ``lowest`` is the best that any size reached."""
+
+    def __init__(self, message: str, lowest: float, nodes: int) -> None:
+        super().__init__(message)
+        self.lowest, self.nodes = lowest, nodes
+
+
+def prune(
+    subject: Subject,
+    settings: PruneSettings = FAST,
+    *,
+    target: float | None = None,
+    k: int | None = None,
+    sweep: str = SWEEP,
+    report: Report = lambda snapshot: None,
+    cancel: threading.Event | None = None,
+) -> Circuit:
+    """A circuit of the subject's task: the fewest nodes that meet ``target``, or exactly ``k``.
+
+    ``target`` is a mean loss on the evaluation prompts in nats per sequence (0.15 when neither is
+    given). ``found`` tells settings, losses, history and seconds. Raises ValueError for a k that
+    the model does not have, TargetNotReached, and Cancelled when ``cancel`` is set meanwhile.
+    """
+    if target is not None and k is not None:
+        raise ValueError(f"got a target loss ({target}) and a number of nodes ({k}); give one")
+    if k is not None:
+        check_size(k, subject)
+    ranking = rank(subject, settings, report, cancel)
+    return Cut(subject, ranking, report, cancel).circuit(target, k, sweep)
+
+
+def rank(
+    subject: Subject,
+    settings: PruneSettings = FAST,
+    report: Report = lambda snapshot: None,
+    cancel: threading.Event | None = None,
+) -> Ranking:
+    """The subject's nodes by importance, in the way that the settings name."""
+    if settings.method == "attribution":
+        return attribute(subject, settings, cancel)
+    return learn(subject, settings, report, cancel)
+
+
+def check_size(k: int, subject: Subject) -> None:
+    """ValueError unless the model has k nodes."""
+    if not 1 <= k <= subject.layout.size:
+        raise ValueError(
+            f"a circuit of {k} nodes was asked for; {subject.model_name} has "
+            f"{subject.layout.size} nodes: choose a number from 1 to that"
+        )
+
+
+def name_of(size: int, settings: PruneSettings) -> str:
+    """A folder's name that tells size, seed and settings: two seeds at one size never collide.
+
+    >>> name_of(104, PruneSettings(seed=1))
+    'k104_seed1'
+    >>> name_of(308, PruneSettings(method="attribution"))
+    'k308_seed0_quick'
+    """
+    preset = settings.preset
+    return f"k{size}_seed{settings.seed}" + ("" if preset == "fast" else f"_{preset}")
+
+
+class Cut:
+    """A ranking cut at any size. Losses that were computed are kept in ``losses``."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        ranking: Ranking,
+        report: Report = lambda snapshot: None,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        self.subject, self.ranking = subject, ranking
+        self._report, self._cancel = report, cancel
+        self._evaluation = Evaluation(subject)
+        self._wiring = Wiring(subject.model, subject.means, subject.readout)
+        self._started = time.monotonic()
+        self.losses: dict[int, float] = {}  # by number of nodes
+
+    def circuit(self, target: float | None, k: int | None, sweep: str = SWEEP) -> Circuit:
+        """The circuit of k nodes, or the smallest cut that meets the target."""
+        if k is not None:
+            check_size(k, self.subject)
+            kept = exactly(k, self.ranking.order, self.subject.layout, self.live)
+        else:
+            target = TARGET_LOSS if target is None else target
+            kept = self.live(self._top(self._fewest(target)))
+        return self._finished(kept, target, sweep)
+
+    def loss(self, kept: Bool[Tensor, " node"]) -> float:
+        """Mean task loss in nats on the evaluation prompts, calibrated if the settings say so."""
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled(f"stopped after {len(self.losses)} sizes were tried")
+        size = int(kept.sum())
+        if size not in self.losses:
+            self.losses[size] = self._measure(kept)[0]
+            done = len(self.losses)
+            self._report(Snapshot("size", done, done, self.losses[size], size, kept))
+        return self.losses[size]
+
+    def live(self, kept: Bool[Tensor, " node"]) -> Bool[Tensor, " node"]:
+        """``kept`` without its dangling nodes."""
+        layout = self.subject.layout
+        return layout.join(self._wiring.live(layout.split(kept)))
+
+    def _top(self, n: int) -> Bool[Tensor, " node"]:
+        return self.subject.layout.first(self.ranking.order, n)
+
+    def _fewest(self, target: float) -> int:
+        most = self.subject.layout.size
+        found = fewest(
+            lambda n: self.loss(self.live(self._top(n))), target, self.ranking.suggested, most
+        )
+        if found is not None:
+            return found
+        for n in log_grid(most, per_octave=2):
+            self.loss(self.live(self._top(n)))
+        nodes, lowest = min(self.losses.items(), key=lambda item: item[1])
+        raise TargetNotReached(
+            f"no circuit of {self.subject.model_name} on {self.subject.task_name} has a loss of "
+            f"{target} or less: the lowest was {lowest:.4f} nats with {nodes} nodes. "
+            f"Ask for a target above that, for k={nodes}, or for more steps",
+            lowest,
+            nodes,
+        )
+
+    def _measure(self, kept: Bool[Tensor, " node"]) -> tuple[float, Calibration | None]:
+        margins = self._evaluation.margins(kept)
+        if not self.ranking.settings.calibrate:
+            return float(F.softplus(-margins).mean()), None
+        calibration = calibrate(margins)
+        return float(F.softplus(-calibration.apply(margins)).mean()), calibration
+
+    def _finished(self, kept: Bool[Tensor, " node"], target: float | None, sweep: str) -> Circuit:
+        subject, ranking = self.subject, self.ranking
+        loss, calibration = self._measure(kept)
+        found: dict[str, Any] = {
+            "circuit_sparsity": "prune",
+            "settings": ranking.settings.to_dict(),
+            "seed": ranking.settings.seed,
+            "target": target,
+            "loss": loss,
+            "loss_on": f"{len(subject.evaluation)} prompts of the pruning split",
+            "live": int(self.live(kept).sum()),
+            "model_nodes": subject.layout.size,
+            "calibration": dataclasses.asdict(calibration) if calibration else None,
+            "history": [dataclasses.asdict(moment) for moment in ranking.history],
+            "curve": [list(item) for item in sorted(self.losses.items())],
+            "seconds": ranking.seconds + time.monotonic() - self._started,
+        }
+        return Circuit(
+            subject.layout.nodes(kept),
+            subject.model_name,
+            subject.task_name,
+            sweep,
+            name_of(int(kept.sum()), ranking.settings),
+            found,
+            subject.means.hash,
+        )

@@ -1,0 +1,102 @@
+"""How a circuit is looked for: every number that decides the result, in one frozen value."""
+
+import dataclasses
+import hashlib
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Method = Literal["masks", "attribution"]
+Penalty = Literal["nodes", "log_nodes"]
+_AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef")
+_POSITIVE = ("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip")
+_FRACTIONS = ("warm_up", "inv_beta2", "beta1")
+
+
+@dataclass(frozen=True)
+class PruneSettings:
+    """The same settings, prompts and model give the same circuit on the same device.
+
+    Defaults are the ``fast`` preset. Numbers about the masks do not matter to ``attribution``.
+    """
+
+    method: Method = "masks"  # what ranks the nodes: learned masks, or one backward pass
+    seed: int = 0  # of the first masks and of the prompts of each step
+    steps: int = 300  # optimiser steps
+    pairs: int = 64  # prompt pairs a step, and at most those that attribution looks at
+    evaluation_pairs: int = 128  # fixed pairs that decide how many nodes stay
+    temperature: float = 1.0  # T of the backward pass of the gate, s(1 - s)/T
+    init_bias: float = 0.1  # mean of the first mask parameters
+    init_scale: float = 0.01  # their standard deviation
+    learning_rate: float = 3e-3  # peak
+    warm_up: float = 0.05  # fraction of the steps in which the rate rises to its peak
+    beta1: float = 0.9  # AdamW
+    inv_beta2: float = 0.05  # AdamW, 1 - beta2
+    weight_decay: float = 1e-3  # AdamW, decoupled
+    grad_clip: float = 1.0  # largest norm of the gradient
+    penalty: Penalty = "nodes"  # what k_coef multiplies: nodes on, or their natural logarithm
+    k_coef: float = 1e-4  # nats of task loss that one node (or one unit of log k) may cost
+    calibrate: bool = False  # fit a scale and a shift of the answers' logits before comparing
+    bf16: bool = False  # compute the steps in bfloat16; the final losses never are
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("method", get_args(Method)), ("penalty", get_args(Penalty))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}"
+                )
+        self._require(_AT_LEAST_ZERO + ("steps",), lambda x: x >= 0, "0 or more")
+        self._require(_POSITIVE, lambda x: x > 0, "more than 0")
+        self._require(_FRACTIONS, lambda x: 0 <= x <= 1, "between 0 and 1")
+
+    def _require(self, names: tuple[str, ...], holds: Any, expected: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not holds(value):
+                raise ValueError(f"the pruning setting {name} is {value}; expected {expected}")
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "PruneSettings":
+        """Settings from JSON values; an unknown key is a ValueError that names the known ones."""
+        known = [one.name for one in dataclasses.fields(cls)]
+        unknown = sorted(set(raw) - set(known))
+        if unknown:
+            raise ValueError(
+                f"there is no pruning setting {', '.join(unknown)}; there are: {', '.join(known)}"
+            )
+        return cls(**raw)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @property
+    def preset(self) -> str:
+        """The preset that these settings are but for the seed, or six digits of their hash."""
+        seedless = dataclasses.replace(self, seed=0)
+        for name, preset in PRESETS.items():
+            if preset == seedless:
+                return name
+        changed = {
+            one.name: getattr(self, one.name)
+            for one in dataclasses.fields(self)
+            if one.name != "seed" and getattr(self, one.name) != one.default
+        }
+        return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:6]
+
+
+FAST = PruneSettings()
+# The centres of the published search; it does not say how many steps a run takes.
+PUBLISHED = PruneSettings(steps=1000)
+QUICK = PruneSettings(method="attribution")
+PRESETS: Mapping[str, PruneSettings] = types.MappingProxyType(
+    {"fast": FAST, "published": PUBLISHED, "quick": QUICK}
+)
+
+
+def preset(name: str) -> PruneSettings:
+    """The preset of that name; ValueError names the known ones."""
+    if name not in PRESETS:
+        raise ValueError(f"there is no pruning preset {name!r}; there are: {', '.join(PRESETS)}")
+    return PRESETS[name]
