@@ -1,7 +1,11 @@
 """From names to values: find the files of a circuit, read them, and lay it on the table."""
 
 
+import torch
+
 from circuit_sparsity.checkpoint import load_model
+from circuit_sparsity.circuits.ablation import answer_logits
+from circuit_sparsity.circuits.answers import best_separating_pair, oriented
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.model import GPT
@@ -13,20 +17,35 @@ from circuit_sparsity.tokenizer import Tokenizer, load_tokenizer
 
 TEST_PAIRS = 128
 TEST_SEED = 0
+FOUND_HERE = "circuit_sparsity"  # a key of Circuit.found, in circuits that this project made
+KNOWN_ANSWERS = {  # of released tasks, as the paper describes them
+    "single_double_quote": ("')", '")'),
+    "bracket_counting": ("]\n", "]]\n"),
+}
 
 
 def open_circuit(
-    model: str, task: str, sweep: str, k: str, store: Store | None = None
+    model: str,
+    task: str,
+    sweep: str,
+    k: str,
+    store: Store | None = None,
+    answers: tuple[str, str] | None = None,
 ) -> Experiment:
     """The circuit at those four names, with its model, means and prompts, ready to ablate.
 
     Prompts are the task's test split (128 pairs) for circuits found by this project, and the
-    file's own samples for released ones. Raises ValueError when a name is unknown, a file is not
-    on this machine or is damaged; the message says what to do.
+    file's own samples for released ones. Released files do not say which tokens answer: give
+    ``answers`` (each the text of one token, or a token id; right for the first and for the second
+    half of the samples), or the known or inferred ones are used and named in ``batch_name``.
+    Raises ValueError when a name is unknown, a file is not on this machine or is damaged; the
+    message says what to do.
     """
     store = store or Store.from_environment()
     stored = open_stored(store, model, task, sweep, k)
-    return experiment_of(store, stored, open_model(store, model), open_means(store, model))
+    return experiment_of(
+        store, stored, open_model(store, model), open_means(store, model), answers
+    )
 
 
 def open_stored(store: Store, model: str, task: str, sweep: str, k: str) -> StoredCircuit:
@@ -80,12 +99,31 @@ def open_task(name: str) -> Task:
     return TASKS[name]
 
 
-def experiment_of(store: Store, stored: StoredCircuit, model: GPT, means: Means) -> Experiment:
+def experiment_of(
+    store: Store,
+    stored: StoredCircuit,
+    model: GPT,
+    means: Means,
+    answers: tuple[str, str] | None = None,
+) -> Experiment:
     """The stored circuit with a model, means, and the prompts that belong to it."""
     stored.circuit.masks(model.config)  # speaks up when the circuit is of another shape
     means.check(model.config)
-    batch, name = _prompts(store, stored, model)
+    tokenizer = open_tokenizer(store, stored.circuit.model)
+    if is_ours(stored) and answers is None:
+        batch = test_batch(open_task(stored.circuit.task), tokenizer, model)
+        name = f"{len(batch)} prompts of the test split, never pruned on"
+    else:
+        tokens, how = stored_answers(stored, model, tokenizer, answers)
+        batch = task_batch(stored, tokens)
+        shown = " and ".join(repr(tokenizer.decode([token])) for token in tokens)
+        name = f"{len(batch)} prompts stored in the file, answers {shown} ({how})"
     return Experiment(stored.circuit, model, means, batch, name)
+
+
+def is_ours(stored: StoredCircuit) -> bool:
+    """Whether this project found the circuit, on prompts that it can make again."""
+    return FOUND_HERE in stored.circuit.found and stored.circuit.task in TASKS
 
 
 def test_batch(task: Task, tokenizer: Tokenizer, model: GPT, pairs: int = TEST_PAIRS) -> TaskBatch:
@@ -94,20 +132,50 @@ def test_batch(task: Task, tokenizer: Tokenizer, model: GPT, pairs: int = TEST_P
     return encode(chosen, tokenizer, task_context(model.config.block_size))
 
 
-def _prompts(store: Store, stored: StoredCircuit, model: GPT) -> tuple[TaskBatch, str]:
-    circuit = stored.circuit
-    tokenizer = open_tokenizer(store, circuit.model)
-    if "circuit_sparsity" in circuit.found and circuit.task in TASKS:
-        batch = test_batch(TASKS[circuit.task], tokenizer, model)
-        return batch, f"{len(batch)} prompts of the test split, never pruned on"
-    batch = task_batch(stored, _answers(store, stored, tokenizer))
-    return batch, f"{len(batch)} prompts stored in the released file"
+def stored_answers(
+    stored: StoredCircuit,
+    model: GPT,
+    tokenizer: Tokenizer,
+    chosen: tuple[str, str] | None = None,
+) -> tuple[tuple[int, int], str]:
+    """The two answer tokens of a released circuit's samples, and where they come from.
+
+    ``chosen`` by hand, else ``known`` ones turned to fit the halves, else ``inferred``: the pair
+    that best separates the two halves under the model.
+    """
+    if chosen is not None:
+        first, second = (answer_token(text, tokenizer) for text in chosen)
+        return (first, second), "chosen"
+    batch = task_batch(stored, (0, 1))
+    with torch.no_grad():
+        logits = answer_logits(model, batch.tokens, batch.last)
+    known = KNOWN_ANSWERS.get(stored.circuit.task.removesuffix("_beeg"))
+    tokens = [tokenizer.encode(text) for text in known or ()]
+    if tokens and all(len(one) == 1 for one in tokens):
+        return oriented(logits, (tokens[0][0], tokens[1][0])), "known"
+    return best_separating_pair(logits), "inferred from the model"
 
 
-def _answers(store: Store, stored: StoredCircuit, tokenizer: Tokenizer) -> tuple[int, int]:
-    raise NotHere(
-        f"{stored.circuit.title}: the file does not say which tokens answer; give them"
-    )
+def answer_token(text: str, tokenizer: Tokenizer) -> int:
+    """The token that ``text`` names: a token id in digits, or the text of exactly one token.
+
+    A backslash escape such as ``\\n`` may stand for its character.
+    """
+    if text.isdecimal():
+        if int(text) >= tokenizer.n_vocab:
+            raise ValueError(
+                f"there is no token {text}; ids go from 0 to {tokenizer.n_vocab - 1}"
+            )
+        return int(text)
+    unescaped = text.replace("\\n", "\n").replace("\\t", "\t")
+    tokens = tokenizer.encode(unescaped)
+    if len(tokens) != 1:
+        parts = [tokenizer.decode([token]) for token in tokens]
+        raise ValueError(
+            f"the answer {text!r} is {len(tokens)} tokens {parts}; expected the text of one "
+            "token, or a token id"
+        )
+    return tokens[0]
 
 
 def _unknown_circuit(store: Store, model: str, task: str, sweep: str, k: str) -> str:

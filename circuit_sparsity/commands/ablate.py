@@ -2,10 +2,9 @@
 
 import argparse
 
-from circuit_sparsity.commands.answer import Answer, Say, add_circuit, table
+from circuit_sparsity.commands.answer import Answer, Say, add_circuit, open_named, table
 from circuit_sparsity.experiment import Effect
 from circuit_sparsity.names import Node
-from circuit_sparsity.opening import open_circuit
 
 HELP = "mean-ablate nodes of a circuit and report the loss"
 
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     if arguments.all == bool(arguments.node):
         raise ValueError("name at least one node, or give --all for each kept node alone")
-    it = open_circuit(arguments.model, arguments.task, arguments.sweep, arguments.k)
+    it = open_named(arguments)
     given = [Node.parse(text) for text in arguments.node]
     effects = it.ablate_each(
         given or it.circuit.node_list, lambda done, of: say(f"{done} of {of} nodes")

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.opening import open_circuit
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -34,6 +37,23 @@ def add_circuit(parser: argparse.ArgumentParser) -> None:
         ("k", "64"),
     ):
         parser.add_argument(name, metavar=name.upper(), help=f"such as {example}")
+    parser.add_argument(
+        "--answers",
+        nargs=2,
+        metavar=("A", "B"),
+        help="answers to the stored prompts' first and second half: a token's text, or its id",
+    )
+
+
+def open_named(arguments: argparse.Namespace) -> Experiment:
+    """The circuit that the arguments of ``add_circuit`` name."""
+    return open_circuit(
+        arguments.model,
+        arguments.task,
+        arguments.sweep,
+        arguments.k,
+        answers=arguments.answers and tuple(arguments.answers),
+    )
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> tuple[str, ...]:

@@ -2,8 +2,7 @@
 
 import argparse
 
-from circuit_sparsity.commands.answer import Answer, Say, add_circuit
-from circuit_sparsity.opening import open_circuit
+from circuit_sparsity.commands.answer import Answer, Say, add_circuit, open_named
 
 HELP = "run a circuit and its model on the task's prompts"
 
@@ -13,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
-    it = open_circuit(arguments.model, arguments.task, arguments.sweep, arguments.k)
+    it = open_named(arguments)
     model, circuit = it.of_model, it.of_circuit
     data = {
         "model_loss": model.loss,

@@ -1,0 +1,128 @@
+"""The command line: what it prints, and how it refuses."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from circuit_sparsity.__main__ import main
+from circuit_sparsity.circuits.answers import best_separating_pair, oriented
+
+YOLO1 = ("csp_yolo1", "single_double_quote", "prune_v2", "64")
+ANSWERS = ("--answers", "('", '("')
+
+
+@pytest.fixture
+def cache(release_fixture, monkeypatch):
+    """The release's files as somebody's cache folder; no network."""
+    monkeypatch.setenv("CIRCUIT_SPARSITY_CACHE", str(release_fixture))
+    monkeypatch.setenv("CIRCUIT_SPARSITY_URL", "http://127.0.0.1:9/none")
+    return release_fixture
+
+
+def run(capsys, *arguments):
+    status = main([*arguments, "--json"])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    return json.loads(out)
+
+
+def refused(capsys, *arguments) -> str:
+    assert main(list(arguments)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+def test_list_says_where_every_circuit_is(cache, capsys):
+    rows = run(capsys, "list")
+    keys = {"model", "task", "sweep", "k", "where"}
+    assert all(keys <= set(row) for row in rows)
+    found = {(row["model"], row["task"], row["sweep"], row["k"]): row["where"] for row in rows}
+    assert found[YOLO1] == "cached"
+
+
+def test_evaluate_gives_half_of_what_the_file_stores(cache, capsys):
+    data = run(capsys, "evaluate", *YOLO1, *ANSWERS)
+    path = cache.joinpath("viz", *YOLO1, "viz_data.pt")
+    stored = torch.load(path, weights_only=True)["importances"]
+    assert data["model_loss"] == pytest.approx(stored["loss"] / 2, abs=1e-5)
+    assert data["circuit_loss"] == pytest.approx(stored["interv_loss"] / 2, abs=1e-5)
+    assert data["nodes"] == 64
+    assert data["prompts"] == 8
+
+
+def test_ablate_gives_half_of_what_the_file_stores(cache, capsys):
+    path = cache.joinpath("viz", *YOLO1, "viz_data.pt")
+    stored = torch.load(path, weights_only=True)
+    place = "2.mlp.post_act"
+    channels = stored["circuit_data"][place].tolist()[:3]
+    nodes = [f"{place}:{channel}" for channel in channels]
+    data = run(capsys, "ablate", *YOLO1, *nodes, *ANSWERS)
+    assert [row["node"] for row in data["nodes"]] == nodes
+    losses = stored["importances"]["ch_interv_losses"][place][:3]
+    for row, loss in zip(data["nodes"], losses, strict=True):
+        assert row["loss"] == pytest.approx(float(loss) / 2, abs=1e-5)
+        assert row["delta"] == pytest.approx(row["loss"] - data["circuit_loss"], abs=1e-9)
+    assert data["set_delta"] == pytest.approx(data["set_loss"] - data["circuit_loss"], abs=1e-9)
+
+
+def test_a_node_outside_the_circuit_is_refused(cache, capsys):
+    message = refused(capsys, "ablate", *YOLO1, "0.mlp.post_act:127", *ANSWERS)
+    assert "does not keep 0.mlp.post_act:127; it has 64 nodes, such as" in message
+
+
+@pytest.mark.parametrize(
+    ("position", "wrong", "expected"),
+    [
+        (0, "gpt5", "there is no model 'gpt5' here; there are: "),
+        (1, "sums", "there is no task 'sums' here of that model; there are: single_double_quote"),
+        (2, "v9", "there is no sweep 'v9' here of that task; there are: prune_v2"),
+        (3, "65", "there is no k '65' here of that sweep; there are: "),
+    ],
+)
+def test_an_unknown_name_is_refused_beside_the_known_ones(cache, capsys, position, wrong, expected):
+    names = list(YOLO1)
+    names[position] = wrong
+    assert expected in refused(capsys, "evaluate", *names)
+
+
+def test_a_word_that_is_no_node_is_refused(cache, capsys):
+    assert "not a node: 'post_act'" in refused(capsys, "ablate", *YOLO1, "post_act", *ANSWERS)
+
+
+def test_ablate_wants_nodes_or_all(cache, capsys):
+    assert "name at least one node, or give --all" in refused(capsys, "ablate", *YOLO1)
+
+
+def test_an_answer_of_two_tokens_is_refused(cache, capsys):
+    message = refused(capsys, "evaluate", *YOLO1, "--answers", "hello world", "3")
+    assert "the answer 'hello world' is " in message
+    assert "expected the text of one token, or a token id" in message
+
+
+def test_a_damaged_circuit_says_which_file_and_how_long(release_fixture, capsys, monkeypatch, tmp_path):
+    for part in ("models/csp_yolo1", "tinypython"):
+        shutil.copytree(release_fixture / part, tmp_path / part)
+    viz = tmp_path.joinpath("viz", *YOLO1)
+    viz.mkdir(parents=True)
+    viz.joinpath("viz_data.pt").write_bytes(b"PK\x03\x04 nothing more")
+    monkeypatch.setenv("CIRCUIT_SPARSITY_CACHE", str(tmp_path))
+    message = refused(capsys, "evaluate", *YOLO1)
+    assert "viz_data.pt" in message
+    assert "17 bytes" in message
+
+
+def test_the_pair_that_separates_the_halves_is_found():
+    logits = torch.zeros(6, 10)
+    logits[:3, 4] = 5.0
+    logits[3:, 7] = 5.0
+    logits[:, 2] = 6.0  # likely everywhere, so it separates nothing
+    assert best_separating_pair(logits) == (4, 7)
+    assert oriented(logits, (7, 4)) == (4, 7)
+
+
+def test_prompts_without_halves_have_no_pair():
+    with pytest.raises(ValueError, match="3 prompts have no two equal halves"):
+        best_separating_pair(torch.zeros(3, 10))
