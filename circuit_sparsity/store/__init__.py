@@ -4,6 +4,7 @@
 """
 
 from circuit_sparsity.store.atomic import write_atomically
+from circuit_sparsity.store.container import Fetched, Refreshed
 from circuit_sparsity.store.errors import (
     Busy,
     Cancelled,
@@ -11,28 +12,36 @@ from circuit_sparsity.store.errors import (
     NoSpace,
     NotFound,
     NotHere,
+    NotListable,
     Refused,
     StoreError,
     Unreachable,
 )
 from circuit_sparsity.store.local import Item, Where
+from circuit_sparsity.store.progress import Progress
 from circuit_sparsity.store.rows import ModelRow, Row
 from circuit_sparsity.store.store import Store
+from circuit_sparsity.store.upkeep import Usage
 
 __all__ = [
     "Busy",
     "Cancelled",
     "Damaged",
+    "Fetched",
     "Item",
     "ModelRow",
     "NoSpace",
     "NotFound",
     "NotHere",
+    "NotListable",
+    "Progress",
+    "Refreshed",
     "Refused",
     "Row",
     "Store",
     "StoreError",
     "Unreachable",
+    "Usage",
     "Where",
     "write_atomically",
 ]

@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -67,7 +67,18 @@ def listing_path(folder: Path) -> Path:
 
 def read_catalogue(folder: Path, url: str) -> Catalogue:
     """The last listing of the container at `url`, or else what is documented."""
-    known = read_json(listing_path(folder))
+    path = listing_path(folder)
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return documented()
+    return _read(path, state.st_mtime_ns, state.st_size, url)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, changed: int, size: int, url: str) -> Catalogue:
+    """A listing is thousands of names, and asked for at every look at the store."""
+    known = read_json(path)
     if known is None or known.get("url") != url:
         return documented()
     files = {
@@ -81,7 +92,6 @@ def read_catalogue(folder: Path, url: str) -> Catalogue:
         when=known["when"],
         left_out=known["left_out"],
         licence=documented().licence,
-        possible_models=(),
     )
 
 

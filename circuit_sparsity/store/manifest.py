@@ -5,13 +5,14 @@ file, written in one step, needs no lock over the whole folder. The time of chan
 the time of the file's last use.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from circuit_sparsity.store.atomic import write_atomically
@@ -148,7 +149,9 @@ def compare_hash(
             f"{path} has the right length, {record.size:,} bytes, but other content than what was "
             f"downloaded. {what_next(name)}"
         )
-    write_record(folder, name, Record(**{**asdict(record), "changed": changed}))
+    if changed != record.changed:
+        with contextlib.suppress(OSError):  # full, or not ours to write: it is read again next time
+            write_record(folder, name, replace(record, changed=changed))
 
 
 def record_by_hand(folder: Path, name: str, cancel: threading.Event | None = None) -> Record:
