@@ -1,5 +1,4 @@
 import json
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,29 +8,17 @@ from hypothesis import strategies as st
 
 from circuit_sparsity.tokenizer import SPLIT_PATTERN, Tokenizer, load_tokenizer
 
-ARCHIVE = Path(__file__).parent / "data" / "release_fixture.tar.gz"
-MEMBERS = ("tinypython/vocab.bpe", "tinypython/encoder.json", "tokenizer_cases.json")
-
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("release")
-    with tarfile.open(ARCHIVE) as archive:
-        for member in MEMBERS:
-            archive.extract(f"release_fixture/{member}", folder, filter="data")
-    return folder / "release_fixture"
-
-
-@pytest.fixture(scope="module")
-def tokenizer(release) -> Tokenizer:
-    return load_tokenizer(release / "tinypython")
+def tokenizer(release_fixture) -> Tokenizer:
+    return load_tokenizer(release_fixture / "tinypython")
 
 
 @pytest.fixture
-def copy(release, tmp_path) -> Path:
+def copy(release_fixture, tmp_path) -> Path:
     """A copy of the two files that a test may damage."""
     for name in ("vocab.bpe", "encoder.json"):
-        (tmp_path / name).write_bytes((release / "tinypython" / name).read_bytes())
+        (tmp_path / name).write_bytes((release_fixture / "tinypython" / name).read_bytes())
     return tmp_path
 
 
@@ -40,8 +27,8 @@ def test_the_release_has_2048_ids_and_the_last_ends_a_text(tokenizer):
     assert tokenizer.token_bytes(2047) == b"<|endoftext|>"
 
 
-def test_every_published_case_encodes_to_the_published_ids(release, tokenizer):
-    cases = json.loads((release / "tokenizer_cases.json").read_text(encoding="utf-8"))
+def test_every_published_case_encodes_to_the_published_ids(release_fixture, tokenizer):
+    cases = json.loads((release_fixture / "tokenizer_cases.json").read_text(encoding="utf-8"))
     assert cases["pattern"] == SPLIT_PATTERN
     assert cases["n_vocab"] == tokenizer.n_vocab
     for text, ids in cases["cases"]:
@@ -49,10 +36,13 @@ def test_every_published_case_encodes_to_the_published_ids(release, tokenizer):
         assert tokenizer.decode(ids) == text
 
 
-def test_ids_agree_with_tiktokens_own_reader_of_the_two_files(release, tokenizer, monkeypatch):
+def test_ids_agree_with_tiktokens_own_reader_of_the_two_files(
+    release_fixture, tokenizer, monkeypatch
+):
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "")
     ranks = tiktoken.load.data_gym_to_mergeable_bpe_ranks(
-        str(release / "tinypython/vocab.bpe"), str(release / "tinypython/encoder.json")
+        str(release_fixture / "tinypython/vocab.bpe"),
+        str(release_fixture / "tinypython/encoder.json"),
     )
     assert {tokenizer.token_bytes(i): i for i in range(2047)} == ranks
 

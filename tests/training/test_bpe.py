@@ -45,8 +45,8 @@ def test_pieces_are_counted_over_all_documents():
 
 
 def test_merges_equal_those_of_counting_anew_each_time():
-    documents = list(generate_documents(11, 12))
-    assert train_bpe(documents, 256 + 300) == textbook_merges(documents, 300)
+    documents = list(generate_documents(11, 6))
+    assert train_bpe(documents, 256 + 150) == textbook_merges(documents, 150)
 
 
 @settings(max_examples=40, deadline=None)
@@ -69,7 +69,7 @@ def test_too_little_text_for_the_ranks_is_refused():
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bpe")
-    merges = train_bpe(generate_documents(0, 1500))
+    merges = train_bpe(generate_documents(0, 500))
     write_bpe(merges, folder / "new")
     return merges, load_tokenizer(folder / "new")
 
