@@ -10,7 +10,7 @@ import json
 import sys
 import warnings
 
-COMMANDS = ("list", "evaluate", "ablate", "train")
+COMMANDS = ("list", "evaluate", "ablate", "train", "prune")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import torch
 from circuit_sparsity.checkpoint import load_model
 from circuit_sparsity.circuits.ablation import answer_logits
 from circuit_sparsity.circuits.answers import best_separating_pair, oriented
+from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.model import GPT
@@ -60,7 +61,7 @@ def open_model(store: Store, name: str) -> GPT:
     """The model of that name, frozen."""
     folder = store.path_of_model(name)
     if folder is None:
-        known = sorted({row.model for row in store.models()})
+        known = [row.name for row in store.models()]
         if name in known:
             raise NotHere(
                 f"the model {name} is not on this machine; "
@@ -111,14 +112,22 @@ def experiment_of(
     means.check(model.config)
     tokenizer = open_tokenizer(store, stored.circuit.model)
     if is_ours(stored) and answers is None:
-        batch = test_batch(open_task(stored.circuit.task), tokenizer, model)
-        name = f"{len(batch)} prompts of the test split, never pruned on"
-    else:
-        tokens, how = stored_answers(stored, model, tokenizer, answers)
-        batch = task_batch(stored, tokens)
-        shown = " and ".join(repr(tokenizer.decode([token])) for token in tokens)
-        name = f"{len(batch)} prompts stored in the file, answers {shown} ({how})"
+        return experiment_on_tests(stored.circuit, model, means, tokenizer)
+    tokens, how = stored_answers(stored, model, tokenizer, answers)
+    batch = task_batch(stored, tokens)
+    shown = " and ".join(repr(tokenizer.decode([token])) for token in tokens)
+    name = f"{len(batch)} prompts stored in the file, answers {shown} ({how})"
     return Experiment(stored.circuit, model, means, batch, name)
+
+
+def experiment_on_tests(
+    circuit: Circuit, model: GPT, means: Means, tokenizer: Tokenizer
+) -> Experiment:
+    """``circuit`` on the test split of its task: prompts that pruning never saw."""
+    batch = test_batch(open_task(circuit.task), tokenizer, model)
+    return Experiment(
+        circuit, model, means, batch, f"{len(batch)} prompts of the test split, never pruned on"
+    )
 
 
 def is_ours(stored: StoredCircuit) -> bool:

@@ -126,3 +126,18 @@ def test_the_pair_that_separates_the_halves_is_found():
 def test_prompts_without_halves_have_no_pair():
     with pytest.raises(ValueError, match="3 prompts have no two equal halves"):
         best_separating_pair(torch.zeros(3, 10))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("csp_yolo5", "single_double_quote", "--k", "9"), "there is no model named 'csp_yolo5'"),
+        (("csp_yolo1", "sums", "--k", "9"), "there is no task named 'sums'; there are: "),
+        (
+            ("csp_yolo1", "single_double_quote", "--k", "9999"),
+            "a circuit of 9999 nodes was asked for; csp_yolo1 has ",
+        ),
+    ],
+)
+def test_prune_refuses_what_it_cannot_do(cache, capsys, arguments, expected):
+    assert expected in refused(capsys, "prune", *arguments)

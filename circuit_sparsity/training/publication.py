@@ -87,7 +87,10 @@ def measure(
     model: GPT, settings: TrainSettings, tokenizer: Tokenizer, corpus: Corpus
 ) -> dict[str, Any]:
     """The card: what was trained on what, and how well it does (losses in nats per token)."""
-    held_out = {"generated": corpus.heldout_generated, "real": corpus.heldout_real}
+    texts = {
+        "generated": (corpus.train_generated, corpus.heldout_generated),
+        "real": (corpus.train_real, corpus.heldout_real),
+    }
     weights = dict(model.named_parameters())
     return {
         "name": settings.name,
@@ -99,10 +102,10 @@ def measure(
         "held_out": {
             part: {
                 "model": held_out_loss(model, as_tensor(tokens), settings.context),
-                "bigram": bigram_loss(corpus.train, tokens, tokenizer.n_vocab),
+                "bigram": bigram_loss(train, tokens, tokenizer.n_vocab),  # of the same part
                 "tokens": len(tokens),
             }
-            for part, tokens in held_out.items()
+            for part, (train, tokens) in texts.items()
         },
         "tasks": {name: _task_scores(model, tokenizer, name) for name in sorted(TASKS)},
     }

@@ -1,0 +1,75 @@
+"""``prune``: find a circuit of a model on a task, to a target loss or an exact number of nodes."""
+
+import argparse
+import dataclasses
+
+from circuit_sparsity.commands.answer import Answer, Say
+from circuit_sparsity.pruning.learn import Snapshot
+from circuit_sparsity.pruning.prune import SWEEP, TARGET_LOSS
+from circuit_sparsity.pruning.request import Pruned, PruneRequest, carry_out
+from circuit_sparsity.pruning.settings import PRESETS, preset
+
+HELP = "find a circuit: fewest nodes at a target loss, or exactly k nodes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="such as starter")
+    parser.add_argument("task", metavar="TASK", help="such as single_double_quote")
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--k", type=int, help="exactly so many nodes")
+    size.add_argument(
+        "--target", type=float, metavar="LOSS", help=f"nats per sequence; the paper's {TARGET_LOSS}"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sweep", default=SWEEP, help=f"folder of the result ({SWEEP})")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="fast", help="how to look")
+
+
+def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    settings = dataclasses.replace(preset(arguments.preset), seed=arguments.seed)
+    request = PruneRequest(
+        arguments.model,
+        arguments.task,
+        arguments.target,
+        arguments.k,
+        arguments.sweep,
+        settings,
+    )
+    made = carry_out(
+        request,
+        report=lambda snapshot: say(_progress(snapshot)),
+        progress=lambda done, of: say(f"measuring {done} of {of}"),
+    )
+    data = _data(made)
+    return Answer(
+        data,
+        (
+            f"{made.circuit.title}: {data['nodes']} nodes, {data['edges']} edges, "
+            f"{data['seconds']:.0f} s",
+            f"loss {data['circuit_loss']:.4f} nats per sequence on {made.circuit.found['loss_on']}",
+            f"loss {data['test_loss']:.4f} on {made.experiment.batch_name}",
+            f"stored in {made.path}",
+        ),
+    )
+
+
+def _data(made: Pruned) -> dict[str, object]:
+    found = made.circuit.found
+    return {
+        "model": made.circuit.model,
+        "task": made.circuit.task,
+        "sweep": made.circuit.sweep,
+        "k": made.circuit.k,
+        "nodes": made.circuit.size,
+        "edges": len(made.experiment.edges),
+        "circuit_loss": found["loss"],
+        "test_loss": made.experiment.of_circuit.loss,
+        "seconds": found["seconds"],
+    }
+
+
+def _progress(snapshot: Snapshot) -> str:
+    return (
+        f"{snapshot.stage} {snapshot.done} of {snapshot.of}: loss {snapshot.loss:.4f} nats, "
+        f"{snapshot.nodes} nodes"
+    )
