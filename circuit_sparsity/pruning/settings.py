@@ -6,10 +6,10 @@ import json
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
-Method = Literal["masks", "attribution"]
-Penalty = Literal["nodes", "log_nodes"]
+METHODS = ("masks", "attribution")
+PENALTIES = ("nodes", "log_nodes")
 _AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef")
 _POSITIVE = ("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip")
 _FRACTIONS = ("warm_up", "inv_beta2", "beta1")
@@ -22,7 +22,7 @@ class PruneSettings:
     Defaults are the ``fast`` preset. Numbers about the masks do not matter to ``attribution``.
     """
 
-    method: Method = "masks"  # what ranks the nodes: learned masks, or one backward pass
+    method: str = "masks"  # what ranks the nodes: learned masks, or one pass of attribution
     seed: int = 0  # of the first masks and of the prompts of each step
     steps: int = 300  # optimiser steps
     pairs: int = 64  # prompt pairs a step, and at most those that attribution looks at
@@ -36,13 +36,13 @@ class PruneSettings:
     inv_beta2: float = 0.05  # AdamW, 1 - beta2
     weight_decay: float = 1e-3  # AdamW, decoupled
     grad_clip: float = 1.0  # largest norm of the gradient
-    penalty: Penalty = "nodes"  # what k_coef multiplies: nodes on, or their natural logarithm
+    penalty: str = "nodes"  # what k_coef multiplies: nodes on, or their natural logarithm
     k_coef: float = 1e-4  # nats of task loss that one node (or one unit of log k) may cost
     calibrate: bool = False  # fit a scale and a shift of the answers' logits before comparing
     bf16: bool = False  # compute the steps in bfloat16; the final losses never are
 
     def __post_init__(self) -> None:
-        for name, allowed in (("method", get_args(Method)), ("penalty", get_args(Penalty))):
+        for name, allowed in (("method", METHODS), ("penalty", PENALTIES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}"
