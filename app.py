@@ -1,0 +1,15 @@
+"""The circuit explorer: `streamlit run app.py`."""
+
+import streamlit as st
+
+from circuit_sparsity.ui import frame, pickers
+
+frame.set_up()
+page = st.navigation(
+    [
+        st.Page("pages/circuit.py", title="Circuit", icon=":material/hub:", default=True),
+        st.Page("pages/prompt.py", title="Your prompt", icon=":material/edit_note:"),
+    ]
+)
+pickers.sidebar()
+page.run()

@@ -1,0 +1,52 @@
+"""What a model, or a circuit of it, expects after one prompt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from circuit_sparsity.circuits.ablation import answer_logits
+from circuit_sparsity.circuits.means import Means
+from circuit_sparsity.model import GPT
+from circuit_sparsity.names import Location
+
+
+@dataclass(frozen=True, eq=False)
+class NextToken:
+    """The distribution of the token after a prompt."""
+
+    logits: Float[Tensor, " vocab"]
+
+    @cached_property
+    def probabilities(self) -> Float[Tensor, " vocab"]:
+        return self.logits.softmax(dim=-1)
+
+    def top(self, n: int) -> tuple[tuple[int, float], ...]:
+        """The ``n`` likeliest tokens with their probabilities, likeliest first."""
+        best = self.probabilities.topk(min(n, len(self.logits)))
+        return tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+
+    def against(self, token: int, other: int) -> float:
+        """Probability of ``token`` when only it and ``other`` are allowed."""
+        return float((self.logits[token] - self.logits[other]).sigmoid())
+
+
+@torch.no_grad()
+def next_token(
+    model: GPT,
+    tokens: Sequence[int],
+    alive: Mapping[Location, Bool[Tensor, " width"]] | None = None,
+    means: Means | None = None,
+) -> NextToken:
+    """What comes after ``tokens``: by the whole model, or with only ``alive`` running.
+
+    Raises ValueError when there are no tokens or more than the model's context.
+    """
+    if not tokens:
+        raise ValueError("the prompt is empty; expected at least one token of text")
+    batch = torch.tensor([list(tokens)])
+    last = torch.tensor([len(tokens) - 1])
+    return NextToken(answer_logits(model, batch, last, alive=alive, means=means)[0])

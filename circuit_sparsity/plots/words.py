@@ -1,0 +1,70 @@
+"""Places and numbers in words, short enough for a hover text."""
+
+from circuit_sparsity.model import GPTConfig
+from circuit_sparsity.names import FINAL_RESID, Location, Node
+
+ROW_LABELS = {  # of the graph's rows
+    "act_in": "reads",
+    "q": "queries",
+    "k": "keys",
+    "v": "values",
+    "resid_delta": "writes",
+    "post_act": "neurons",
+    "final_resid": "output",
+}
+_BLOCKS = {"attn": "attention", "mlp": "MLP"}
+_HEAD_PARTS = {"q": "query", "k": "key", "v": "value"}
+MINUS = "\N{MINUS SIGN}"
+
+
+def block_label(location: Location) -> str:
+    """
+    >>> block_label(Location.parse("2.mlp.post_act"))
+    'MLP 2'
+    """
+    if location.block is None:
+        return "output"
+    return f"{_BLOCKS[location.block]} {location.layer}"
+
+
+def place_in_words(node: Node, config: GPTConfig) -> str:
+    """What the node is, as a phrase.
+
+    >>> place_in_words(Node.parse("3.mlp.post_act:180"), GPTConfig())
+    'neuron 180 of the MLP in layer 3'
+    >>> place_in_words(Node.parse("0.attn.q:35"), GPTConfig(d_head=16))
+    'query channel 3 of attention head 2 in layer 0'
+    """
+    location, channel = node.location, node.channel
+    if location == FINAL_RESID:
+        return f"residual channel {channel} at the end, read by the unembedding"
+    block = f"{_where(location)} in layer {location.layer}"
+    if location.kind == "post_act":
+        return f"neuron {channel} of {block}"
+    if location.kind in _HEAD_PARTS:
+        head, part = divmod(channel, config.d_head)
+        return (
+            f"{_HEAD_PARTS[location.kind]} channel {part} of attention head {head} "
+            f"in layer {location.layer}"
+        )
+    if location.kind == "resid_delta":
+        return f"what {block} writes to residual channel {channel}"
+    if channel >= config.d_model:
+        return f"what {block} reads from position channel {channel - config.d_model}"
+    return f"what {block} reads from residual channel {channel}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A number that always shows its sign; zero has none.
+
+    >>> signed(0.25), signed(-1.5, 1), signed(0.0001)
+    ('+0.250', '−1.5', '0.000')
+    """
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return f"{'+' if value > 0 else MINUS}{text}"
+
+
+def _where(location: Location) -> str:
+    return "the MLP" if location.block == "mlp" else "attention"

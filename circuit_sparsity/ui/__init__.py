@@ -1,0 +1,1 @@
+"""What the pages share: cached values, state, pickers, panels. Nothing else knows Streamlit."""

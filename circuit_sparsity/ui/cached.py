@@ -1,0 +1,103 @@
+"""Expensive values, made once for all sessions: models, circuits, figures. All are frozen.
+
+Keys hold the size and time of the files read, so a file that is replaced is read again.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from circuit_sparsity.circuits.means import Means
+from circuit_sparsity.circuits.wiring import Wiring, wiring
+from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.model import GPT
+from circuit_sparsity.names import Node
+from circuit_sparsity.opening import (
+    experiment_of,
+    open_means,
+    open_model,
+    open_stored,
+    open_tokenizer,
+)
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.graph import Figure, circuit_figure
+from circuit_sparsity.plots.layout import Layout, lay_out
+from circuit_sparsity.store import Store
+from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.ui.pickers import Choice
+
+_Stamp = tuple[str, int, int] | None  # path, size, time of change
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A circuit with all that its page needs."""
+
+    choice: Choice
+    experiment: Experiment
+    wiring: Wiring
+    layout: Layout
+
+
+def scene(choice: Choice) -> Scene:
+    """The chosen circuit, read from disk the first time. Raises what `open_circuit` raises."""
+    store = Store.from_environment()
+    stamps = (
+        _stamp(store.path_of_viz(*choice)),
+        _stamp(store.path_of_means(choice.model)),
+        *_model_stamps(store, choice.model),
+    )
+    return _scene(choice, stamps)
+
+
+def tokenizer(model: str) -> Tokenizer:
+    """The tokenizer of a model."""
+    folder = Store.from_environment().path_of_tokenizer(model)
+    return _tokenizer(model, _stamp(folder and folder / "vocab.bpe"))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def figure(_scene: Scene, title: str, theme: str | None, baked: tuple[Node, ...]) -> Figure:
+    """The graph of a scene; `title` stands for the scene in the cache's key."""
+    return circuit_figure(
+        _scene.wiring, _scene.layout, _scene.experiment.model.config, palette(theme), baked
+    )
+
+
+@st.cache_resource(max_entries=24, show_spinner="Opening the circuit …")
+def _scene(choice: Choice, stamps: tuple[_Stamp, ...]) -> Scene:
+    store = Store.from_environment()
+    stored = open_stored(store, *choice)
+    model = _model(choice.model, stamps[2:])
+    experiment = experiment_of(store, stored, model, _means(choice.model, stamps[1]))
+    wired = wiring(experiment.circuit, model)
+    joins = [(edge.source, edge.target) for edge in wired.edges]
+    return Scene(choice, experiment, wired, lay_out(wired.nodes, joins, model.config.d_head))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the model …")
+def _model(name: str, stamps: tuple[_Stamp, ...]) -> GPT:
+    return open_model(Store.from_environment(), name)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _means(model: str, stamp: _Stamp) -> Means:
+    return open_means(Store.from_environment(), model)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _tokenizer(model: str, stamp: _Stamp) -> Tokenizer:
+    return open_tokenizer(Store.from_environment(), model)
+
+
+def _model_stamps(store: Store, name: str) -> tuple[_Stamp, ...]:
+    folder = store.path_of_model(name)
+    return () if folder is None else tuple(_stamp(file) for file in sorted(folder.iterdir()))
+
+
+def _stamp(path: Path | None) -> _Stamp:
+    if path is None or not path.exists():
+        return None
+    known = path.stat()
+    return str(path), known.st_size, known.st_mtime_ns

@@ -1,0 +1,52 @@
+"""The circuit's graph on a page: the figure, and the script that makes its nodes clickable.
+
+`st.plotly_chart`'s own selection cannot be set from outside without mounting the figure anew, and
+then forgets the set at the next shift+click; so a script beside the chart listens to Plotly's
+clicks and marks what is picked, wherever the pick came from.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.legend import legend_html
+from circuit_sparsity.ui import cached, state
+from circuit_sparsity.ui.cached import Scene
+
+_CHART = "circuit_graph"
+_LINK = "graph_link"
+_BARE = "no Plotly in reach of scripts"
+_SCRIPT = Path(__file__).with_suffix("").with_name("graph_link.js").read_text(encoding="utf-8")
+
+
+def draw(scene: Scene) -> None:
+    """The figure, its legend, and picks by clicking."""
+    circuit = scene.experiment.circuit
+    nodes = state.picked(circuit)
+    theme = st.context.theme.type
+    baked = nodes if st.session_state.get(_BARE) else ()
+    st.plotly_chart(
+        cached.figure(scene, circuit.title, theme, baked),
+        key=_CHART,
+        config={"displaylogo": False, "modeBarButtonsToRemove": ["autoScale2d"]},
+        alt=f"Graph of the circuit {circuit.title}; the table below has the same nodes",
+    )
+    _link()(
+        key=_LINK,
+        data={"chart": _CHART, "picked": [*map(str, nodes)], "version": state.outside()},
+        on_picked_change=lambda: _take_over(scene),
+        height=1,
+    )
+    strengths = sorted(abs(edge.weight) for edge in scene.wiring.edges) or [0.0]
+    st.html(legend_html(palette(theme), strengths[0], strengths[-1]))
+
+
+def _take_over(scene: Scene) -> None:
+    picked = st.session_state[_LINK].picked
+    state.pick_in_graph(scene.experiment.circuit, picked["nodes"])
+    st.session_state[_BARE] = not picked["marked"]
+
+
+def _link():
+    return st.components.v2.component("circuit_graph_link", js=_SCRIPT)

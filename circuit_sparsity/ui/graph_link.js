@@ -1,0 +1,65 @@
+// Beside the chart: tells the server which nodes are picked, and marks them in the figure that is
+// there, so that zoom and pan survive. A plain click picks one node or lets it go; shift+click
+// adds a node or takes it out.
+const links = new WeakMap(); // plot -> { picked, version, off }
+
+export default function ({ data, setTriggerValue }) {
+  let plot = null;
+  const look = () => {
+    const found = document.querySelector(`.st-key-${data.chart} .js-plotly-plot`);
+    if (found && found !== plot && found._fullLayout && found.on) {
+      plot = found;
+      attach(plot, data, setTriggerValue);
+    }
+  };
+  look();
+  // The chart may come later, and anew when its content or the theme changes.
+  const timer = setInterval(look, 100);
+  return () => {
+    clearInterval(timer);
+    links.get(plot)?.off();
+  };
+}
+
+function attach(plot, data, setTriggerValue) {
+  const old = links.get(plot);
+  old?.off();
+  const link = { picked: data.picked, version: data.version };
+  if (old && old.version === data.version) link.picked = old.picked;
+  else mark(plot, link.picked);
+
+  const click = ({ points, event }) => {
+    const node = points.find((point) => typeof point.customdata === "string")?.customdata;
+    if (!node) return;
+    const has = link.picked.includes(node);
+    if (event?.shiftKey) {
+      link.picked = has ? link.picked.filter((name) => name !== node) : [...link.picked, node];
+    } else {
+      link.picked = has && link.picked.length === 1 ? [] : [node];
+    }
+    const marked = mark(plot, link.picked);
+    setTriggerValue("picked", { nodes: link.picked, marked });
+  };
+  const point = (cursor) => () => {
+    for (const area of plot.querySelectorAll(".nsewdrag")) area.style.cursor = cursor;
+  };
+  const [enter, leave] = [point("pointer"), point("")];
+  plot.on("plotly_click", click);
+  plot.on("plotly_hover", enter);
+  plot.on("plotly_unhover", leave);
+  link.off = () => {
+    plot.removeListener("plotly_click", click);
+    plot.removeListener("plotly_hover", enter);
+    plot.removeListener("plotly_unhover", leave);
+  };
+  links.set(plot, link);
+}
+
+// Whether the page's own copy of Plotly could be reached; without it the server bakes the marks in.
+function mark(plot, picked) {
+  if (!window.Plotly) return false;
+  const names = plot.data[0].customdata;
+  const points = picked.map((name) => names.indexOf(name)).filter((i) => i >= 0);
+  window.Plotly.restyle(plot, { selectedpoints: [points.length ? points : null] }, [0]);
+  return true;
+}

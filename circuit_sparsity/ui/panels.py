@@ -1,0 +1,170 @@
+"""What stands beside the graph: the effect of the ablation, the node's place, its neighbours."""
+
+import time
+
+import streamlit as st
+
+from circuit_sparsity.circuits.wiring import Neighbour
+from circuit_sparsity.experiment import Effect, Experiment
+from circuit_sparsity.names import FINAL_RESID, Node
+from circuit_sparsity.plots.words import place_in_words, signed
+from circuit_sparsity.ui import state
+from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.messages import plain
+
+LOSS_HELP = (
+    "Cross-entropy over just the two answer tokens at the last position, in nats per sequence, "
+    "mean over the prompts. 0.693 (ln 2) is chance."
+)
+RIGHT_HELP = (
+    "Probability of the right answer against the wrong one (the two sum to 1), mean over the "
+    "prompts. 0.5 is chance."
+)
+ABLATED_HELP = (
+    "Ablated: held at its mean over the pretraining text, at every position. Everything outside "
+    "the circuit is held there too."
+)
+_FIRST_FEW = 8  # neighbours shown before one asks for the rest
+_NOTHING = 1e-6  # nats: below this on every prompt, the ablation changed nothing
+
+
+def circuit_numbers(scene: Scene) -> None:
+    """Size and losses of the circuit, with the whole model beside it."""
+    experiment = scene.experiment
+    with st.container(horizontal=True, gap="medium"):
+        st.metric("Nodes", experiment.circuit.size, width="content", help="Channels that run.")
+        st.metric(
+            "Edges",
+            len(scene.wiring.edges),
+            width="content",
+            help="Nonzero weights between kept nodes. Links through the residual stream and "
+            "through attention are drawn and not counted.",
+        )
+        of_circuit, of_model = experiment.of_circuit, experiment.of_model
+        _number("Circuit's loss, nats", of_circuit.loss, LOSS_HELP)
+        _number("Whole model's loss, nats", of_model.loss, LOSS_HELP)
+        _number("Circuit's p(right)", of_circuit.p_right, RIGHT_HELP)
+        _number("Whole model's p(right)", of_model.p_right, RIGHT_HELP)
+    st.caption(f"On {plain(experiment.batch_name)}. Chance is 0.6931 nats a sequence, p = 0.5.")
+
+
+def ablation(scene: Scene) -> None:
+    """The effect of switching off the picked nodes, computed now; or what to click."""
+    experiment = scene.experiment
+    nodes = state.picked(experiment.circuit)
+    if not nodes:
+        st.markdown(
+            "#### Click a node\n"
+            "It is switched off at once and the task is run again without it. Click it again to "
+            "restore it; **shift+click** collects several. The table below the graph does the "
+            "same from the keyboard."
+        )
+        return
+    start = time.perf_counter()
+    with st.spinner("Running the prompts …", show_time=True):
+        effect = experiment.ablate(nodes)
+    _effect(experiment, effect, time.perf_counter() - start)
+    if len(nodes) == 1:
+        _node(scene, nodes[0])
+    st.button(
+        "Restore all", icon=":material/undo:", on_click=state.choose, args=(experiment.circuit, ())
+    )
+
+
+def _effect(experiment: Experiment, effect: Effect, seconds: float) -> None:
+    what = f"`{effect.nodes[0]}`" if len(effect.nodes) == 1 else f"{len(effect.nodes)} nodes"
+    st.markdown(f"#### Without {what}", help=ABLATED_HELP)
+    before, after = effect.before, effect.after
+    with st.container(horizontal=True, gap="medium"):
+        _change("Circuit's loss, nats", before.loss, after.loss, LOSS_HELP, worse="up")
+        _change("p(right)", before.p_right, after.p_right, RIGHT_HELP, worse="down")
+    if _largest_change(effect) < _NOTHING:
+        _unchanged(effect)
+    st.caption(
+        f"Live: {plain(experiment.batch_name)}, run in {seconds:.2f} s. Baseline: the circuit with "
+        "all its nodes; nats per sequence."
+    )
+
+
+def _unchanged(effect: Effect) -> None:
+    st.warning(
+        "**This changed nothing.** On every prompt the loss is the same to a millionth of a nat: "
+        f"{_reason(effect)}",
+        icon=":material/exclamation:",
+    )
+
+
+def _reason(effect: Effect) -> str:
+    if len(effect.nodes) == 1:
+        return "either nothing that is kept reads this node, or it is at its mean anyway."
+    return "either nothing that is kept reads these nodes, or they are at their means anyway."
+
+
+def _largest_change(effect: Effect) -> float:
+    before, after = effect.before.losses.tolist(), effect.after.losses.tolist()
+    return max(abs(a - b) for a, b in zip(after, before, strict=True))
+
+
+def _node(scene: Scene, node: Node) -> None:
+    st.markdown(f"{place_in_words(node, scene.experiment.model.config).capitalize()}.")
+    _neighbours(scene, node, "Fed by", scene.wiring.into(node), _no_input(node))
+    _neighbours(scene, node, "Feeds", scene.wiring.out_of(node), _no_output(node))
+
+
+def _neighbours(
+    scene: Scene, node: Node, title: str, near: tuple[Neighbour, ...], nobody: str
+) -> None:
+    """Buttons from the strongest weight down; a click ablates that node in this one's place."""
+    st.markdown(
+        f"**{title}** ({len(near)})",
+        help="Weights first, strongest first, with sign; then links, which have no weight of "
+        "their own. Click one to go there.",
+    )
+    if not near:
+        st.caption(nobody)
+        return
+    with st.container(gap=None):
+        for neighbour in near[:_FIRST_FEW]:
+            _neighbour(scene, title, neighbour)
+    if len(near) > _FIRST_FEW:
+        with st.expander(f"{len(near) - _FIRST_FEW} more"), st.container(gap=None):
+            for neighbour in near[_FIRST_FEW:]:
+                _neighbour(scene, title, neighbour)
+
+
+def _neighbour(scene: Scene, title: str, neighbour: Neighbour) -> None:
+    by = f"by {neighbour.by}" if neighbour.weight is None else signed(neighbour.weight)
+    st.button(
+        f"`{neighbour.node}` {by}",
+        key=f"{title} {neighbour.node} {neighbour.by}",
+        type="tertiary",
+        on_click=state.choose,
+        args=(scene.experiment.circuit, (neighbour.node,)),
+    )
+
+
+def _no_input(node: Node) -> str:
+    if node.location.kind == "act_in":
+        return "No kept node writes this channel: what it reads comes from the embeddings or means."
+    return "No kept node feeds it: it is constant, or depends on the token's norm alone."
+
+
+def _no_output(node: Node) -> str:
+    if node.location == FINAL_RESID:
+        return "The unembedding reads it."
+    return "No kept node reads it."
+
+
+def _number(label: str, value: float, meaning: str) -> None:
+    st.metric(label, f"{value:.4f}", width="content", help=meaning)
+
+
+def _change(label: str, before: float, after: float, meaning: str, worse: str) -> None:
+    st.metric(
+        label,
+        f"{after:.4f}",
+        f"{signed(after - before, 4)} from {before:.4f}",
+        delta_color="inverse" if worse == "up" else "normal",
+        width="content",
+        help=meaning,
+    )

@@ -1,0 +1,154 @@
+"""Parts of the prompt page: the text field, its tokens, and what each run expects next."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from circuit_sparsity.circuits.next_token import NextToken, next_token
+from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.tokens import show_token, token_strip
+from circuit_sparsity.tasks import TASKS
+from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.ui import state
+from circuit_sparsity.ui.messages import plain
+
+_FIELD = "prompt"
+_KEPT = "kept prompt"
+_CUT = "cut the prompt"
+_SHOWN = 8  # of the likeliest tokens
+
+
+def text_field(experiment: Experiment, tokenizer: Tokenizer) -> str:
+    """The prompt, begun with one of the task's own; the address holds it."""
+    examples = _examples(experiment, tokenizer)
+    if _FIELD not in st.session_state:
+        asked = st.query_params.get(_FIELD) or st.session_state.get(_KEPT) or examples[0]
+        st.query_params[_FIELD] = st.session_state[_FIELD] = asked
+    text = st.text_area(
+        "Prompt",
+        key=_FIELD,
+        bind="query-params",
+        height=130,
+        help="Spaces and line ends count: the answer is the token that comes right after the last "
+        "character. Press Ctrl+Enter to run it.",
+    )
+    st.session_state[_KEPT] = text
+    with st.container(horizontal=True):
+        for name, example in zip(("Example", "Its counterpart"), examples, strict=True):
+            st.button(name, on_click=_write, args=(example,))
+    return text
+
+
+def fitting(tokens: Sequence[int], context: int, tokenizer: Tokenizer) -> Sequence[int] | None:
+    """The tokens that are run: all, the last ones if the user says so, or None if there is no way.
+
+    Shows them, whitespace made visible.
+    """
+    if not tokens:
+        st.info("Type the beginning of a Python program.", icon=":material/edit:")
+        return None
+    too_many = len(tokens) - context
+    if too_many > 0:
+        st.warning(
+            f"This prompt has {len(tokens)} tokens; the model reads at most {context}. Shorten it, "
+            "or cut its beginning away:",
+            icon=":material/content_cut:",
+        )
+        cut = st.checkbox(f"Cut it to its last {context} tokens", key=_CUT)
+    else:
+        cut = False
+    dropped = too_many if cut else 0
+    st.caption(f"{len(tokens)} tokens" + (f", the first {dropped} cut away" if dropped else ""))
+    shown = [tokenizer.token_bytes(token) for token in tokens]
+    st.html(token_strip(shown, palette(st.context.theme.type), dropped))
+    return tokens[dropped:] if cut or too_many <= 0 else None
+
+
+def runs(experiment: Experiment, tokens: Sequence[int]) -> dict[str, NextToken]:
+    """What model, circuit and (where nodes are switched off) ablated circuit expect next."""
+    model, means, circuit = experiment.model, experiment.means, experiment.circuit
+    found = {
+        "Whole model": next_token(model, tokens),
+        f"Circuit, {circuit.size} nodes": next_token(model, tokens, experiment.alive, means),
+    }
+    nodes = state.picked(circuit)
+    if nodes:
+        smaller = circuit.without(nodes).masks(model.config)
+        name = f"Circuit without {nodes[0] if len(nodes) == 1 else f'{len(nodes)} nodes'}"
+        found[name] = next_token(model, tokens, smaller, means)
+    return found
+
+
+def side_by_side(
+    found: Mapping[str, NextToken], answers: tuple[int, int], tokenizer: Tokenizer
+) -> None:
+    """A column for each run: the two-way answer and the likeliest tokens."""
+    first, second = (show_token(tokenizer.token_bytes(token)) for token in answers)
+    for column, (name, expected) in zip(st.columns(len(found)), found.items(), strict=True):
+        share = expected.against(*answers)
+        better, value = (first, share) if share >= 0.5 else (second, 1 - share)
+        with column:
+            st.markdown(f"#### {plain(name)}")
+            st.metric(
+                "Two-way answer",
+                f"{better}  {value:.1%}",
+                help=f"Probability when only the task's two answers, {plain(first)} and "
+                f"{plain(second)}, are allowed. 50% is chance.",
+            )
+            st.dataframe(
+                _likeliest(expected, tokenizer),
+                hide_index=True,
+                column_config={
+                    "probability": st.column_config.ProgressColumn(
+                        format="percent", min_value=0, max_value=1
+                    )
+                },
+            )
+
+
+def answer_pair(experiment: Experiment, tokenizer: Tokenizer) -> tuple[int, int]:
+    """The task's two answer tokens; a choice where its prompts have several pairs."""
+    batch = experiment.batch
+    both = zip(batch.right.tolist(), batch.wrong.tolist(), strict=True)
+    pairs = [pair for pair, _ in Counter(map(_ordered, both)).most_common(20)]
+    if len(pairs) == 1:
+        return pairs[0]
+    return st.selectbox(
+        "The two answers",
+        pairs,
+        format_func=lambda pair: " or ".join(show_token(tokenizer.token_bytes(t)) for t in pair),
+        help="The task's prompts have different answers; the most frequent pair comes first.",
+    )
+
+
+def _ordered(pair: tuple[int, int]) -> tuple[int, int]:
+    return (min(pair), max(pair))
+
+
+def _likeliest(expected: NextToken, tokenizer: Tokenizer) -> pd.DataFrame:
+    rows = expected.top(_SHOWN)
+    return pd.DataFrame(
+        {
+            "next token": [show_token(tokenizer.token_bytes(token)) for token, _ in rows],
+            "probability": [probability for _, probability in rows],
+        }
+    )
+
+
+def _examples(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, str]:
+    """A prompt and its counterpart: new ones of a task that is known, else the file's own."""
+    task = experiment.circuit.task
+    if task in TASKS:
+        pair = TASKS[task].pairs("validation", 1)[0]
+        return pair.positive.text, pair.negative.text
+    batch = experiment.batch
+    rows = (0, batch.n_pairs)
+    texts = [tokenizer.decode(batch.tokens[i, : int(batch.last[i]) + 1].tolist()) for i in rows]
+    return texts[0], texts[1]
+
+
+def _write(text: str) -> None:
+    st.session_state[_FIELD] = text

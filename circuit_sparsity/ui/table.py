@@ -1,0 +1,50 @@
+"""The nodes of a circuit as a table: the way in by keyboard and screen reader."""
+
+import pandas as pd
+import streamlit as st
+
+from circuit_sparsity.plots.words import place_in_words
+from circuit_sparsity.ui import state
+from circuit_sparsity.ui.cached import Scene
+
+
+def search_field(scene: Scene) -> None:
+    """The list of what is switched off, which is also a search over all nodes."""
+    circuit = scene.experiment.circuit
+    st.multiselect(
+        "Switched off",
+        [str(node) for node in circuit.node_list],
+        key=state.NODES,
+        bind="query-params",
+        placeholder="Nothing: type to find a node",
+        on_change=state.changed_in_field,
+        args=(circuit,),
+        help="These nodes are mean-ablated together. The page's address holds them: copy it to "
+        "share this view.",
+    )
+
+
+def nodes(scene: Scene) -> None:
+    """Every node with its place and degrees; ticked rows are switched off."""
+    st.dataframe(
+        _frame(scene, scene.experiment.circuit.title),
+        key=state.TABLE,
+        on_select=lambda: state.changed_in_table(scene.experiment.circuit),
+        selection_mode="multi-row",
+        hide_index=True,
+        width="stretch",
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _frame(_scene: Scene, title: str) -> pd.DataFrame:
+    config, wired = _scene.experiment.model.config, _scene.wiring
+    return pd.DataFrame(
+        {
+            "node": str(node),
+            "what it is": place_in_words(node, config),
+            "fed by": len(wired.into(node)),
+            "feeds": len(wired.out_of(node)),
+        }
+        for node in wired.nodes
+    )

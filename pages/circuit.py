@@ -1,0 +1,49 @@
+"""The whole circuit as a graph; a click on a node switches it off and runs the task again."""
+
+import streamlit as st
+
+from circuit_sparsity.tasks import TASKS
+from circuit_sparsity.ui import cached, graph, messages, panels, pickers, state, table
+from circuit_sparsity.ui.cached import Scene
+
+
+def page() -> None:
+    choice = pickers.chosen()
+    if choice is None:
+        messages.no_circuits()
+        return
+    pickers.link_trouble()
+    scene = cached.scene(choice)
+    st.markdown(_what_it_does(choice.task))
+    panels.circuit_numbers(scene)
+    explore(scene)
+
+
+@st.fragment
+def explore(scene: Scene) -> None:
+    with messages.in_place():
+        circuit = scene.experiment.circuit
+        state.prepare(circuit)
+        messages.unknown_nodes(state.unknown_nodes(), circuit.title)
+        table.search_field(scene)
+        left, right = st.columns([0.68, 0.32], gap="medium")
+        with left:
+            graph.draw(scene)
+        with right:
+            panels.ablation(scene)
+        with st.expander(f"All {circuit.size} nodes as a table", icon=":material/table:"):
+            table.nodes(scene)
+
+
+def _what_it_does(task: str) -> str:
+    known = TASKS.get(task.removesuffix("_beeg"))  # how the release ends its tasks' names
+    return (
+        f"**{messages.plain(task)}**: {known.summary if known else 'a two-way question.'} "
+        "The nodes below do it alone, with everything else in the model held at its mean. "
+        "**Click a node** to switch it off as well and see what that costs."
+    )
+
+
+st.title("Circuit")
+with messages.in_place():
+    page()
