@@ -10,7 +10,7 @@ import json
 import sys
 import warnings
 
-COMMANDS = ("list", "evaluate", "ablate", "train", "prune")
+COMMANDS = ("list", "fetch", "evaluate", "ablate", "train", "prune", "clear")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -141,3 +141,39 @@ def test_prompts_without_halves_have_no_pair():
 )
 def test_prune_refuses_what_it_cannot_do(cache, capsys, arguments, expected):
     assert expected in refused(capsys, "prune", *arguments)
+
+
+@pytest.fixture
+def mirror(release_fixture, monkeypatch, tmp_path):
+    """An empty cache folder, and the release's files as a folder in place of the container."""
+    monkeypatch.setenv("CIRCUIT_SPARSITY_CACHE", str(tmp_path))
+    monkeypatch.setenv("CIRCUIT_SPARSITY_URL", release_fixture.as_uri())
+    return tmp_path
+
+
+def where(capsys, *arguments) -> dict[tuple, str]:
+    rows = run(capsys, "list", *arguments)
+    return {(row["model"], row["task"], row["sweep"], row["k"]): row["where"] for row in rows}
+
+
+def test_what_is_fetched_can_be_run_and_cleared(mirror, capsys):
+    assert where(capsys, "--refresh")[YOLO1] == "remote"
+    fetched = run(capsys, "fetch", *YOLO1)
+    assert "models/csp_yolo1/final_model.pt" in fetched["fetched"]
+    assert where(capsys)[YOLO1] == "cached"
+    assert run(capsys, "evaluate", *YOLO1, *ANSWERS)["nodes"] == 64
+    assert run(capsys, "fetch", *YOLO1)["fetched"] == []
+    size = sum(path.stat().st_size for path in mirror.rglob("*.pt"))
+    assert run(capsys, "clear")["freed"] >= size
+    assert where(capsys)[YOLO1] == "remote"
+
+
+def test_fetching_what_a_circuit_stores_leaves_its_model_behind(mirror, capsys):
+    data = run(capsys, "fetch", *YOLO1, "--stored-only")
+    assert data["fetched"] == ["viz/csp_yolo1/single_double_quote/prune_v2/64/viz_data.pt"]
+    assert "the model csp_yolo1 is not on this machine" in refused(capsys, "evaluate", *YOLO1)
+
+
+def test_fetching_nothing_known_says_how_to_look(mirror, capsys):
+    message = refused(capsys, "fetch", "csp_yolo1", "sums")
+    assert "nothing is known of csp_yolo1 · sums: refresh the catalogue" in message
