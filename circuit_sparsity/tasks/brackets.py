@@ -27,8 +27,8 @@ def $v1($n1):
         "prune",
         """
 class $N1:
-    def __init__(self):
-        self.$s2 = «[[|[»$D1""",
+    $n2 = $d1
+    $s3 = «[[|[»$D1""",
     ),
     Template(
         "prune",
@@ -46,9 +46,9 @@ for $n1 in $s1:
     Template(
         "prune",
         """
-$n1 = {}
-$n2 = $v1($n1)
-$n1["$w1"] = «[[|[»$D1""",
+$n1 = "$p1"
+while $n2 < $d1:
+    $s3 =«[[|[»$D1«], [|, »$D2""",
     ),
     Template(
         "validation",
@@ -143,33 +143,33 @@ def $v1_$n1($n2):
         "prune",
         """
 $n1 = $d5
-$s2 = «{|[»$d1«:|,» $d2, $d3«:|,» $d4, $d6""",
-        answers=_NUMBER_ENTRY,
+$s2 = «{|[»"$w1«":|",» $d1, "$w2«":|",» $d2, "$w3""",
+        answers=('": $d9', '", $d9'),
         finish=_END,
     ),
     Template(
         "prune",
         """
 class $N1:
-    def __init__(self, $n2):
-        self.$n2 = $n2
-        self.$s3 = «{|[»"$w1«":|",» "$w2", "$w3«":|",» "$w4", "$w5""",
+    $n2 = $d1
+    $s3 = «{|[»"$w1«":|",» "$w2", "$w3«":|",» "$w4", "$w5""",
         finish=_END,
     ),
     Template(
         "prune",
         """
 for $n1 in $s1:
-    $v1($n1, «{|[»"$w1«":|",» $d1, "$w2""",
+    $s2 = [«{|[»"$w1«":|",» $d1, "$w2""",
         answers=('": $d9', '", $d9'),
-        finish="«}|]»)\n",
+        finish="«}|]»]\n",
     ),
     Template(
         "validation",
         """
-def $v1($n1, $n2):
-    return «{|[»$d1«:|,» $n1, $d2""",
-        answers=(": $n2", ", $n2"),
+if $n1 == $d1:
+    print('$p1')
+    $s2 = «{|[»'$w1«':|',» '$w2', '$w3""",
+        answers=("': '$w9'", "', '$w9'"),
         finish=_END,
     ),
     Template(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from keyword import iskeyword
 
-_KEPT = frozenset(("self", "super", "print", "len", "range", "enumerate", "open", "set", "match"))
+_KEPT = frozenset(("self", "super", "print", "len", "range", "enumerate", "open", "set"))
 _LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
 
 

@@ -16,7 +16,7 @@ def $v1_$n1($n2):
 class $N1:
     def $v1(self, $n2):
         self.$n2 = $n2
-        self.$n3.append(«"|'»$p1""",
+        $n3.append(«"|'»$p1""",
     ),
     Template(
         "prune",
@@ -43,7 +43,7 @@ $n2.write(«"|'»$p1""",
         "prune",
         """
 def $v1_$n1($n2, $n3='$w1'):
-    return $n2.$v2(«"|'»$p1""",
+    $n4 = $n2.$v2(«"|'»$p1""",
     ),
     Template(
         "validation",

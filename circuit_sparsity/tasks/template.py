@@ -224,7 +224,7 @@ class Filler:
     def _write_stem(self) -> str:
         return self._rng.choice(words.WRITE_STEMS)
 
-    _KINDS: Mapping[str, Callable[["Filler"], str]] = {
+    _KINDS: Mapping[str, Callable[..., str]] = {
         "n": _noun,
         "v": _verb,
         "w": _word,

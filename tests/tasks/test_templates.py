@@ -30,7 +30,7 @@ LANGUAGE = {
     *keyword.softkwlist,
     *dir(builtins),
     *IDIOM_NAMES,
-    *("self", "cls", "add", "append", "write", "f", "r", "w", "txt"),
+    *("self", "init", "add", "append", "write", "f", "r", "w", "txt", "csv", "json", "log"),
 }
 TRAINED_ON = {*TRAIN_NAMES, *TRAIN_WORDS, *TRAIN_VERBS}
 
@@ -52,16 +52,20 @@ def test_prompts_are_python_up_to_the_line_of_the_question(task, split):
 
 
 def without_last_statement(prompt: str) -> str:
-    """The prompt with `pass` instead of its last line, or of the bracket its last line is in."""
+    """The prompt with `pass` for its last line, and for the open bracket or decorator before it."""
     lines = prompt.split("\n")
     start = len(lines) - 1
-    while start and lines[start - 1].endswith(("[", "{", "(", ",")):
+    while start and (
+        lines[start - 1].endswith(("[", "{", ",")) or lines[start - 1].lstrip().startswith("@")
+    ):
         start -= 1
     indent = len(lines[start]) - len(lines[start].lstrip())
     if lines[start] == "" and start:
         previous = lines[start - 1]
         indent = len(previous) - len(previous.lstrip()) + 4 * previous.endswith(":")
-    return "\n".join(lines[:start]) + "\n" + " " * indent + "pass\n"
+    text = "\n".join(lines[:start]) + "\n" + " " * indent + "pass\n"
+    is_caught = "except" in text or "finally" in text
+    return text if is_caught else re.sub(r"\btry:", "if True:", text)
 
 
 @ALL
