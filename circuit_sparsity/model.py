@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -143,7 +144,9 @@ def attend(
     scale = 1 / math.sqrt(q.shape[-1])
     q = F.pad(q, (0, 1, 1, 0), value=1.0)  # batch head pos+1 d_head+1
     k, v = F.pad(k, (0, 1, 1, 0)), F.pad(v, (0, 1, 1, 0))
-    slot = F.pad((sink / scale).to(k.dtype)[:, None, None], (k.shape[-1] - 1, 0, 0, k.shape[-2] - 1))
+    slot = F.pad(
+        (sink / scale).to(k.dtype)[:, None, None], (k.shape[-1] - 1, 0, 0, k.shape[-2] - 1)
+    )
     out = F.scaled_dot_product_attention(q, k + slot, v, is_causal=True, scale=scale)
     return out[..., 1:, :-1]  # batch head pos d_head
 
@@ -261,23 +264,28 @@ def _beside(
     return torch.cat((x, positions.expand(x.shape[0], -1, -1)), dim=-1)
 
 
+class Transformer(nn.Module):
+    """Everything before the unembedding, under the released parameter names."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.wte = nn.Embedding(config.vocab_size, config.d_model)
+        self.wpe = nn.Embedding(config.block_size, config.d_pos_emb or config.d_model)
+        self.h = nn.ModuleList([Block(config, layer) for layer in range(config.n_layer)])
+        self.ln_f = _norm(config, config.d_model)
+
+
 class GPT(nn.Module):
     """A decoder of ``config``'s shape: token ids in, logits out, a hook on every named tensor."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
-        self.transformer = nn.ModuleDict(
-            {
-                "wte": nn.Embedding(config.vocab_size, config.d_model),
-                "wpe": nn.Embedding(config.block_size, config.d_pos_emb or config.d_model),
-                "h": nn.ModuleList([Block(config, layer) for layer in range(config.n_layer)]),
-                "ln_f": _norm(config, config.d_model),
-            }
-        )
+        self.transformer = Transformer(config)
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.tied_unembed:
-            self.lm_head.weight = self.transformer["wte"].weight
+            self.lm_head.weight = self.transformer.wte.weight
+        self.final_logits_bias: Tensor
         self.register_buffer("final_logits_bias", torch.zeros(config.vocab_size))
         if config.enable_bigram_table:
             table = torch.zeros(config.vocab_size, config.vocab_size)
@@ -285,6 +293,11 @@ class GPT(nn.Module):
                 self.bigram_table = nn.Parameter(table)
             else:
                 self.register_buffer("bigram_table", table)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The layers in order."""
+        return cast(list[Block], list(self.transformer.h))
 
     def initialise(self, seed: int) -> None:
         """Draw fresh weights: normal 0.02, ``c_proj`` 0.02/sqrt(2·layers), biases 0."""
@@ -298,7 +311,7 @@ class GPT(nn.Module):
                 nn.init.zeros_(parameter)
         if self.config.sinusoidal_cat_pos_emb:
             with torch.no_grad():
-                self.transformer["wpe"].weight.copy_(_waves(self.config))
+                self.transformer.wpe.weight.copy_(_waves(self.config))
 
     def forward(
         self,
@@ -329,12 +342,12 @@ class GPT(nn.Module):
                 f"cut it to its last {self.config.block_size} tokens"
             )
         hook = chain(ambient_hook(), hook)
-        positions = self.transformer["wpe"].weight[:pos]
-        x = self.transformer["wte"](idx)
+        positions = self.transformer.wpe.weight[:pos]
+        x = self.transformer.wte(idx)
         if not self.config.d_pos_emb:
             x, positions = x + positions, None
         inputs = []
-        for block in self.transformer["h"]:
+        for block in self.blocks:
             inputs.append(x)
             x = block(x, positions, hook)
         return hook("final_resid", x), inputs
@@ -343,7 +356,7 @@ class GPT(nn.Module):
         self, x: Float[Tensor, "*batch d_model"], idx: Int[Tensor, "*batch"]
     ) -> Float[Tensor, "*batch vocab"]:
         """Logits from the final residual stream at tokens ``idx``."""
-        logits = self.lm_head(self.transformer["ln_f"](x)) + self.final_logits_bias
+        logits = self.lm_head(self.transformer.ln_f(x)) + self.final_logits_bias
         if self.config.enable_bigram_table:
             logits = logits + F.embedding(idx, self.bigram_table)
         return logits

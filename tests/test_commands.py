@@ -102,7 +102,9 @@ def test_an_answer_of_two_tokens_is_refused(cache, capsys):
     assert "expected the text of one token, or a token id" in message
 
 
-def test_a_damaged_circuit_says_which_file_and_how_long(release_fixture, capsys, monkeypatch, tmp_path):
+def test_a_damaged_circuit_says_which_file_and_how_long(
+    release_fixture, capsys, monkeypatch, tmp_path
+):
     for part in ("models/csp_yolo1", "tinypython"):
         shutil.copytree(release_fixture / part, tmp_path / part)
     viz = tmp_path.joinpath("viz", *YOLO1)

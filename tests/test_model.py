@@ -136,11 +136,11 @@ def test_concatenated_positions_compete_in_the_top_k():
     recorder = Recorder(".*(act_in|resid_in)")
     tokens = torch.arange(6)[None]
     model(tokens, hook=recorder)
-    block = model.transformer["h"][0]
+    block = model.blocks[0]
     read = torch.cat(
         (
             block.ln_1(recorder.tensors["0.resid_in"]),
-            block.ln_p1(model.transformer["wpe"].weight[:6])[None],
+            block.ln_p1(model.transformer.wpe.weight[:6])[None],
         ),
         dim=-1,
     )

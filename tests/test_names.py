@@ -25,7 +25,9 @@ def test_locations_sort_in_the_order_in_which_a_model_computes_them():
     model(torch.zeros(1, 4, dtype=torch.long), hook=recorder)
     computed = [name for name in recorder.tensors if name.split(".")[-1] not in _UNUSED]
     # The reference hooks k before q; a circuit's files list q first.
-    computed = [name.replace(".k", ".Q").replace(".q", ".k").replace(".Q", ".q") for name in computed]
+    computed = [
+        name.replace(".k", ".Q").replace(".q", ".k").replace(".Q", ".q") for name in computed
+    ]
     assert computed == [str(location) for location in circuit_locations(3)]
     assert sorted(circuit_locations(3)) == list(circuit_locations(3))
 

@@ -66,7 +66,7 @@ def weight_between(
 ) -> Float[Tensor, "target source"]:
     """The matrix that carries ``source`` into ``target`` inside one block."""
     assert source.layer is not None, f"{source} is inside no block"
-    block = model.transformer["h"][source.layer]
+    block = model.blocks[source.layer]
     if source.block == "mlp":
         return block.mlp.c_fc.weight if target.kind == "post_act" else block.mlp.c_proj.weight
     if target.kind == "resid_delta":

@@ -97,7 +97,8 @@ def scale_to_unit_rms(gradients: list[Tensor | None]) -> None:
     total = torch.stack([gradient.square().sum() for gradient in present]).sum()
     count = sum(gradient.numel() for gradient in present)
     factor = (count / total.clamp(min=1e-30)).sqrt()
-    torch._foreach_mul_(present, factor)
+    for gradient in present:
+        gradient.mul_(factor)
 
 
 def _count(group: Group, density: float) -> int:

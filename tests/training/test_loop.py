@@ -121,9 +121,7 @@ def test_a_run_that_stopped_ends_at_the_same_weights(tmp_path):
     train(tiny_settings(), corpus, tmp_path / "parts", lambda line: stop.set(), stop)
     assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["step"] == 6
     parts = train(tiny_settings(), corpus, tmp_path / "parts")
-    for (name, first), second in zip(
-        whole.named_parameters(), parts.parameters(), strict=True
-    ):
+    for (name, first), second in zip(whole.named_parameters(), parts.parameters(), strict=True):
         assert torch.equal(first, second), name
     lines = (tmp_path / "parts" / "progress.json").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [6, 12]
