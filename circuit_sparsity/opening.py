@@ -1,6 +1,5 @@
 """From names to values: find the files of a circuit, read them, and lay it on the table."""
 
-
 import torch
 
 from circuit_sparsity.checkpoint import load_model
@@ -44,9 +43,7 @@ def open_circuit(
     """
     store = store or Store.from_environment()
     stored = open_stored(store, model, task, sweep, k)
-    return experiment_of(
-        store, stored, open_model(store, model), open_means(store, model), answers
-    )
+    return experiment_of(store, stored, open_model(store, model), open_means(store, model), answers)
 
 
 def open_stored(store: Store, model: str, task: str, sweep: str, k: str) -> StoredCircuit:
@@ -124,7 +121,7 @@ def experiment_on_tests(
     circuit: Circuit, model: GPT, means: Means, tokenizer: Tokenizer
 ) -> Experiment:
     """``circuit`` on the test split of its task: prompts that pruning never saw."""
-    batch = test_batch(open_task(circuit.task), tokenizer, model)
+    batch = batch_of_tests(open_task(circuit.task), tokenizer, model)
     return Experiment(
         circuit, model, means, batch, f"{len(batch)} prompts of the test split, never pruned on"
     )
@@ -135,7 +132,9 @@ def is_ours(stored: StoredCircuit) -> bool:
     return FOUND_HERE in stored.circuit.found and stored.circuit.task in TASKS
 
 
-def test_batch(task: Task, tokenizer: Tokenizer, model: GPT, pairs: int = TEST_PAIRS) -> TaskBatch:
+def batch_of_tests(
+    task: Task, tokenizer: Tokenizer, model: GPT, pairs: int = TEST_PAIRS
+) -> TaskBatch:
     """The prompts that everything of ours is measured on: never pruned on, seeded."""
     chosen = task.pairs("test", pairs, TEST_SEED)
     return encode(chosen, tokenizer, task_context(model.config.block_size))
@@ -172,9 +171,7 @@ def answer_token(text: str, tokenizer: Tokenizer) -> int:
     """
     if text.isdecimal():
         if int(text) >= tokenizer.n_vocab:
-            raise ValueError(
-                f"there is no token {text}; ids go from 0 to {tokenizer.n_vocab - 1}"
-            )
+            raise ValueError(f"there is no token {text}; ids go from 0 to {tokenizer.n_vocab - 1}")
         return int(text)
     unescaped = text.replace("\\n", "\n").replace("\\t", "\t")
     tokens = tokenizer.encode(unescaped)
