@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuit_sparsity.hooks import Hook, no_hook
 from circuit_sparsity.model import GPT, Block
 from circuit_sparsity.pruning.gates import filled
-from circuit_sparsity.pruning.parts import bigrams, blocks, final_norm, position_rows, token_rows
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.tasks.task import TaskBatch
 
@@ -24,12 +22,12 @@ def margins(model: GPT, batch: TaskBatch, hook: Hook = no_hook) -> Float[Tensor,
     at the last token alone, two rows of the unembedding.
     """
     tokens = batch.tokens[:, : int(batch.last.max()) + 1]
-    read = final_norm(model)(_last_residual(model, tokens, batch.last, hook))
-    rows, bias = model.lm_head.weight, model.get_buffer("final_logits_bias")
+    read = model.transformer.ln_f(_last_residual(model, tokens, batch.last, hook))
+    rows, bias = model.lm_head.weight, model.final_logits_bias
     margin = ((rows[batch.right] - rows[batch.wrong]) * read).sum(dim=-1)
     margin = margin + bias[batch.right] - bias[batch.wrong]
     if model.config.enable_bigram_table:
-        at, table = tokens.gather(1, batch.last[:, None])[:, 0], bigrams(model)
+        at, table = tokens.gather(1, batch.last[:, None])[:, 0], model.bigram_table
         margin = margin + table[at, batch.right] - table[at, batch.wrong]
     return margin
 
@@ -38,11 +36,11 @@ def _last_residual(
     model: GPT, tokens: Int[Tensor, "prompt pos"], last: Int[Tensor, " prompt"], hook: Hook
 ) -> Float[Tensor, "prompt d_model"]:
     """``final_resid`` at each prompt's last token, as ``GPT.residual`` computes it."""
-    x = F.embedding(tokens, token_rows(model))
-    positions = position_rows(model)[: tokens.shape[1]]
+    x = model.transformer.wte(tokens)
+    positions = model.transformer.wpe.weight[: tokens.shape[1]]
     if not model.config.d_pos_emb:
         x, positions = x + positions, None
-    *earlier, end = blocks(model)
+    *earlier, end = model.blocks
     for block in earlier:
         x = block(x, positions, hook)
     rows = torch.arange(len(tokens), device=tokens.device)

@@ -24,7 +24,6 @@ from circuit_sparsity.circuits.edges import weight_between
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import FINAL_RESID, Location
-from circuit_sparsity.pruning.parts import blocks, final_norm, position_rows, token_rows
 
 Masks = dict[Location, Bool[Tensor, " width"]]
 
@@ -35,10 +34,10 @@ class Wiring:
     def __init__(self, model: GPT, means: Means, readout: Bool[Tensor, " d_model"]) -> None:
         """``readout``: channels of the final residual stream that tell the answers apart."""
         self.layers = [_Layer(model, means, layer) for layer in range(model.config.n_layer)]
-        self.embedded = _varies(token_rows(model))
+        self.embedded = _varies(model.transformer.wte.weight)
         if not model.config.d_pos_emb:
-            self.embedded = self.embedded | _varies(position_rows(model))
-        self.readout = readout & _scales(final_norm(model), model.config.d_model)
+            self.embedded = self.embedded | _varies(model.transformer.wpe.weight)
+        self.readout = readout & _scales(model.transformer.ln_f, model.config.d_model)
 
     def live(self, kept: Masks) -> Masks:
         """``kept`` without its dangling nodes."""
@@ -74,7 +73,7 @@ class _Layer:
     """One layer's weights, and the rules that hold inside its two blocks."""
 
     def __init__(self, model: GPT, means: Means, layer: int) -> None:
-        block, config = blocks(model)[layer], model.config
+        block, config = model.blocks[layer], model.config
         self.layer, self.sink, self.n_head = layer, config.sink, config.n_head
         pairs = ("act_in", "q"), ("act_in", "k"), ("act_in", "v"), ("v", "resid_delta")
         self.weight = {
@@ -90,7 +89,7 @@ class _Layer:
         nothing = torch.zeros(0, dtype=torch.bool)
         self.positions = {"attn": nothing, "mlp": nothing}
         if config.d_pos_emb:
-            at = position_rows(model)
+            at = model.transformer.wpe.weight
             self.positions = {"attn": _varies(block.ln_p1(at)), "mlp": _varies(block.ln_p2(at))}
         self.constant = {kind: means.values[self.at("attn", kind)] != 0 for kind in "qkv"}
 

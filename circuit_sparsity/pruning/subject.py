@@ -10,7 +10,12 @@ from torch import Tensor
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.model import GPT
 from circuit_sparsity.pruning.layout import Layout
-from circuit_sparsity.tasks.task import TaskBatch
+from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.tasks.task import Task, TaskBatch, encode, task_context
+from circuit_sparsity.tokenizer import Tokenizer
+
+POOL_PAIRS = 512  # of the task's pruning split, from which every step draws
+PROMPT_SEED = 0  # one pool for all seeds of a pruning, so that their circuits compare
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,23 @@ class Subject:
                 f"a prompt of {self.task_name} has {longest} tokens; the context of "
                 f"{self.model_name} is {self.model.config.block_size}: cut the prompts to it"
             )
+
+    @classmethod
+    def of_task(
+        cls,
+        model: GPT,
+        means: Means,
+        tokenizer: Tokenizer,
+        task: Task,
+        model_name: str,
+        settings: PruneSettings,
+    ) -> "Subject":
+        """A model on a task's pruning split; evaluated on the first pairs of what it prunes on."""
+        wanted = max(POOL_PAIRS, settings.evaluation_pairs)
+        pairs = task.pairs("prune", wanted, PROMPT_SEED)
+        prompts = encode(pairs, tokenizer, task_context(model.config.block_size))
+        evaluation = prompts.select(range(settings.evaluation_pairs))
+        return cls(model, means, prompts, evaluation, model_name, task.name)
 
     @cached_property
     def layout(self) -> Layout:
