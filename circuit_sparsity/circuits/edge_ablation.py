@@ -3,8 +3,9 @@
 An edge is ablated by holding its source at its mean *as this one target sees it*. For a target
 that reads its source directly the contribution ``w·x`` becomes ``w·mean``. A value reaches its
 target through attention, so there the mean is mixed by the same attention pattern; what goes to
-a sink is lost to the mean as it is to the value. Ablating every edge out of a read or a value
-together is therefore the same as ablating that node, up to targets that are at their means anyway.
+a sink is lost to the mean as it is to the value. Ablating every weight from a node into the next
+location together is therefore the same as ablating the node. (Every weight: in a model with a
+top-k, targets that are not kept still compete with those that are.)
 
 The target is computed anew from the run's own tensors and put in its place, activation top-k and
 fill after it. The model's weights are never touched.

@@ -38,7 +38,9 @@ class Source:
     def load(self) -> Any:
         """The object in the file, tensors on the CPU; ReleaseError when it cannot be read."""
         if not self.path.is_file():
-            raise ReleaseError(f"there is no {self.what} at {self.path}: fetch it, or name another")
+            raise ReleaseError(
+                f"{self.path} is not there; it should hold {self.what}: fetch it, or name another"
+            )
         try:
             return torch.load(self.path, map_location="cpu", weights_only=True)
         except UNREADABLE as error:
