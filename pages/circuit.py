@@ -15,7 +15,6 @@ def page() -> None:
     pickers.link_trouble()
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
-    panels.circuit_numbers(scene)
     explore(scene)
 
 
@@ -25,12 +24,11 @@ def explore(scene: Scene) -> None:
         circuit = scene.experiment.circuit
         state.prepare(circuit)
         messages.unknown_nodes(state.unknown_nodes(), circuit.title)
-        table.search_field(scene)
-        left, right = st.columns([0.68, 0.32], gap="medium")
+        left, right = st.columns([0.66, 0.34], gap="medium")
         with left:
             graph.draw(scene)
         with right:
-            panels.ablation(scene)
+            panels.inspector(scene)
         with st.expander(f"All {circuit.size} nodes as a table", icon=":material/table:"):
             table.nodes(scene)
 
@@ -39,7 +37,7 @@ def _what_it_does(task: str) -> str:
     known = TASKS.get(task.removesuffix("_beeg"))  # how the release ends its tasks' names
     return (
         f"**{messages.plain(task)}**: {known.summary if known else 'a two-way question.'} "
-        "The nodes below do it alone, with everything else in the model held at its mean. "
+        "Only the nodes below run; everything else in the model is held at its mean. "
         "**Click a node** to switch it off as well and see what that costs."
     )
 

@@ -12,7 +12,7 @@ from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.model import GPTConfig
 from circuit_sparsity.names import Location, Node
 from circuit_sparsity.plots.colours import Palette
-from circuit_sparsity.plots.layout import Band, Layout
+from circuit_sparsity.plots.layout import Band, Layout, Row
 from circuit_sparsity.plots.words import ROW_LABELS, block_label, place_in_words
 
 # One path a bin and sign: 4,000 edges draw in 0.14 s, one shape an edge takes 2.6 s.
@@ -75,14 +75,15 @@ def _edges(
     bins: dict[tuple[int, bool], list[Edge]] = defaultdict(list)
     for edge in edges:
         bins[strength_bin(edge.weight, strongest), edge.weight > 0].append(edge)
+    ink = 1.0 if len(edges) <= 400 else 0.75 if len(edges) <= 1000 else 0.5
     return [
         _path(
             members,
             layout,
             color=palette.positive if positive else palette.negative,
-            width=round(0.8 + 3.2 * strength / (BINS - 1), 2),
+            width=round((0.8 + 3.2 * strength / (BINS - 1)) * ink, 2),
             dash="solid" if positive else "5px,3px",
-            opacity=round(0.45 + 0.5 * strength / (BINS - 1), 2),
+            opacity=round((0.45 + 0.5 * strength / (BINS - 1)) * ink, 2),
         )
         for (strength, positive), members in sorted(bins.items())
     ]
@@ -175,26 +176,41 @@ def _hover(node: Node, wiring: Wiring, config: GPTConfig) -> str:
 
 def _frame(layout: Layout, palette: Palette) -> dict[str, Any]:
     bottom, top = (layout.bands[0].bottom, layout.bands[-1].top) if layout.bands else (0, 1)
+    pitch = _ROW_PIXELS if len(layout.places) <= 400 else 1.5 * _ROW_PIXELS
     hidden = {"showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
     return {
-        "height": round(min(max(layout.height * _ROW_PIXELS, 340), 1500)) + 16,
-        "margin": {"l": 78, "r": 4, "t": 8, "b": 8},
+        "height": round(min(max(layout.height * pitch, 340), 1500)) + 34,
+        "margin": {"l": 78, "r": 4, "t": 30, "b": 4},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "showlegend": False,
         "hovermode": "closest",
+        "hoverlabel": {
+            "align": "left",
+            "bgcolor": palette.background,
+            "bordercolor": palette.faint,
+            "font": {"color": palette.text},
+        },
+        "modebar": {"bgcolor": "rgba(0,0,0,0)"},
         "dragmode": "pan",
         "xaxis": hidden | {"range": [-0.04, 1.04], "showticklabels": False},
         "yaxis": hidden
         | {
             "range": [bottom - 0.1, top + 0.1],
             "tickvals": [row.y for row in layout.rows],
-            "ticktext": [ROW_LABELS[row.location.kind] for row in layout.rows],
+            "ticktext": [_row_name(row, layout) for row in layout.rows],
             "tickfont": {"color": palette.faint, "size": 12},
             "automargin": False,
         },
         "annotations": [_band_name(band, palette) for band in layout.bands],
     }
+
+
+def _row_name(row: Row, layout: Layout) -> str:
+    """What the row holds; with its block where the block has no other row."""
+    name = ROW_LABELS[row.location.kind]
+    alone = any(band.rows == 1 and band.name == row.location.block_name for band in layout.bands)
+    return f"{block_label(row.location)}<br>{name}" if alone and row.location.block else name
 
 
 def _band_name(band: Band, palette: Palette) -> dict[str, Any]:

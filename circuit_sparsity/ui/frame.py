@@ -6,9 +6,13 @@ import streamlit as st
 
 _ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from the network
 
-# Streamlit leaves 6 rem above the first line; the graph should be in sight without scrolling.
+# Streamlit leaves 6 rem above the first line and 5 beside the page; the graph should be in sight
+# without scrolling.
 _STYLE = """<style>
-.stMainBlockContainer {padding-top: 2.6rem; padding-bottom: 3rem}
+.stMainBlockContainer {padding-top: 3.6rem; padding-bottom: 3rem}
+@media (min-width: 700px) {
+  .stMainBlockContainer {padding: 2.6rem 2.5rem 3rem}
+}
 .stMainBlockContainer h1 {padding-top: 0; font-size: 2rem}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 .stMainBlockContainer .stButton button[kind="tertiary"] {min-height: 1.7rem; text-align: left}

@@ -8,6 +8,7 @@ clicks and marks what is picked, wherever the pick came from.
 from pathlib import Path
 
 import streamlit as st
+from streamlit.components import v2
 
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.legend import legend_html
@@ -49,4 +50,4 @@ def _take_over(scene: Scene) -> None:
 
 
 def _link():
-    return st.components.v2.component("circuit_graph_link", js=_SCRIPT)
+    return v2.component("circuit_graph_link", js=_SCRIPT)

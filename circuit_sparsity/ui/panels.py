@@ -4,14 +4,20 @@ import time
 
 import streamlit as st
 
+from circuit_sparsity.circuits.circuit import total_nodes
 from circuit_sparsity.circuits.wiring import Neighbour
 from circuit_sparsity.experiment import Effect, Experiment
 from circuit_sparsity.names import FINAL_RESID, Node
 from circuit_sparsity.plots.words import place_in_words, signed
-from circuit_sparsity.ui import state
+from circuit_sparsity.ui import state, table
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
+SIZE_HELP = (
+    "Nodes are channels that run; every other channel of the model is held at its mean over the "
+    "pretraining text. Edges are the nonzero weights between kept nodes; links through the "
+    "residual stream and through attention are drawn and not counted."
+)
 LOSS_HELP = (
     "Cross-entropy over just the two answer tokens at the last position, in nats per sequence, "
     "mean over the prompts. 0.693 (ln 2) is chance."
@@ -25,40 +31,18 @@ ABLATED_HELP = (
     "the circuit is held there too."
 )
 _FIRST_FEW = 8  # neighbours shown before one asks for the rest
+_CHANCE = "Chance: 0.6931 nats a sequence, p 0.5."
 _NOTHING = 1e-6  # nats: below this on every prompt, the ablation changed nothing
 
 
-def circuit_numbers(scene: Scene) -> None:
-    """Size and losses of the circuit, with the whole model beside it."""
+def inspector(scene: Scene) -> None:
+    """The circuit's numbers, or the effect of switching off the picked nodes, computed now."""
     experiment = scene.experiment
-    with st.container(horizontal=True, gap="medium"):
-        st.metric("Nodes", experiment.circuit.size, width="content", help="Channels that run.")
-        st.metric(
-            "Edges",
-            len(scene.wiring.edges),
-            width="content",
-            help="Nonzero weights between kept nodes. Links through the residual stream and "
-            "through attention are drawn and not counted.",
-        )
-        of_circuit, of_model = experiment.of_circuit, experiment.of_model
-        _number("Circuit's loss, nats", of_circuit.loss, LOSS_HELP)
-        _number("Whole model's loss, nats", of_model.loss, LOSS_HELP)
-        _number("Circuit's p(right)", of_circuit.p_right, RIGHT_HELP)
-        _number("Whole model's p(right)", of_model.p_right, RIGHT_HELP)
-    st.caption(f"On {plain(experiment.batch_name)}. Chance is 0.6931 nats a sequence, p = 0.5.")
-
-
-def ablation(scene: Scene) -> None:
-    """The effect of switching off the picked nodes, computed now; or what to click."""
-    experiment = scene.experiment
+    _size(scene)
+    table.search_field(scene)
     nodes = state.picked(experiment.circuit)
     if not nodes:
-        st.markdown(
-            "#### Click a node\n"
-            "It is switched off at once and the task is run again without it. Click it again to "
-            "restore it; **shift+click** collects several. The table below the graph does the "
-            "same from the keyboard."
-        )
+        _whole(experiment)
         return
     start = time.perf_counter()
     with st.spinner("Running the prompts …", show_time=True):
@@ -66,23 +50,53 @@ def ablation(scene: Scene) -> None:
     _effect(experiment, effect, time.perf_counter() - start)
     if len(nodes) == 1:
         _node(scene, nodes[0])
+    else:
+        _members(scene, nodes)
     st.button(
-        "Restore all", icon=":material/undo:", on_click=state.choose, args=(experiment.circuit, ())
+        "Restore all",
+        icon=":material/undo:",
+        on_click=state.choose,
+        args=(experiment.circuit, ()),
+    )
+
+
+def _size(scene: Scene) -> None:
+    circuit, config = scene.experiment.circuit, scene.experiment.model.config
+    st.markdown(
+        f"**{circuit.size:,}** of {total_nodes(config):,} nodes · "
+        f"**{len(scene.wiring.edges):,}** edges",
+        help=SIZE_HELP,
+    )
+
+
+def _whole(experiment: Experiment) -> None:
+    of_circuit, of_model = experiment.of_circuit, experiment.of_model
+    st.markdown("##### The circuit as it is")
+    with st.container(horizontal=True, gap="small"):
+        _number("Task loss, nats", of_circuit.loss, of_model.loss, LOSS_HELP)
+        _number("p(right)", of_circuit.p_right, of_model.p_right, RIGHT_HELP)
+    st.caption(f"On {plain(experiment.batch_name)}. {_CHANCE}")
+    st.info(
+        "**Click a node** to switch it off: the task is run again without it, here and now. Click "
+        "it again to restore it. **Shift+click** collects several. The field above and the table "
+        "below the graph do the same from the keyboard.",
+        icon=":material/ads_click:",
     )
 
 
 def _effect(experiment: Experiment, effect: Effect, seconds: float) -> None:
     what = f"`{effect.nodes[0]}`" if len(effect.nodes) == 1 else f"{len(effect.nodes)} nodes"
-    st.markdown(f"#### Without {what}", help=ABLATED_HELP)
-    before, after = effect.before, effect.after
-    with st.container(horizontal=True, gap="medium"):
-        _change("Circuit's loss, nats", before.loss, after.loss, LOSS_HELP, worse="up")
-        _change("p(right)", before.p_right, after.p_right, RIGHT_HELP, worse="down")
+    st.markdown(f"##### Without {what}", help=ABLATED_HELP)
+    before, after, of_model = effect.before, effect.after, experiment.of_model
+    with st.container(horizontal=True, gap="small"):
+        _change("Task loss, nats", before.loss, after.loss, LOSS_HELP, rise_is_worse=True)
+        _change("p(right)", before.p_right, after.p_right, RIGHT_HELP, rise_is_worse=False)
     if _largest_change(effect) < _NOTHING:
         _unchanged(effect)
     st.caption(
-        f"Live: {plain(experiment.batch_name)}, run in {seconds:.2f} s. Baseline: the circuit with "
-        "all its nodes; nats per sequence."
+        f"Live: run in {seconds:.2f} s on {plain(experiment.batch_name)}. Baseline: the circuit "
+        f"with all its nodes. Whole model: {of_model.loss:.4f} nats, p {of_model.p_right:.4f}. "
+        f"{_CHANCE}"
     )
 
 
@@ -106,9 +120,24 @@ def _largest_change(effect: Effect) -> float:
 
 
 def _node(scene: Scene, node: Node) -> None:
-    st.markdown(f"{place_in_words(node, scene.experiment.model.config).capitalize()}.")
+    place = place_in_words(node, scene.experiment.model.config)
+    st.markdown(f"{place[0].upper()}{place[1:]}.")
     _neighbours(scene, node, "Fed by", scene.wiring.into(node), _no_input(node))
     _neighbours(scene, node, "Feeds", scene.wiring.out_of(node), _no_output(node))
+
+
+def _members(scene: Scene, nodes: tuple[Node, ...]) -> None:
+    st.markdown("**Ablated together**", help="Click one to restore it and keep the others off.")
+    with st.container(gap=None):
+        for node in nodes:
+            st.button(
+                f"`{node}`",
+                key=f"restore {node}",
+                icon=":material/close:",
+                type="tertiary",
+                on_click=state.choose,
+                args=(scene.experiment.circuit, [other for other in nodes if other != node]),
+            )
 
 
 def _neighbours(
@@ -155,16 +184,28 @@ def _no_output(node: Node) -> str:
     return "No kept node reads it."
 
 
-def _number(label: str, value: float, meaning: str) -> None:
-    st.metric(label, f"{value:.4f}", width="content", help=meaning)
+def _number(label: str, value: float, of_model: float, meaning: str) -> None:
+    st.metric(
+        label,
+        f"{value:.4f}",
+        f"model {of_model:.4f}",
+        delta_color="off",
+        delta_arrow="off",
+        width="content",
+        help=meaning,
+    )
 
 
-def _change(label: str, before: float, after: float, meaning: str, worse: str) -> None:
+def _change(label: str, before: float, after: float, meaning: str, rise_is_worse: bool) -> None:
+    change = signed(after - before, 4)
+    moved = change[0] in "+\N{MINUS SIGN}"
+    worse = (after > before) == rise_is_worse
     st.metric(
         label,
         f"{after:.4f}",
-        f"{signed(after - before, 4)} from {before:.4f}",
-        delta_color="inverse" if worse == "up" else "normal",
+        f"{change} from {before:.4f}",
+        delta_color="off" if not moved else "orange" if worse else "blue",
+        delta_arrow="off",
         width="content",
         help=meaning,
     )

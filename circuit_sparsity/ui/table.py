@@ -16,6 +16,8 @@ def search_field(scene: Scene) -> None:
         [str(node) for node in circuit.node_list],
         key=state.NODES,
         bind="query-params",
+        wrap=True,
+        select_all=False,
         placeholder="Nothing: type to find a node",
         on_change=state.changed_in_field,
         args=(circuit,),

@@ -1,0 +1,55 @@
+"""The question before anything is deleted, and the deletion."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from circuit_sparsity.store import Store
+from circuit_sparsity.store.words import size_in_words
+from circuit_sparsity.ui.library_entries import Entry, removable, remove
+from circuit_sparsity.ui.messages import plain
+
+_SAID = "library said"
+
+
+@st.dialog("Delete from this machine?")
+def ask_to_remove(store: Store, acted: Sequence[Entry], title: str, everything: bool) -> None:
+    """Say what would go, and do it on a second click."""
+    own = [item for entry in acted for item in entry.items if item.where == "local"]
+    st.markdown(f"**{plain(title)}**")
+    with_own = bool(own) and st.checkbox(
+        f"Also {len(own)} files that were made here, which nobody can give back"
+    )
+    items = removable(acted, with_own)
+    unfinished = store.usage().unfinished if everything else 0
+    size = sum(item.size or 0 for item in items) + unfinished
+    downloads = sum(item.where == "cached" for item in items)
+    st.markdown(
+        f"{downloads} downloaded files"
+        + (f" and {len(items) - downloads} made here" if with_own else "")
+        + (", with what had arrived of stopped downloads" if unfinished else "")
+        + f": {size_in_words(size)}. Downloads can be had again; what ships with the project stays."
+    )
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", icon=":material/delete:", disabled=size == 0):
+            _remove(store, [item.name for item in items], everything, with_own)
+            st.rerun()
+        if st.button("Keep everything"):
+            st.rerun()
+
+
+def said() -> None:
+    """What the last deletion did, once."""
+    if _SAID not in st.session_state:
+        return
+    freed, troubles = st.session_state.pop(_SAID)
+    st.success(f"{size_in_words(freed)} freed.", icon=":material/delete:")
+    for trouble in troubles:
+        st.warning(plain(trouble), icon=":material/warning:")
+
+
+def _remove(store: Store, names: list[str], everything: bool, with_own: bool) -> None:
+    freed, troubles = remove(store, names)
+    if everything and not troubles:
+        freed += store.clear(with_own)  # what had arrived of stopped downloads
+    st.session_state[_SAID] = (freed, troubles)

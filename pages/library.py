@@ -1,0 +1,28 @@
+"""What exists, what is here, and how big it is; download, verify, delete."""
+
+import streamlit as st
+
+from circuit_sparsity.store import Store
+from circuit_sparsity.ui import library, library_progress, library_remove, messages
+from circuit_sparsity.ui.library_entries import entries
+
+
+def page() -> None:
+    store = Store.from_environment()
+    library.numbers(store)
+    library_remove.said()
+    library_progress.cards(store)
+    known = entries(store)
+    st.subheader("Models and circuits")
+    library.catalogue(store)
+    chosen = library.scope(store, known)
+    which = library.only()
+    shown = [e for e in known if chosen.holds(e) and library.passes(e, which)]
+    ticked = library.table(shown, chosen, store.catalogue.licence)
+    library.actions(store, chosen, ticked, shown)
+    library.files(shown, ticked)
+
+
+st.title("Library")
+with messages.in_place():
+    page()
