@@ -1,7 +1,7 @@
 """Which files a model, a task, a sweep or a circuit needs."""
 
 from circuit_sparsity.store import paths
-from circuit_sparsity.store.errors import NotFound
+from circuit_sparsity.store.errors import Damaged, NotFound
 from circuit_sparsity.store.store import Store
 
 
@@ -59,6 +59,13 @@ def _to_run(store: Store, model: str) -> list[str]:
 
 
 def missing(store: Store, names: tuple[str, ...]) -> dict[str, int | None]:
-    """Those of ``names`` that are not here, with their sizes in bytes where they are known."""
+    """Those of ``names`` that are not here or damaged, with their sizes where they are known."""
     sizes = {item.name: item.size for item in store.items()}
-    return {name: sizes.get(name) for name in names if store.find(name) is None}
+    return {name: sizes.get(name) for name in names if not _is_whole(store, name)}
+
+
+def _is_whole(store: Store, name: str) -> bool:
+    try:
+        return store.find(name) is not None
+    except Damaged:
+        return False  # fetching replaces it
