@@ -65,6 +65,26 @@ def palette(theme: str | None) -> Palette:
     return PALETTES.get(theme or "light", LIGHT)
 
 
+def shade(palette: Palette, value: float, largest: float) -> str:
+    """The colour of ``value`` on a scale that is zero in the middle and ``largest`` at both ends.
+
+    >>> shade(LIGHT, 0.0, 1.0), shade(LIGHT, -2.0, 1.0), shade(LIGHT, 0.25, 1.0)
+    ('#f7f7f7', '#0b559f', '#fad2b1')
+    """
+    share = max(-1.0, min(1.0, value / largest)) if largest > 0 else 0.0
+    place = (share + 1) * 2  # from 0 to 4, the stops of the scale
+    first = min(int(place), 3)
+    low, high = (palette.scale[stop] for stop in (first, first + 1))
+    parts = (
+        round(
+            int(low[i : i + 2], 16) * (first + 1 - place)
+            + int(high[i : i + 2], 16) * (place - first)
+        )
+        for i in (1, 3, 5)
+    )
+    return "#" + "".join(f"{part:02x}" for part in parts)
+
+
 def contrast(one: str, other: str) -> float:
     """Contrast ratio of two colours after WCAG 2.2: 1 (none) to 21 (black on white).
 

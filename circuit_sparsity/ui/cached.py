@@ -5,13 +5,15 @@ Keys hold the size and time of the files read, so a file that is replaced is rea
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import streamlit as st
 
+from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.wiring import Wiring, wiring
 from circuit_sparsity.experiment import Experiment
-from circuit_sparsity.model import GPT
+from circuit_sparsity.model import GPT, GPTConfig
 from circuit_sparsity.names import Node
 from circuit_sparsity.opening import (
     experiment_of,
@@ -27,7 +29,21 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui.pickers import Choice
 
-_Stamp = tuple[str, int, int] | None  # path, size, time of change
+Stamp = tuple[str, int, int] | None  # path, size, time of change
+
+
+@runtime_checkable
+class Sight(Protocol):
+    """What drawing a circuit takes, whether it can be run or is only stored."""
+
+    @property
+    def circuit(self) -> Circuit: ...
+    @property
+    def config(self) -> GPTConfig: ...
+    @property
+    def wiring(self) -> Wiring: ...
+    @property
+    def layout(self) -> Layout: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +55,21 @@ class Scene:
     wiring: Wiring
     layout: Layout
 
+    @property
+    def circuit(self) -> Circuit:
+        return self.experiment.circuit
+
+    @property
+    def config(self) -> GPTConfig:
+        return self.experiment.model.config
+
 
 def scene(choice: Choice) -> Scene:
     """The chosen circuit, read from disk the first time. Raises what `open_circuit` raises."""
     store = Store.from_environment()
     stamps = (
-        _stamp(store.path_of_viz(*choice)),
-        _stamp(store.path_of_means(choice.model)),
+        stamp(store.path_of_viz(*choice)),
+        stamp(store.path_of_means(choice.model)),
         *_model_stamps(store, choice.model),
     )
     return _scene(choice, stamps)
@@ -54,19 +78,17 @@ def scene(choice: Choice) -> Scene:
 def tokenizer(model: str) -> Tokenizer:
     """The tokenizer of a model."""
     folder = Store.from_environment().path_of_tokenizer(model)
-    return _tokenizer(model, _stamp(folder and folder / "vocab.bpe"))
+    return _tokenizer(model, stamp(folder and folder / "vocab.bpe"))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def figure(_scene: Scene, title: str, theme: str | None, baked: tuple[Node, ...]) -> Figure:
+def figure(_scene: Sight, title: str, theme: str | None, baked: tuple[Node, ...]) -> Figure:
     """The graph of a scene; `title` stands for the scene in the cache's key."""
-    return circuit_figure(
-        _scene.wiring, _scene.layout, _scene.experiment.model.config, palette(theme), baked
-    )
+    return circuit_figure(_scene.wiring, _scene.layout, _scene.config, palette(theme), baked)
 
 
 @st.cache_resource(max_entries=24, show_spinner="Opening the circuit …")
-def _scene(choice: Choice, stamps: tuple[_Stamp, ...]) -> Scene:
+def _scene(choice: Choice, stamps: tuple[Stamp, ...]) -> Scene:
     store = Store.from_environment()
     stored = open_stored(store, *choice)
     model = _model(choice.model, stamps[2:])
@@ -77,26 +99,27 @@ def _scene(choice: Choice, stamps: tuple[_Stamp, ...]) -> Scene:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the model …")
-def _model(name: str, stamps: tuple[_Stamp, ...]) -> GPT:
+def _model(name: str, stamps: tuple[Stamp, ...]) -> GPT:
     return open_model(Store.from_environment(), name)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _means(model: str, stamp: _Stamp) -> Means:
+def _means(model: str, version: Stamp) -> Means:
     return open_means(Store.from_environment(), model)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _tokenizer(model: str, stamp: _Stamp) -> Tokenizer:
+def _tokenizer(model: str, version: Stamp) -> Tokenizer:
     return open_tokenizer(Store.from_environment(), model)
 
 
-def _model_stamps(store: Store, name: str) -> tuple[_Stamp, ...]:
+def _model_stamps(store: Store, name: str) -> tuple[Stamp, ...]:
     folder = store.path_of_model(name)
-    return () if folder is None else tuple(_stamp(file) for file in sorted(folder.iterdir()))
+    return () if folder is None else tuple(stamp(file) for file in sorted(folder.iterdir()))
 
 
-def _stamp(path: Path | None) -> _Stamp:
+def stamp(path: Path | None) -> Stamp:
+    """What tells a file's versions apart; None for no file."""
     if path is None or not path.exists():
         return None
     known = path.stat()

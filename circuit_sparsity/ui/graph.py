@@ -5,15 +5,17 @@ then forgets the set at the next shift+click; so a script beside the chart liste
 clicks and marks what is picked, wherever the pick came from.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 from streamlit.components import v2
 
 from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.legend import legend_html
 from circuit_sparsity.ui import cached, state
-from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.cached import Sight
 
 _CHART = "circuit_graph"
 _LINK = "graph_link"
@@ -21,14 +23,14 @@ _BARE = "no Plotly in reach of scripts"
 _SCRIPT = Path(__file__).with_suffix("").with_name("graph_link.js").read_text(encoding="utf-8")
 
 
-def draw(scene: Scene) -> None:
+def draw(scene: Sight, figure: Callable[..., Figure] = cached.figure) -> None:
     """The figure, its legend, and picks by clicking."""
-    circuit = scene.experiment.circuit
+    circuit = scene.circuit
     nodes = state.picked(circuit)
     theme = st.context.theme.type
     baked = nodes if st.session_state.get(_BARE) else ()
     st.plotly_chart(
-        cached.figure(scene, circuit.title, theme, baked),
+        figure(scene, circuit.title, theme, baked),
         key=_CHART,
         config={"displaylogo": False, "modeBarButtonsToRemove": ["autoScale2d"]},
         alt=f"Graph of the circuit {circuit.title}; the table below has the same nodes",
@@ -43,9 +45,9 @@ def draw(scene: Scene) -> None:
     st.html(legend_html(palette(theme), strengths[0], strengths[-1]))
 
 
-def _take_over(scene: Scene) -> None:
+def _take_over(scene: Sight) -> None:
     picked = st.session_state[_LINK].picked
-    state.pick_in_graph(scene.experiment.circuit, picked["nodes"])
+    state.pick_in_graph(scene.circuit, picked["nodes"])
     st.session_state[_BARE] = not picked["marked"]
 
 

@@ -1,16 +1,19 @@
 """The nodes of a circuit as a table: the way in by keyboard and screen reader."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 import pandas as pd
 import streamlit as st
 
 from circuit_sparsity.plots.words import place_in_words
 from circuit_sparsity.ui import state
-from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.cached import Sight
 
 
-def search_field(scene: Scene) -> None:
+def search_field(scene: Sight) -> None:
     """The list of what is switched off, which is also a search over all nodes."""
-    circuit = scene.experiment.circuit
+    circuit = scene.circuit
     st.multiselect(
         "Switched off",
         [str(node) for node in circuit.node_list],
@@ -26,12 +29,12 @@ def search_field(scene: Scene) -> None:
     )
 
 
-def nodes(scene: Scene) -> None:
-    """Every node with its place and degrees; ticked rows are switched off."""
+def nodes(scene: Sight, more: Mapping[str, Sequence[float]] = MappingProxyType({})) -> None:
+    """Every node with its place, degrees and ``more`` columns; ticked rows are switched off."""
     st.dataframe(
-        _frame(scene, scene.experiment.circuit.title),
+        _frame(scene, scene.circuit.title).assign(**more),
         key=state.TABLE,
-        on_select=lambda: state.changed_in_table(scene.experiment.circuit),
+        on_select=lambda: state.changed_in_table(scene.circuit),
         selection_mode="multi-row",
         hide_index=True,
         width="stretch",
@@ -39,8 +42,8 @@ def nodes(scene: Scene) -> None:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _frame(_scene: Scene, title: str) -> pd.DataFrame:
-    config, wired = _scene.experiment.model.config, _scene.wiring
+def _frame(_scene: Sight, title: str) -> pd.DataFrame:
+    config, wired = _scene.config, _scene.wiring
     return pd.DataFrame(
         {
             "node": str(node),
