@@ -24,6 +24,7 @@ from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training import programs
 from circuit_sparsity.training.generation import generated_tokens
 from circuit_sparsity.training.programs import generate_documents
+from circuit_sparsity.training.programs.writer import LIST_NAMES
 
 Tokens = UInt16[np.ndarray, " _token"]
 
@@ -57,13 +58,15 @@ class CorpusSettings:
     """Share of training windows that begin where a document begins, 0 to 1."""
     heldout_share: float = 0.03
     """Share of the real source files that are held out, 0 to 1."""
+    list_names: float = LIST_NAMES
+    """Share of the lists in generated programs whose elements are names, 0 to 1."""
     package_bytes: int = 0
     """Bytes of source taken from installed packages, at most; 0 is the standard library alone."""
     seed: int = 0
     """Which series of generated programs."""
 
     def __post_init__(self) -> None:
-        for name in ("generated_share", "aligned_share", "heldout_share"):
+        for name in ("generated_share", "aligned_share", "heldout_share", "list_names"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(
                     f"{name} is a share, from 0 to 1; got {getattr(self, name)}. Give a fraction."
@@ -172,7 +175,9 @@ def _make(settings: CorpusSettings, tokenizer: Tokenizer, path: Path, processes:
         ("train_generated", f"{settings.seed}/train", settings.generated_tokens),
         ("heldout_generated", f"{settings.seed}/heldout", settings.heldout_generated_tokens),
     ):
-        parts[name], n_bytes[name] = generated_tokens(series, n, tokenizer, processes)
+        parts[name], n_bytes[name] = generated_tokens(
+            series, n, tokenizer, processes, settings.list_names
+        )
     stats: dict[str, int | float] = {}
     for name, tokens in parts.items():
         stats[f"{name}_tokens"] = len(tokens)

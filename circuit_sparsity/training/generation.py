@@ -1,7 +1,8 @@
 """Tokens of generated programs, made by several processes in one order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import count
 from multiprocessing import get_context
 
@@ -10,6 +11,7 @@ from jaxtyping import Int, UInt16
 
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.programs import generate_documents
+from circuit_sparsity.training.programs.writer import LIST_NAMES
 
 _CHUNK = 200  # documents a process makes at a time
 
@@ -19,7 +21,11 @@ Chunk = tuple[Tokens, Int[np.ndarray, " document"], Int[np.ndarray, " document"]
 
 
 def generated_tokens(
-    series: str, n: int, tokenizer: Tokenizer, processes: int = 1
+    series: str,
+    n: int,
+    tokenizer: Tokenizer,
+    processes: int = 1,
+    list_names: float = LIST_NAMES,
 ) -> tuple[Tokens, int]:
     """At least `n` tokens of the programs of `series`, and the bytes of text they stand for.
 
@@ -28,20 +34,21 @@ def generated_tokens(
     """
     if n == 0:
         return np.empty(0, dtype=np.uint16), 0
+    make = partial(_chunk, series, tokenizer, list_names)
     if processes == 1:
-        return _first(n, (_chunk(series, index, tokenizer) for index in count()))
+        return _first(n, (make(index) for index in count()))
     # Not forked: a fork copies locks that this process's tensor threads may hold.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return _first(n, _in_order(pool, series, tokenizer, 2 * processes))
+        return _first(n, _in_order(pool, make, 2 * processes))
 
 
 def _in_order(
-    pool: ProcessPoolExecutor, series: str, tokenizer: Tokenizer, ahead: int
+    pool: ProcessPoolExecutor, make: Callable[[int], Chunk], ahead: int
 ) -> Iterator[Chunk]:
-    waiting = [pool.submit(_chunk, series, index, tokenizer) for index in range(ahead)]
+    waiting = [pool.submit(make, index) for index in range(ahead)]
     for index in count(ahead):
         yield waiting.pop(0).result()
-        waiting.append(pool.submit(_chunk, series, index, tokenizer))
+        waiting.append(pool.submit(make, index))
 
 
 def _first(n: int, chunks: Iterator[Chunk]) -> tuple[Tokens, int]:
@@ -57,8 +64,8 @@ def _first(n: int, chunks: Iterator[Chunk]) -> tuple[Tokens, int]:
     return np.concatenate(parts), n_bytes
 
 
-def _chunk(series: str, index: int, tokenizer: Tokenizer) -> Chunk:
-    documents = list(generate_documents(series, _CHUNK, start=index * _CHUNK))
+def _chunk(series: str, tokenizer: Tokenizer, list_names: float, index: int) -> Chunk:
+    documents = list(generate_documents(series, _CHUNK, index * _CHUNK, list_names))
     encoded = [[*tokenizer.encode(document), tokenizer.eot] for document in documents]
     ends = np.cumsum([len(ids) for ids in encoded])
     tokens = np.fromiter((i for ids in encoded for i in ids), dtype=np.uint16, count=ends[-1])

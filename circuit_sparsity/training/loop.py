@@ -38,12 +38,12 @@ def train(
     """
     run = _Run(settings, corpus, folder)
     run.resume()
-    while run.step < settings.steps:
+    while run.step < settings.last_step:
         run.advance()
-        if run.step % settings.evaluate_every == 0 or run.step == settings.steps:
+        if run.step % settings.evaluate_every == 0 or run.step == settings.last_step:
             report(run.evaluate())
         stop = cancel is not None and cancel.is_set()
-        if stop or run.step % settings.checkpoint_every == 0 or run.step == settings.steps:
+        if stop or run.step % settings.checkpoint_every == 0 or run.step == settings.last_step:
             run.save()
         if stop:
             break
@@ -58,6 +58,8 @@ class _Run:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = GPT(settings.model)
         self.model.initialise(settings.seed)
+        if settings.start_from is not None:
+            self._take_weights(folder.parent / settings.start_from / "checkpoint.pt")
         self.model.to(self.device).train()
         self.optimiser = SparseAdam(self.model, settings)
         self.step = 0
@@ -111,6 +113,11 @@ class _Run:
         temporary = self.folder / "checkpoint.pt.part"
         torch.save(state, temporary)
         os.replace(temporary, self.folder / "checkpoint.pt")
+
+    def _take_weights(self, path: Path) -> None:
+        if not path.exists():
+            raise ValueError(f"this run starts from {path}, which is not there: train that first")
+        self.model.load_state_dict(torch.load(path, weights_only=True)["model"])
 
     def resume(self) -> None:
         path = self.folder / "checkpoint.pt"

@@ -13,8 +13,8 @@ def prepare(settings: TrainSettings, folder: Path) -> tuple[Tokenizer, Corpus]:
 
     Raises ValueError when the model's vocabulary is not the tokenizer's.
     """
-    place = folder / "tokenizer"
-    if not (place / "encoder.json").exists():
+    place = tokenizer_folder(settings, folder)
+    if settings.start_from is None and not (place / "encoder.json").exists():
         place.mkdir(parents=True, exist_ok=True)
         write_bpe(train_bpe(tokenizer_documents(settings.corpus)), place)
     tokenizer = load_tokenizer(place)
@@ -24,3 +24,9 @@ def prepare(settings: TrainSettings, folder: Path) -> tuple[Tokenizer, Corpus]:
             f"{settings.model.vocab_size}; make them equal"
         )
     return tokenizer, build_corpus(settings.corpus, tokenizer, folder / "corpus")
+
+
+def tokenizer_folder(settings: TrainSettings, folder: Path) -> Path:
+    """Where a run's tokenizer lies: in its own folder, or in that of the run it starts from."""
+    run = folder if settings.start_from is None else folder.parent / settings.start_from
+    return run / "tokenizer"

@@ -26,7 +26,9 @@ from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.bigram import bigram_loss
 from circuit_sparsity.training.corpus import Corpus
 from circuit_sparsity.training.loop import as_tensor, held_out_loss
+from circuit_sparsity.training.preparation import tokenizer_folder
 from circuit_sparsity.training.settings import TrainSettings
+from circuit_sparsity.training.stages import joined_curve, stages, tokens_seen
 
 CARD = "card.json"
 MEAN_WINDOWS = 512  # windows of the context's length that the reference means are taken over
@@ -54,13 +56,16 @@ def publish(
     folder = store.local_folder(paths.model_folder(name), settings.to_dict())
     save_model(model.cpu(), folder)
     for file in paths.TOKENIZER:
-        shutil.copyfile(run / "tokenizer" / file, folder / file)
+        shutil.copyfile(tokenizer_folder(settings, run) / file, folder / file)
     stored = load_model(folder)
     viz = store.local_folder(str(Path(paths.means_name(name)).parent), {"what": "reference means"})
     write_means(reference_means(stored, settings, corpus), viz / paths.MEANS)
     curves = store.local_folder(str(Path(paths.curve_name(name)).parent), {"what": "training"})
-    shutil.copyfile(run / paths.CURVE, curves / paths.CURVE)
-    card = measure(stored, settings, tokenizer, corpus)
+    curve = "".join(f"{line}\n" for line in joined_curve(run))
+    (curves / paths.CURVE).write_text(curve, encoding="utf-8")
+    made = stages(run)
+    card = {"name": name, "tokens_seen": tokens_seen(made), "stages": made}
+    card |= measure(stored, settings, tokenizer, corpus)
     text = json.dumps(card, indent=1) + "\n"
     (folder / CARD).write_text(text, encoding="utf-8")
     return Published(folder, card)
@@ -86,17 +91,14 @@ def _windows(tokens: Int[Tensor, " token"], n: int, length: int) -> Int[Tensor, 
 def measure(
     model: GPT, settings: TrainSettings, tokenizer: Tokenizer, corpus: Corpus
 ) -> dict[str, Any]:
-    """The card: what was trained on what, and how well it does (losses in nats per token)."""
+    """What a model holds and how well it does (losses in nats per token)."""
     texts = {
         "generated": (corpus.train_generated, corpus.heldout_generated),
         "real": (corpus.train_real, corpus.heldout_real),
     }
     weights = dict(model.named_parameters())
     return {
-        "name": settings.name,
-        "tokens_seen": settings.steps * settings.batch * settings.context,
         "corpus": dict(corpus.stats),
-        "settings": settings.to_dict(),
         "nonzero": {name: int((p != 0).sum()) for name, p in weights.items()},
         "density": {name: float((p != 0).float().mean()) for name, p in weights.items()},
         "held_out": {

@@ -32,6 +32,8 @@ class TrainSettings:
     bigram_density: float = 1.0  # the same in the bigram table
     anneal: float = 0.5  # fraction of the steps over which L0 falls to its target
     at_least: int = 4  # weights kept for each neuron and attention channel
+    stop_at: int | None = None  # end after so many steps, in the middle of the schedule
+    start_from: str | None = None  # a run beside this one: its last weights and its tokenizer
     seed: int = 0
     evaluate_every: int = 200  # steps between lines of progress.json
     evaluate_tokens: int = 16_384  # of each held-out part
@@ -48,6 +50,11 @@ class TrainSettings:
     @classmethod
     def read(cls, path: Path) -> "TrainSettings":
         return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+    @property
+    def last_step(self) -> int:
+        """After how many steps the run ends."""
+        return self.steps if self.stop_at is None else min(self.stop_at, self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

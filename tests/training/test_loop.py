@@ -9,11 +9,12 @@ import torch
 
 from circuit_sparsity.model import GPT, GPTConfig
 from circuit_sparsity.training.corpus import Corpus, CorpusSettings
-from circuit_sparsity.training.loop import held_out_loss, train
+from circuit_sparsity.training.loop import _Run, held_out_loss, train
 from circuit_sparsity.training.optimiser import SparseAdam, scale_to_unit_rms
 from circuit_sparsity.training.projection import alive_mask
 from circuit_sparsity.training.schedules import density_at, sharkfin
 from circuit_sparsity.training.settings import TrainSettings
+from circuit_sparsity.training.stages import joined_curve, stages, tokens_seen
 
 TINY = GPTConfig(
     block_size=16,
@@ -145,3 +146,22 @@ def test_training_lowers_the_held_out_loss(tmp_path):
 def test_an_unknown_setting_is_named_beside_the_known_ones():
     with pytest.raises(ValueError, match="TrainSettings has no setting stepz; it has: name, model"):
         TrainSettings.from_dict({"name": "x", "model": {}, "corpus": {}, "stepz": 3})
+
+
+def test_a_second_stage_starts_from_the_weights_of_the_first(tmp_path):
+    corpus = tiny_corpus()
+    first = train(tiny_settings(stop_at=8), corpus, tmp_path / "first")
+    settings = tiny_settings(start_from="first", steps=4, anneal=0.0)
+    run = _Run(settings, corpus, tmp_path / "second")
+    assert torch.equal(run.model.lm_head.weight, first.lm_head.weight)
+    train(settings, corpus, tmp_path / "second")
+    made = stages(tmp_path / "second")
+    assert [(stage["run"], stage["steps"]) for stage in made] == [("first", 8), ("second", 4)]
+    assert tokens_seen(made) == 12 * 4 * 16
+    steps = [json.loads(line)["step"] for line in joined_curve(tmp_path / "second")]
+    assert steps == [6, 8, 12]
+
+
+def test_a_stage_without_its_first_one_says_what_is_missing(tmp_path):
+    with pytest.raises(ValueError, match="starts from .*nothing.*which is not there"):
+        train(tiny_settings(start_from="nothing"), tiny_corpus(), tmp_path / "second")

@@ -24,7 +24,7 @@ from circuit_sparsity.training.programs import (
     modules,
     strings,
 )
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer
+from circuit_sparsity.training.programs.writer import LIST_NAMES, Lines, Template, Writer
 
 # How large a part of all templates drawn each family is.
 FAMILIES: dict[str, tuple[float, tuple[tuple[float, Template], ...]]] = {
@@ -51,9 +51,9 @@ _CUMULATIVE = list(accumulate(weight for weight, _ in _FLAT))
 _SHORTEST, _LONGEST, _CEILING = 45, 280, 340
 
 
-def generate_program(rng: random.Random) -> str:
+def generate_program(rng: random.Random, list_names: float = LIST_NAMES) -> str:
     """One program, ending in a newline."""
-    writer = Writer(rng)
+    writer = Writer(rng, list_names)
     # Short programs are the more frequent ones: the length is even on a logarithmic scale.
     goal = _SHORTEST * (_LONGEST / _SHORTEST) ** writer.random()
     lines: Lines = [writer.comment()] if writer.chance(0.05) else []
@@ -72,7 +72,9 @@ def generate_program(rng: random.Random) -> str:
     return "\n".join(lines) + "\n"
 
 
-def generate_documents(seed: int | str, n: int, start: int = 0) -> Iterator[str]:
+def generate_documents(
+    seed: int | str, n: int, start: int = 0, list_names: float = LIST_NAMES
+) -> Iterator[str]:
     """The programs numbered `start` to `start + n - 1` of the endless series `seed`.
 
     A program with the structure of a novel test prompt of some task is drawn again.
@@ -80,9 +82,9 @@ def generate_documents(seed: int | str, n: int, start: int = 0) -> Iterator[str]
     novel = novel_shapes()
     for number in range(start, start + n):
         rng = random.Random(f"{seed}/{number}")
-        program = generate_program(rng)
+        program = generate_program(rng, list_names)
         while novel.found_in(program):
-            program = generate_program(rng)
+            program = generate_program(rng, list_names)
         yield program
 
 

@@ -16,13 +16,13 @@ def flat_length(w: Writer) -> int:
 
 def elements(w: Writer, n: int) -> list[str]:
     """`n` elements of one sort: numbers, strings, names or a mixture."""
-    roll = w.random()
-    if roll < 0.62:
+    roll, others = w.random(), (1 - w.list_names) / 0.93
+    if roll < 0.62 * others:
         top = w.pick((9, 12, 20, 99, 99, 500))
         return [str(w.between(0, top)) for _ in range(n)]
-    if roll < 0.86:
+    if roll < 0.86 * others:
         return [w.key() for _ in range(n)]
-    if roll < 0.93:
+    if roll < 0.86 * others + w.list_names:
         return [w.variable() for _ in range(n)]
     return [w.atom() for _ in range(n)]
 

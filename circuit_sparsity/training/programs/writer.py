@@ -41,11 +41,15 @@ _ENDINGS = ("", "", "", "", "!", "?", ".", "...", ":", ": ", " ", ",", ";", " -"
 _SEPARATORS = (",", ", ", " ", "-", "", ":", ";", "/", "\\n", "|", " - ", "_")
 
 
+LIST_NAMES = 0.07  # share of the lists whose elements are names
+
+
 class Writer:
     """Random choices of one document, and the variables its programs have made so far."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, list_names: float = LIST_NAMES) -> None:
         self.random = rng.random
+        self.list_names = list_names
         self._scopes: list[dict[str, Kind]] = [{}]
         # A document is written by one hand: habits hold throughout it.
         self.tight_equals = self.random() < 0.08
