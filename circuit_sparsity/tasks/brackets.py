@@ -158,10 +158,10 @@ class $N1:
     Template(
         "prune",
         """
-for $n1 in $s1:
-    $s2 = [«{|[»"$w1«":|",» $d1, "$w2""",
-        answers=('": $d9', '", $d9'),
-        finish="«}|]»]\n",
+for $n1 in $s2:
+    $s3 = [$D1]
+    $s4 = «{|[»"$w1«":|",» "$w2", "$w3""",
+        finish=_END,
     ),
     Template(
         "validation",

@@ -5,9 +5,9 @@ the other, so that a guess which does not look at the difference is right half o
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,11 @@ Templates = Literal["all", "familiar", "novel"]
 MAX_CONTEXT = 255
 PADDING = 0
 CHANCE_LOSS = math.log(2)
+# Random pairs repeat now and then; this many times as many attempts as pairs end only when there
+# are next to no new ones.
+ATTEMPTS = 50
+
+Made = TypeVar("Made", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Task(Protocol):
     def pairs(self, split: str, n: int, seed: int = 0, templates: str = "all") -> tuple[Pair, ...]:
         """`n` different pairs of one split: `prune`, `validation` or `test`.
 
-        Raises ValueError for an unknown split and when there are fewer than `n` pairs.
+        Raises ValueError for an unknown split, TooFewPairs when there are fewer.
         """
         ...
 
@@ -93,6 +98,44 @@ class TaskBatch:
         index = torch.tensor(pairs, device=self.tokens.device, dtype=torch.long)
         rows = torch.cat([index, index + self.n_pairs])
         return TaskBatch(self.tokens[rows], self.last[rows], self.right[rows], self.wrong[rows])
+
+
+class TooFewPairs(ValueError):
+    """A split of a task has not as many different pairs as were asked for."""
+
+    def __init__(self, task: str, split: str, asked: int, available: int) -> None:
+        super().__init__(
+            f"Task {task} gives {available} different pairs in split {split}; {asked} were asked "
+            "for. Ask for fewer."
+        )
+        self.available = available
+
+
+def pairs_up_to(task: Task, split: str, n: int, seed: int = 0) -> tuple[Pair, ...]:
+    """`n` pairs of a task, or as many as it has in that split."""
+    try:
+        return task.pairs(split, n, seed)
+    except TooFewPairs as error:
+        return task.pairs(split, error.available, seed)
+
+
+def check_split(split: str) -> None:
+    """Raise ValueError when there is no such split."""
+    if split not in SPLITS:
+        raise ValueError(f"Got split {split!r}; expected one of {', '.join(SPLITS)}.")
+
+
+def distinct(make: Callable[[], Made], n: int) -> list[Made]:
+    """`n` different things in the order in which `make` first makes them.
+
+    There are fewer when `make` repeats itself too often.
+    """
+    made: dict[Made, None] = {}
+    for _ in range(ATTEMPTS * (n + 1)):
+        if len(made) >= n:
+            break
+        made[make()] = None
+    return list(made)
 
 
 def task_context(block_size: int) -> int:

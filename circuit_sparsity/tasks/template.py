@@ -14,17 +14,14 @@ comma, to go before an inner list; `$R1` and `$W1` what files are called that ar
 
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from circuit_sparsity.tasks import words
-from circuit_sparsity.tasks.task import SPLITS, Pair, Prompt, Split
+from circuit_sparsity.tasks.task import Pair, Prompt, Split, TooFewPairs, check_split, distinct
 
 _PLACE = re.compile(r"\$([a-zA-Z])(\d)")
 _CHOICE = re.compile(r"«([^|»]*)\|([^»]*)»")
-# A template whose places are few gives the same text twice now and then; this many times as many
-# attempts as pairs end only when there are next to no new ones.
-_ATTEMPTS = 50
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,14 @@ class Template:
 
 @dataclass(frozen=True)
 class Example:
-    """A pair made from a template, and what completes each of its two programs."""
+    """A pair made from a template, and what completes each of its two programs.
+
+    Two examples of one pair are equal.
+    """
 
     pair: Pair
-    finish: tuple[str, str]
-    template: Template
+    finish: tuple[str, str] = field(compare=False)
+    template: Template = field(compare=False)
 
     @property
     def programs(self) -> tuple[str, str]:
@@ -97,8 +97,8 @@ class TemplateTask:
         `"familiar"` all structures of the task that generated programs have too, whichever split
         they belong to.
 
-        Raises ValueError for an unknown split or kind of template, when the split has no such
-        template, and when the templates cannot give `n` different pairs.
+        Raises ValueError for an unknown split or kind of template and when the split has no such
+        template, TooFewPairs when the templates cannot give `n` different pairs.
         """
         return tuple(example.pair for example in self.examples(split, n, seed, templates))
 
@@ -106,27 +106,16 @@ class TemplateTask:
         self, split: str, n: int, seed: int = 0, templates: str = "all"
     ) -> tuple[Example, ...]:
         """The same pairs as `pairs`, with what completes them."""
-        chosen = self.select(split, templates)
         rng = random.Random(f"{self.name}/{split}/{seed}/{templates}")
-        made: dict[Pair, Example] = {}
-        for attempt in range(_ATTEMPTS * n + len(chosen)):
-            if len(made) >= n:
-                break
-            if attempt % len(chosen) == 0:
-                order = rng.sample(chosen, len(chosen))
-            example = self.example(order[attempt % len(chosen)], WORDS[split], rng)
-            made.setdefault(example.pair, example)
+        order = _in_turn(self.select(split, templates), rng)
+        made = distinct(lambda: self.example(next(order), WORDS[split], rng), n)
         if len(made) < n:
-            raise ValueError(
-                f"Task {self.name} gives {len(made)} different pairs in split {split}; {n} were "
-                "asked for. Ask for fewer."
-            )
-        return tuple(made.values())
+            raise TooFewPairs(self.name, split, n, len(made))
+        return tuple(made)
 
     def select(self, split: str, templates: str = "all") -> tuple[Template, ...]:
         """The templates that `pairs` uses for a split and a kind of template."""
-        if split not in SPLITS:
-            raise ValueError(f"Got split {split!r}; expected one of {', '.join(SPLITS)}.")
+        check_split(split)
         own = tuple(t for t in self.templates if t.split == split)
         kinds = {
             "all": own,
@@ -151,6 +140,12 @@ class TemplateTask:
         positive = Prompt(_chosen(text, 0), _chosen(right, 0), _chosen(wrong, 0))
         negative = Prompt(_chosen(text, 1), _chosen(wrong, 1), _chosen(right, 1))
         return Example(Pair(positive, negative), (_chosen(finish, 0), _chosen(finish, 1)), template)
+
+
+def _in_turn(templates: Sequence[Template], rng: random.Random) -> Iterator[Template]:
+    """Every template once, in random order, again and again."""
+    while True:
+        yield from rng.sample(templates, len(templates))
 
 
 def _chosen(text: str, which: int) -> str:
