@@ -1,9 +1,8 @@
 """What a `Store` does over the network."""
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,18 +54,11 @@ class Fetched:
     troubles: Mapping[str, StoreError]  # by name
 
 
-@contextlib.contextmanager
-def opened(url: str, patience: Patience) -> Iterator[Source]:
-    """The container at an address, closed afterwards."""
-    source: Source
+def source_at(url: str, patience: Patience) -> Source:
+    """The container at an address."""
     if urlsplit(checked_url(url)).scheme == "file":
-        source = FolderSource(url)
-    else:
-        source = HttpSource(url, patience)
-    try:
-        yield source
-    finally:
-        source.close()
+        return FolderSource(url)
+    return HttpSource(url, patience)
 
 
 def fetch(work: Work, name: str, here: Callable[[], Path | None]) -> Path:
@@ -74,10 +66,8 @@ def fetch(work: Work, name: str, here: Callable[[], Path | None]) -> Path:
     url = public_url(work.url)
     missing.refuse_if_missing(work.folder, url, name)
     meter = Meter(name, work.progress)
-    with (
-        locked(work.folder, name, meter, work.cancel),
-        opened(work.url, work.patience) as source,
-    ):
+    source = source_at(work.url, work.patience)
+    with locked(work.folder, name, meter, work.cancel):
         if path := here():
             return path
         return download(Job(name, work.folder, url, source, meter, work.cancel, work.patience))
@@ -112,16 +102,16 @@ def fetch_all(
 
 def look(work: Work, name: str) -> Blob:
     """Size and marks of one file in the container."""
-    with opened(work.url, work.patience) as source:
-        return patiently(lambda: source.look(name), name, work.patience, work.cancel)
+    source = source_at(work.url, work.patience)
+    return patiently(lambda: source.look(name), name, work.patience, work.cancel)
 
 
 def refresh(work: Work) -> Refreshed:
     """Take a new listing, if the service gives one."""
     url = public_url(work.url)
+    source = source_at(work.url, work.patience)
     try:
-        with opened(work.url, work.patience) as source:
-            files, left_out = patiently(source.listing, "the list", work.patience, work.cancel)
+        files, left_out = patiently(source.listing, "the list", work.patience, work.cancel)
     except NotListable as trouble:
         return _not_refreshed(work, f"{url} does not list its files ({trouble})")
     except (Unreachable, Refused) as trouble:

@@ -21,9 +21,6 @@ class FolderSource:
     def __init__(self, url: str) -> None:
         self._folder = Path(url2pathname(urlsplit(url).path))
 
-    def close(self) -> None:
-        """Nothing is kept open."""
-
     @contextlib.contextmanager
     def open(self, name: str, start: int, known: Version) -> Iterator[Answer]:
         blob = self.look(name)

@@ -18,8 +18,6 @@ from circuit_sparsity.store.remote import Answer, Version, public_url
 
 # Without this header Azure answers an anonymous request by its rules of 2009: ETags without quotes
 # and no open ranges. Plain servers do not mind it. From 2021-02-12 on odd names come encoded.
-# One connection a request: closed with its answer, it does not linger in a pool until that is
-# collected, and a file's transfer costs much more than opening one.
 HEADERS = {
     "x-ms-version": "2021-12-02",
     "User-Agent": "circuit-sparsity",
@@ -31,15 +29,15 @@ _LARGEST_PAGE = 32 << 20  # bytes of one page of a listing; Azure's are below 5 
 
 
 class HttpSource:
-    """One container, spoken to through one session."""
+    """One container.
+
+    Each request has a connection of its own. One that is kept for the next may be closed by the
+    server at the very moment it is used again; and it would stay open as long as anything, such as
+    the traceback of an error, still holds its pool. A file's transfer costs much more than opening.
+    """
 
     def __init__(self, url: str, patience: Patience) -> None:
         self._url, self._patience = url, patience
-        self._session = requests.Session()
-        self._session.headers.update(HEADERS)
-
-    def close(self) -> None:
-        self._session.close()
 
     @contextlib.contextmanager
     def open(self, name: str, start: int, known: Version) -> Iterator[Answer]:
@@ -87,10 +85,14 @@ class HttpSource:
     ) -> Iterator[requests.Response]:
         """The answer to a request, its body unread; every trouble of the wire becomes `Later`."""
         timeout = (self._patience.connect, self._patience.read)
+        headers = HEADERS | headers
         try:
-            with self._session.request(
-                method, url, params=query, headers=headers, timeout=timeout, stream=True
-            ) as response:
+            with (
+                requests.Session() as session,
+                session.request(
+                    method, url, params=query, headers=headers, timeout=timeout, stream=True
+                ) as response,
+            ):
                 yield response
         except requests.exceptions.InvalidURL as error:
             raise Refused(f"{public_url(url)} is no address that can be asked: {error}") from error

@@ -47,8 +47,6 @@ class Source(Protocol):
         """Every file, and how many names were not let in. Raises `NotListable`."""
         ...
 
-    def close(self) -> None: ...
-
 
 def public_url(url: str) -> str:
     """The address without its query, which may hold a signature that nobody should see.

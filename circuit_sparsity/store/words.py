@@ -19,7 +19,7 @@ def size_in_words(size: int | None) -> str:
 
 def time_in_words(seconds: float | None) -> str:
     """
-    >>> time_in_words(75), time_in_words(None)
+    >>> time_in_words(75.0), time_in_words(None)
     ('1 min 15 s', 'time unknown')
     """
     if seconds is None:

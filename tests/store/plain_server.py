@@ -1,8 +1,14 @@
 """A plain HTTP server whose habits can be set: what a mirror may do that Azure does not."""
 
+import base64
+import hashlib
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def md5_of(content: bytes) -> str:
+    return base64.b64encode(hashlib.md5(content).digest()).decode()
 
 
 class PlainServer:
@@ -61,7 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(416, b"", {"Content-Range": f"bytes */{len(content)}"})
             return
         span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        self._send(206, content[start:], {**plain.headers, "Content-Range": span})
+        headers = {**plain.headers, "Content-Range": span}
+        if "Content-MD5" in headers:  # of the part, by the rules of HTTP
+            headers["Content-MD5"] = md5_of(content[start:])
+        self._send(206, content[start:], headers)
 
     do_HEAD = do_GET
 

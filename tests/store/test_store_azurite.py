@@ -2,7 +2,6 @@
 
 import hashlib
 import random
-import tarfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +32,6 @@ MIB = 1 << 20
 WEIGHTS = "models/m/final_model.pt"
 CONFIG = "models/m/beeg_config.json"
 VIZ = "viz/m/t/s/64/viz_data.pt"
-RELEASE = Path(__file__).parent.parent / "data" / "release_fixture.tar.gz"
 
 
 def noise(size: int, seed: int = 0) -> bytes:
@@ -59,13 +57,9 @@ def assert_nothing_half(store: Store, name: str = WEIGHTS) -> None:
 
 
 @pytest.fixture(scope="module")
-def release(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Bucket:
-    folder = tmp_path_factory.mktemp("release")
-    with tarfile.open(RELEASE) as archive:
-        archive.extractall(folder, filter="data")
-    (tree,) = folder.iterdir()
+def release(azurite: Azurite, release_fixture: Path) -> Bucket:
     bucket = azurite.container()
-    bucket.upload_tree(tree)
+    bucket.upload_tree(release_fixture)
     return bucket
 
 
@@ -137,7 +131,6 @@ def test_a_delimiter_gives_folders(store: Store, bucket: Bucket) -> None:
         bucket.upload(name, b"x")
     source = HttpSource(store.url, store.patience)
     page = read_page(source.listing_page("viz/", "", delimiter="/"))
-    source.close()
     assert page.folders == ("viz/a/", "viz/b/")
     assert [name for name, _ in page.blobs] == ["viz/top"]
 

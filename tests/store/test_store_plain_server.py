@@ -1,9 +1,7 @@
 """Mirrors that are no blob service: a plain HTTP server, and a folder."""
 
-import base64
 import contextlib
 import gzip
-import hashlib
 import os
 import random
 from collections.abc import Iterator
@@ -11,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from plain_server import PlainServer
+from plain_server import PlainServer, md5_of
 
 from circuit_sparsity.store import Damaged, NotFound, Refused, Store, StoreError, Unreachable
 
@@ -120,6 +118,15 @@ def test_a_wrong_md5_is_named_and_nothing_is_kept(store: Store, server: PlainSer
     assert store.usage().unfinished == 0
 
 
+def test_the_md5_of_a_part_is_not_taken_for_the_md5_of_the_file(
+    store: Store, server: PlainServer
+) -> None:
+    server.headers, server.ranges = {**STRONG, "Content-MD5": md5_of(CONTENT)}, True
+    server.cuts = [100_000]
+    assert store.fetch(WEIGHTS).read_bytes() == CONTENT
+    assert len(server.asked) == 2
+
+
 def test_an_empty_file_is_named(store: Store, server: PlainServer) -> None:
     server.files[WEIGHTS] = b""
     with pytest.raises(Damaged, match=f"{WEIGHTS} is 0 bytes long in {server.url}"):
@@ -192,7 +199,7 @@ def test_whatever_a_server_does_a_finished_file_is_one_version_and_never_a_mix(
             versions.append(chance.randbytes(chance.randrange(1, 400_000)))
             number, server.files[WEIGHTS] = len(versions), versions[-1]
             marks = {"ETag": f'"v{number}"', "Last-Modified": f"Wed, 21 Oct 2015 07:28:{number:02}"}
-            md5 = base64.b64encode(hashlib.md5(versions[-1]).digest()).decode()
+            md5 = md5_of(versions[-1])
             every = {**marks, "Content-MD5": md5, "x-ms-blob-content-md5": md5}
             kept = chance.sample(list(every), chance.randrange(len(every) + 1))
             server.headers = {name: every[name] for name in kept}
