@@ -74,11 +74,11 @@ def by_length(batch: TaskBatch, size: int = PROMPTS_A_RUN) -> Iterator[TaskBatch
 
 
 class Evaluation:
-    """The fixed prompts that decide how many nodes stay, ready to run under any mask."""
+    """Fixed prompts, ready to run under any mask."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, batch: TaskBatch) -> None:
         self.subject = subject
-        batch = subject.evaluation.to(subject.device)
+        batch = batch.to(subject.device)
         self._parts = tuple(by_length(batch))
         self._order = batch.last.argsort(stable=True)
         self._means = subject.layout.views(subject.mean_vector)

@@ -28,7 +28,7 @@ from circuit_sparsity.names import FINAL_RESID, Location
 Masks = dict[Location, Bool[Tensor, " width"]]
 
 
-class Wiring:
+class Liveness:
     """What a model joins; knows which nodes of a mask are live. More kept never means less live."""
 
     def __init__(self, model: GPT, means: Means, readout: Bool[Tensor, " d_model"]) -> None:

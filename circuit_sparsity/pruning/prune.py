@@ -3,10 +3,11 @@
 import dataclasses
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import torch.nn.functional as F
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
@@ -14,7 +15,7 @@ from circuit_sparsity.experiment import Cancelled
 from circuit_sparsity.pruning.answers import Evaluation
 from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.calibration import Calibration, calibrate
-from circuit_sparsity.pruning.dangling import Wiring
+from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.learn import Report, Snapshot, learn
 from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import FAST, PruneSettings
@@ -45,9 +46,10 @@ def prune(
 ) -> Circuit:
     """A circuit of the subject's task: the fewest nodes that meet ``target``, or exactly ``k``.
 
-    ``target`` is a mean loss on the evaluation prompts in nats per sequence (0.15 when neither is
-    given). ``found`` tells settings, losses, history and seconds. Raises ValueError for a k that
-    the model does not have, TargetNotReached, and Cancelled when ``cancel`` is set meanwhile.
+    ``target`` is a mean loss in nats per sequence (0.15 when neither is given), to be met on the
+    evaluation and on the validation prompts. ``found`` tells settings, losses, history, seconds.
+    Raises ValueError for a k that the model does not have, TargetNotReached, and Cancelled when
+    ``cancel`` is set meanwhile.
     """
     if target is not None and k is not None:
         raise ValueError(f"got a target loss ({target}) and a number of nodes ({k}); give one")
@@ -102,8 +104,11 @@ class Cut:
     ) -> None:
         self.subject, self.ranking = subject, ranking
         self._report, self._cancel = report, cancel
-        self._evaluation = Evaluation(subject)
-        self._wiring = Wiring(subject.model, subject.means, subject.readout)
+        self._evaluation = Evaluation(subject, subject.evaluation)
+        self._validation = None
+        if subject.validation is not None:
+            self._validation = Evaluation(subject, subject.validation)
+        self._liveness = Liveness(subject.model, subject.means, subject.readout)
         self._started = time.monotonic()
         self.losses: dict[int, float] = {}  # by number of nodes
 
@@ -118,12 +123,12 @@ class Cut:
         return self._finished(kept, target, sweep)
 
     def loss(self, kept: Bool[Tensor, " node"]) -> float:
-        """Mean task loss in nats on the evaluation prompts, calibrated if the settings say so."""
+        """The larger mean task loss of evaluation and validation prompts, in nats."""
         if self._cancel is not None and self._cancel.is_set():
             raise Cancelled(f"stopped after {len(self.losses)} sizes were tried")
         size = int(kept.sum())
         if size not in self.losses:
-            self.losses[size] = self._measure(kept)[0]
+            self.losses[size] = self._measure(kept).worst
             done = len(self.losses)
             self._report(Snapshot("size", done, done, self.losses[size], size, kept))
         return self.losses[size]
@@ -131,7 +136,7 @@ class Cut:
     def live(self, kept: Bool[Tensor, " node"]) -> Bool[Tensor, " node"]:
         """``kept`` without its dangling nodes."""
         layout = self.subject.layout
-        return layout.join(self._wiring.live(layout.split(kept)))
+        return layout.join(self._liveness.live(layout.split(kept)))
 
     def _top(self, n: int) -> Bool[Tensor, " node"]:
         return self.subject.layout.first(self.ranking.order, n)
@@ -154,23 +159,28 @@ class Cut:
             nodes,
         )
 
-    def _measure(self, kept: Bool[Tensor, " node"]) -> tuple[float, Calibration | None]:
-        margins = self._evaluation.margins(kept)
-        if not self.ranking.settings.calibrate:
-            return float(F.softplus(-margins).mean()), None
-        calibration = calibrate(margins)
-        return float(F.softplus(-calibration.apply(margins)).mean()), calibration
+    def _measure(self, kept: Bool[Tensor, " node"]) -> "_Measured":
+        """Losses, calibrated if the settings say so: on the evaluation prompts alone."""
+        found = self._evaluation.margins(kept)
+        others = None if self._validation is None else self._validation.margins(kept)
+        calibration = None
+        if self.ranking.settings.calibrate:
+            calibration = calibrate(found)
+            found = calibration.apply(found)
+            others = others if others is None else calibration.apply(others)
+        return _Measured(_loss(found), None if others is None else _loss(others), calibration)
 
     def _finished(self, kept: Bool[Tensor, " node"], target: float | None, sweep: str) -> Circuit:
         subject, ranking = self.subject, self.ranking
-        loss, calibration = self._measure(kept)
+        measured = self._measure(kept)
+        calibration = measured.calibration
         found: dict[str, Any] = {
             "circuit_sparsity": "prune",
             "settings": ranking.settings.to_dict(),
             "seed": ranking.settings.seed,
             "target": target,
-            "loss": loss,
-            "loss_on": f"{len(subject.evaluation)} prompts of the pruning split",
+            "loss": measured.loss,
+            "validation_loss": measured.validation,
             "live": int(self.live(kept).sum()),
             "model_nodes": subject.layout.size,
             "calibration": dataclasses.asdict(calibration) if calibration else None,
@@ -187,3 +197,20 @@ class Cut:
             found,
             subject.means.hash,
         )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Mean two-way losses in nats per sequence."""
+
+    loss: float  # on the evaluation prompts
+    validation: float | None
+    calibration: Calibration | None
+
+    @property
+    def worst(self) -> float:
+        return self.loss if self.validation is None else max(self.loss, self.validation)
+
+
+def _loss(margins: Float[Tensor, " prompt"]) -> float:
+    return float(F.softplus(-margins).mean())

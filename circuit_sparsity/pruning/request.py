@@ -25,12 +25,9 @@ from circuit_sparsity.pruning.settings import FAST, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.release import write_viz
 from circuit_sparsity.store import Store, paths
-from circuit_sparsity.tasks.task import encode, task_context
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.programs import generate_documents
 
-PROMPT_PAIRS = 512  # the steps draw from these
-EVALUATION_SEED = 1  # other pairs of the same split decide how many nodes stay
 DOCUMENT_WINDOWS = 192
 DOCUMENT_SERIES = "documents"  # programs that no model was trained on
 
@@ -72,15 +69,7 @@ def carry_out(
     task = open_task(request.task)
     model, means = open_model(store, request.model), open_means(store, request.model)
     tokenizer = open_tokenizer(store, request.model)
-    context = task_context(model.config.block_size)
-    prompts, evaluation = (
-        encode(task.pairs("prune", pairs, seed), tokenizer, context)
-        for pairs, seed in (
-            (PROMPT_PAIRS, request.settings.seed + 2),
-            (request.settings.evaluation_pairs, EVALUATION_SEED),
-        )
-    )
-    subject = Subject(model, means, prompts, evaluation, request.model, request.task)
+    subject = Subject.of_task(model, means, tokenizer, task, request.model, request.settings)
     circuit = prune(
         subject,
         request.settings,

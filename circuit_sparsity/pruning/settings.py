@@ -26,7 +26,7 @@ class PruneSettings:
     seed: int = 0  # of the first masks and of the prompts of each step
     steps: int = 300  # optimiser steps
     pairs: int = 64  # prompt pairs a step, and at most those that attribution looks at
-    evaluation_pairs: int = 128  # fixed pairs that decide how many nodes stay
+    evaluation_pairs: int = 64  # fixed pairs of each kind that decide how many nodes stay
     temperature: float = 1.0  # T of the backward pass of the gate, s(1 - s)/T
     init_bias: float = 0.1  # mean of the first mask parameters
     init_scale: float = 0.01  # their standard deviation

@@ -11,18 +11,19 @@ from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.model import GPT
 from circuit_sparsity.pruning.layout import Layout
 from circuit_sparsity.pruning.settings import PruneSettings
-from circuit_sparsity.tasks.task import Task, TaskBatch, encode, task_context
+from circuit_sparsity.tasks.task import Task, TaskBatch, encode, pairs_up_to, task_context
 from circuit_sparsity.tokenizer import Tokenizer
 
 POOL_PAIRS = 512  # of the task's pruning split, from which every step draws
-PROMPT_SEED = 0  # one pool for all seeds of a pruning, so that their circuits compare
+EVALUATION_SEED = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A frozen model, its reference means, and a task's prompts.
 
-    Steps draw from ``prompts``; how many nodes stay is decided on ``evaluation``.
+    Steps draw from ``prompts``. How many nodes stay is decided on ``evaluation``, and on
+    ``validation`` as well where there are such prompts: a circuit meets a target on both.
     """
 
     model: GPT
@@ -31,10 +32,12 @@ class Subject:
     evaluation: TaskBatch
     model_name: str
     task_name: str
+    validation: TaskBatch | None = None
 
     def __post_init__(self) -> None:
         self.means.check(self.model.config)
-        longest = max(self.prompts.tokens.shape[1], self.evaluation.tokens.shape[1])
+        batches = (self.prompts, self.evaluation, self.validation or self.prompts)
+        longest = max(batch.tokens.shape[1] for batch in batches)
         if longest > self.model.config.block_size:
             raise ValueError(
                 f"a prompt of {self.task_name} has {longest} tokens; the context of "
@@ -51,12 +54,20 @@ class Subject:
         model_name: str,
         settings: PruneSettings,
     ) -> "Subject":
-        """A model on a task's pruning split; evaluated on the first pairs of what it prunes on."""
-        wanted = max(POOL_PAIRS, settings.evaluation_pairs)
-        pairs = task.pairs("prune", wanted, PROMPT_SEED)
-        prompts = encode(pairs, tokenizer, task_context(model.config.block_size))
-        evaluation = prompts.select(range(settings.evaluation_pairs))
-        return cls(model, means, prompts, evaluation, model_name, task.name)
+        """A model on a task. Steps draw from pairs of its pruning split; how many nodes stay is
+        decided on other pairs of that split and on the validation split, whose structures are
+        others too, and which are the same for every seed.
+        """
+
+        def drawn(split: str, n: int, seed: int) -> TaskBatch:
+            context = task_context(model.config.block_size)
+            return encode(pairs_up_to(task, split, n, seed), tokenizer, context)
+
+        n = settings.evaluation_pairs
+        prompts = drawn("prune", POOL_PAIRS, settings.seed + 2)
+        evaluation = drawn("prune", n, EVALUATION_SEED)
+        validation = drawn("validation", n, EVALUATION_SEED)
+        return cls(model, means, prompts, evaluation, model_name, task.name, validation)
 
     @cached_property
     def layout(self) -> Layout:

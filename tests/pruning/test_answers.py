@@ -66,7 +66,7 @@ def test_margins_under_a_mask_are_those_of_a_mean_fill(options: dict[str, object
     assert tuple(masks) == circuit_locations(2)
     logits = answer_logits(model, batch.tokens, batch.last, mean_fill(masks, means))
     expected = answer_margin(logits, batch.right, batch.wrong)
-    got = Evaluation(subject).margins(kept)
+    got = Evaluation(subject, batch).margins(kept)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -6,7 +6,7 @@ from circuit_sparsity.circuits.circuit import from_masks
 from circuit_sparsity.circuits.means import Means, zeros
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import Location, Node
-from circuit_sparsity.pruning.dangling import Wiring
+from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.layout import Layout
 from tests.handmade import blank, circuit_of, marked_model, put, sign_model
 
@@ -24,8 +24,8 @@ def live(
     for name, mean in (means or {}).items():
         values[Location.parse(name)] = torch.tensor(mean)
     reads = torch.arange(model.config.d_model) == readout
-    wiring = Wiring(model, Means(values), reads)
-    found = from_masks(wiring.live(circuit_of(model.config, nodes).masks(model.config)))
+    liveness = Liveness(model, Means(values), reads)
+    found = from_masks(liveness.live(circuit_of(model.config, nodes).masks(model.config)))
     return {str(Node(place, channel)) for place, kept in found.items() for channel in kept}
 
 
@@ -50,10 +50,10 @@ VALUE_PATH = (*READ_0, "0.attn.v:0", "0.attn.resid_delta:1", "final_resid:1")
 def test_handmade_circuits_are_live_and_their_distractors_are_not() -> None:
     for made in (sign_model(), marked_model(), marked_model(sink=True)):
         config = made.model.config
-        wiring = Wiring(made.model, made.means, torch.arange(config.d_model) == 1)
+        liveness = Liveness(made.model, made.means, torch.arange(config.d_model) == 1)
         everything = {place: torch.ones_like(m) for place, m in made.circuit.masks(config).items()}
         expected = made.circuit.masks(config)
-        for place, mask in wiring.live(everything).items():
+        for place, mask in liveness.live(everything).items():
             assert mask.tolist() == expected[place].tolist(), place
 
 
@@ -198,11 +198,11 @@ def test_keeping_more_never_makes_less_live() -> None:
         for parameter in model.parameters():
             parameter.bernoulli_(0.4, generator=generator)
         layout = Layout(model.config)
-        wiring = Wiring(model, zeros(model.config), torch.ones(4, dtype=torch.bool))
+        liveness = Liveness(model, zeros(model.config), torch.ones(4, dtype=torch.bool))
         order = torch.randperm(layout.size, generator=generator)
         before = torch.zeros(layout.size, dtype=torch.bool)
         for n in range(layout.size + 1):
-            now = layout.join(wiring.live(layout.split(layout.first(order, n))))
+            now = layout.join(liveness.live(layout.split(layout.first(order, n))))
             assert bool((now | ~before).all())
             before = now
         assert bool(before.any())
@@ -212,6 +212,6 @@ def test_what_is_left_of_a_circuit_with_strays_is_the_circuit() -> None:
     made = sign_model()
     extra = (*made.nodes, "0.mlp.post_act:1", "0.attn.q:0", "0.mlp.act_in:1")
     config = made.model.config
-    wiring = Wiring(made.model, made.means, torch.arange(2) == 1)
-    found = from_masks(wiring.live(circuit_of(config, extra).masks(config)))
+    liveness = Liveness(made.model, made.means, torch.arange(2) == 1)
+    found = from_masks(liveness.live(circuit_of(config, extra).masks(config)))
     assert found == dict(made.circuit.nodes)

@@ -200,3 +200,16 @@ def test_what_is_found_is_json() -> None:
     found = json.loads(json.dumps(dict(circuit.found)))
     assert PruneSettings.from_dict(found["settings"]) == PruneSettings(steps=12, calibrate=True)
     assert [line["step"] for line in found["history"]] == [1, 11, 12]
+
+
+def test_a_target_is_met_on_the_validation_prompts_too() -> None:
+    made = marked_model()
+    batch, rows = made.batch, [0, 3]  # the prompts whose two signs agree
+    agreeing = TaskBatch(*(x[rows] for x in (batch.tokens, batch.last, batch.right, batch.wrong)))
+    without_key = {"0.attn.act_in:0", "0.attn.v:0", "0.attn.resid_delta:1", "final_resid:1"}
+    easy = Subject(made.model, made.means, made.batch, agreeing, "handmade", "hand")
+    assert set(map(str, prune(easy, QUICK, target=0.15).node_list)) == without_key
+    both = dataclasses.replace(easy, validation=made.batch)
+    circuit = prune(both, QUICK, target=0.15)
+    assert set(map(str, circuit.node_list)) == set(made.nodes)
+    assert circuit.found["validation_loss"] == pytest.approx(MARGIN_OF_4, abs=1e-6)
