@@ -3,16 +3,31 @@
 import streamlit as st
 
 from circuit_sparsity.tasks import TASKS
-from circuit_sparsity.ui import cached, graph, messages, panels, pickers, state, table
+from circuit_sparsity.ui import (
+    cached,
+    fetching,
+    graph,
+    messages,
+    panels,
+    pickers,
+    state,
+    stored,
+    table,
+)
 from circuit_sparsity.ui.cached import Scene
 
 
 def page() -> None:
     choice = pickers.chosen()
     if choice is None:
-        messages.no_circuits()
+        messages.no_circuits(pickers.chosen_model())
         return
     pickers.link_trouble()
+    if not fetching.circuit_is_here(choice):
+        return
+    if not fetching.model_is_here(choice.model):
+        stored.page(stored.scene(choice))
+        return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
     explore(scene)

@@ -2,15 +2,17 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import cached, messages, pickers, prompts, state, table
+from circuit_sparsity.ui import cached, fetching, messages, pickers, prompts, state, table
 
 
 def page() -> None:
     choice = pickers.chosen()
     if choice is None:
-        messages.no_circuits()
+        messages.no_circuits(pickers.chosen_model())
         return
     pickers.link_trouble()
+    if not fetching.ready(choice):
+        return
     scene = cached.scene(choice)
     tokenizer = cached.tokenizer(choice.model)
     experiment = scene.experiment

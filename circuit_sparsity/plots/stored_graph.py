@@ -25,17 +25,11 @@ def stored_figure(
     """
     figure = circuit_figure(wiring, layout, config, palette, picked)
     largest = max(map(abs, deltas.values()), default=0.0)
-    markers = figure.data[0]
-    markers.marker.color = [
-        *(shade(palette, deltas[node], largest) for node in wiring.nodes),
-        palette.node,
+    colours = [*(shade(palette, deltas[node], largest) for node in wiring.nodes), palette.node]
+    texts = [
+        f"{text}<br>stored: {signed(deltas[node], 4)} nats when ablated"
+        for node, text in zip(wiring.nodes, figure.to_dict()["data"][0]["hovertext"], strict=False)
     ]
-    markers.marker.line = {"width": 1, "color": palette.faint}
-    markers.hovertext = [
-        *(
-            f"{text}<br>stored: {signed(deltas[node], 4)} nats when ablated"
-            for node, text in zip(wiring.nodes, markers.hovertext[:-1], strict=True)
-        ),
-        "",
-    ]
+    look = {"color": colours, "line": {"width": 1, "color": palette.faint}}
+    figure.update_traces(marker=look, hovertext=[*texts, ""])
     return figure

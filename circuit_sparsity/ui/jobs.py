@@ -6,7 +6,7 @@ there, so that two clicks, two browsers or a browser that was closed share one p
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import streamlit as st
 
 State = Literal["running", "done", "failed", "stopped"]
 Report = Callable[[Any], object]
+Key = tuple[Any, ...]  # its kind, then the full input; hashable
 Work = Callable[[Report, threading.Event], Any]
 
 _POLL = 0.5  # seconds
@@ -23,7 +24,7 @@ _KEPT = 64  # finished jobs
 class Job:
     """One piece of work. Made by `Jobs.start`; safe to look at from any thread."""
 
-    def __init__(self, key: Hashable, title: str) -> None:
+    def __init__(self, key: Key, title: str) -> None:
         self.key, self.title = key, title
         self._began = time.monotonic()
         self._ended: float | None = None
@@ -97,9 +98,9 @@ class Jobs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: dict[Hashable, Job] = {}
+        self._jobs: dict[Key, Job] = {}
 
-    def start(self, key: Hashable, title: str, work: Work, again: bool = False) -> Job:
+    def start(self, key: Key, title: str, work: Work, again: bool = False) -> Job:
         """The job of that key: one that runs or is done, else a new one.
 
         ``again`` does work anew that is done. What failed or was stopped is always done anew.
@@ -115,18 +116,18 @@ class Jobs:
         threading.Thread(target=job.carry_out, args=(work,), name=title, daemon=True).start()
         return job
 
-    def find(self, key: Hashable) -> Job | None:
+    def find(self, key: Key) -> Job | None:
         """The job of that key, whatever its state."""
         with self._lock:
             return self._jobs.get(key)
 
     def all(self, kinds: Sequence[str]) -> tuple[Job, ...]:
-        """Jobs whose key is a tuple that begins with one of ``kinds``, the oldest first."""
+        """Jobs of these kinds, the oldest first."""
         with self._lock:
             known = tuple(self._jobs.values())
-        return tuple(job for job in known if isinstance(job.key, tuple) and job.key[0] in kinds)
+        return tuple(job for job in known if job.key[0] in kinds)
 
-    def forget(self, key: Hashable) -> None:
+    def forget(self, key: Key) -> None:
         """Drop a job that has ended, with its result; one that runs stays."""
         with self._lock:
             known = self._jobs.get(key)
@@ -143,6 +144,11 @@ class Jobs:
 def jobs() -> Jobs:
     """The one manager of this process."""
     return Jobs()
+
+
+def begin(start: Callable[..., Job], *arguments: Any) -> None:
+    """`start(*arguments)` as a button's callback, which returns nothing."""
+    start(*arguments)
 
 
 def watch(running: Sequence[Job], draw: Callable[[Job], object]) -> None:

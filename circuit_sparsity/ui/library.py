@@ -11,6 +11,7 @@ from circuit_sparsity.store import Store, StoreError
 from circuit_sparsity.store.remote import public_url
 from circuit_sparsity.store.words import size_in_words
 from circuit_sparsity.ui import library_jobs
+from circuit_sparsity.ui.jobs import begin
 from circuit_sparsity.ui.library_entries import Entry, Scope, names_to_fetch
 from circuit_sparsity.ui.library_remove import ask_to_remove
 from circuit_sparsity.ui.messages import plain
@@ -57,8 +58,8 @@ def catalogue(store: Store) -> None:
     button.button(
         "Refresh the list",
         icon=":material/refresh:",
-        on_click=library_jobs.refresh,
-        args=(store,),
+        on_click=begin,
+        args=(library_jobs.refresh, store),
         width="stretch",
     )
 
@@ -166,8 +167,8 @@ def _download(
         type="primary",
         disabled=not wanted or not fits,
         help=None if fits else "It does not fit on the disk.",
-        on_click=library_jobs.fetch,
-        args=(store, tuple(wanted), title),
+        on_click=begin,
+        args=(library_jobs.fetch, store, tuple(wanted), title),
     )
 
 
@@ -178,8 +179,8 @@ def _verify(store: Store, acted: Sequence[Entry], title: str) -> None:
         icon=":material/verified:",
         disabled=not names,
         help="Reads every file that is here and compares it with what was downloaded.",
-        on_click=library_jobs.verify,
-        args=(store, tuple(names), title),
+        on_click=begin,
+        args=(library_jobs.verify, store, tuple(names), title),
     )
     newer = [item.name for entry in acted for item in entry.here if entry.is_newer_there]
     if newer:
@@ -187,8 +188,8 @@ def _verify(store: Store, acted: Sequence[Entry], title: str) -> None:
             f"Update {len(newer)}",
             icon=":material/update:",
             help="The container lists another version than the one that was downloaded.",
-            on_click=library_jobs.fetch,
-            args=(store, tuple(newer), f"{title}, new version", True),
+            on_click=begin,
+            args=(library_jobs.fetch, store, tuple(newer), f"{title}, new version", True),
         )
 
 

@@ -5,7 +5,7 @@ import streamlit as st
 from circuit_sparsity.store import Progress, Refreshed, Store
 from circuit_sparsity.store.words import size_in_words, time_in_words
 from circuit_sparsity.ui import library_jobs
-from circuit_sparsity.ui.jobs import Job, jobs, watch
+from circuit_sparsity.ui.jobs import Job, begin, jobs, watch
 from circuit_sparsity.ui.library_jobs import Outcome, Step
 from circuit_sparsity.ui.messages import plain
 
@@ -93,8 +93,8 @@ def again(job: Job, label: str) -> None:
         key=f"again {hash(job.key)}",
         icon=":material/restart_alt:",
         type="primary",
-        on_click=library_jobs.fetch,
-        args=(store, names, job.title),
+        on_click=begin,
+        args=(library_jobs.fetch, store, names, job.title),
     )
 
 

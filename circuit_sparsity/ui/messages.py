@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import streamlit as st
+from streamlit.errors import StreamlitPageNotFoundError
 
 _SPECIAL = re.compile(r"([\\*_\[\]{}()<>#+!|~$:&-])")
 
@@ -30,16 +31,30 @@ def plain(text: str) -> str:
     return "`".join(part if i % 2 else _SPECIAL.sub(r"\\\1", part) for i, part in enumerate(parts))
 
 
-def no_circuits() -> None:
-    """The page of a machine that has no circuit at all."""
+def no_circuits(model: str | None = None) -> None:
+    """The page of a model that has no circuits, or of a machine that has none at all."""
+    if model is None:
+        head = "**No circuits on this machine yet, and none is chosen.**"
+    else:
+        head = (
+            f"**No circuits of {plain(model)} are known.** Models are released without them too: "
+            "the dense ones, and the one that bridges lead from."
+        )
     st.info(
-        "**No circuits on this machine yet.** Get one in a terminal, then reload this page:\n\n"
-        "- `python -m circuit_sparsity list` shows what there is;\n"
-        "- `python -m circuit_sparsity fetch MODEL TASK SWEEP K` downloads a released circuit;\n"
-        "- `python -m circuit_sparsity prune MODEL TASK --target 0.15` finds one in a model "
-        "that is here.",
+        f"{head}\n\n"
+        "- The **Library** shows what exists and downloads it; the sidebar lists what is known.\n"
+        "- `python -m circuit_sparsity fetch MODEL TASK SWEEP K` does the same in a terminal.\n"
+        f"- `python -m circuit_sparsity prune {(model or 'MODEL').replace('`', '')} TASK --target "
+        "0.15` finds a circuit in a model that is here, given its reference means.",
         icon=":material/info:",
     )
+    library_link()
+
+
+def library_link() -> None:
+    """A link to the library page, where pages can be linked."""
+    with suppress(StreamlitPageNotFoundError):  # a page that is run alone
+        st.page_link("pages/library.py", label="Open the library", icon=":material/local_library:")
 
 
 def unknown_nodes(names: list[str], title: str) -> None:

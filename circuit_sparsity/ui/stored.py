@@ -187,8 +187,8 @@ def _buttons(seen: StoredScene, node: Node, title: str, near: Iterable[Neighbour
 def _by(seen: StoredScene, node: Node, neighbour: Neighbour) -> str:
     if neighbour.weight is None:
         return f"by {neighbour.by}"
-    ends = (node, neighbour.node)
-    delta = seen.edge_deltas.get(ends, seen.edge_deltas.get(ends[::-1], 0.0))
+    deltas, other = seen.edge_deltas, neighbour.node
+    delta = deltas.get((node, other), deltas.get((other, node), 0.0))
     return f"weight {signed(neighbour.weight)}, stored {signed(delta, 4)} nats"
 
 

@@ -1,0 +1,161 @@
+"""What the sidebar chose and is not here: fetched after saying its size, or offered on a button.
+
+A circuit's own file is small and comes at once; a model is large and waits for a click.
+"""
+
+import streamlit as st
+
+from circuit_sparsity.store import Damaged, Store, paths
+from circuit_sparsity.store.words import size_in_words
+from circuit_sparsity.ui import library_jobs
+from circuit_sparsity.ui.jobs import Job, begin, watch
+from circuit_sparsity.ui.library_jobs import Step
+from circuit_sparsity.ui.library_progress import again, ended_badly, progress_in_words, share
+from circuit_sparsity.ui.messages import plain
+from circuit_sparsity.ui.pickers import Choice
+
+_WEIGHTS = (paths.DENSE_WEIGHTS, paths.COMPACT_WEIGHTS)
+_STAGES = {"size": "Size", "download": "Download", "verify": "Verify", "load": "Open"}
+
+
+def ready(choice: Choice) -> bool:
+    """Whether the circuit can be run here; draws what is missing, and how it comes, if not."""
+    return circuit_is_here(choice) and model_is_here(choice.model)
+
+
+def circuit_is_here(choice: Choice) -> bool:
+    """Whether the circuit's file is here; if not, it is fetched at once, visibly."""
+    store = Store.from_environment()
+    title = " · ".join(choice)
+    try:
+        if store.path_of_viz(*choice) is not None:
+            return True
+    except Damaged as trouble:
+        _damaged(store, paths.viz_name(*choice), title, trouble)
+        return False
+    names = (paths.viz_name(*choice), *_missing_tokenizer(store, choice.model))
+    job = library_jobs.find_fetch(store, names)
+    if job is None or (job.state == "done" and paths.viz_name(*choice) not in job.result().bad):
+        job = library_jobs.fetch(store, names, title)
+    _follow(job, f"Fetching the circuit {title}{_of_size(store, names)}")
+    return False
+
+
+def model_is_here(model: str) -> bool:
+    """Whether all that running a circuit of the model takes is here; if not, it is offered."""
+    store = Store.from_environment()
+    names = missing_to_run(store, model)
+    if not names:
+        return True
+    job = library_jobs.find_fetch(store, names)
+    if job is not None and (job.state != "done" or job.result().bad):
+        _follow(job, f"Fetching the model {model}{_of_size(store, names)}")
+        if job.state == "done" and paths.means_name(model) in job.result().bad:
+            _no_means(model)
+    else:
+        _offer(store, model, names)
+    return False
+
+
+def missing_to_run(store: Store, model: str) -> tuple[str, ...]:
+    """Files that running a circuit of the model takes and that are not here."""
+    names: list[str] = []
+    if store.path_of_model(model) is None:
+        names += [name for name in store.model_files(model) if name.startswith("models/")]
+    names += _missing_tokenizer(store, model)
+    if store.path_of_means(model) is None:
+        names.append(paths.means_name(model))
+    return tuple(dict.fromkeys(names))
+
+
+def _missing_tokenizer(store: Store, model: str) -> list[str]:
+    if store.path_of_tokenizer(model) is not None:
+        return []
+    return [name for name in store.model_files(model) if name.endswith(paths.TOKENIZER)]
+
+
+def _follow(job: Job, title: str) -> None:
+    """The stages of a download while it runs; what went wrong and a way on when it ended badly."""
+    watch([job] if job.running else [], lambda running: _stages(running, title))
+    if job.running:
+        return
+    if job.state != "done":
+        ended_badly(job)
+    else:
+        for message in job.result().bad.values():
+            st.warning(plain(message), icon=":material/cloud_off:")
+    again(job, "Resume" if job.state == "stopped" else "Try again")
+
+
+def _stages(job: Job, title: str) -> None:
+    step = job.progress if isinstance(job.progress, Step) else Step("size")
+    with st.status(plain(title), expanded=True):
+        now = step.progress
+        st.markdown(
+            " → ".join(
+                f"**{name}**" if stage == step.stage else f":gray[{name}]"
+                for stage, name in _STAGES.items()
+            )
+        )
+        st.progress(share(now), text=plain(progress_in_words(now)))
+        st.button(
+            "Stopping …" if job.stopping else "Cancel",
+            key=f"stop {hash(job.key)}",
+            icon=":material/stop_circle:",
+            disabled=job.stopping,
+            on_click=job.stop,
+        )
+
+
+def _offer(store: Store, model: str, names: tuple[str, ...]) -> None:
+    known = {item.name: item.size for item in store.items()}
+    trouble = ""
+    if any(known.get(name) is None for name in names if name.endswith(_WEIGHTS)):
+        asked = library_jobs.ask_sizes(store, names)
+        if asked.running:
+            watch([asked], lambda job: st.info(f"Asking how large {plain(model)} is …"))
+            return
+        known |= asked.result() if asked.state == "done" else {}
+        trouble = f" Its size could not be had: {plain(str(asked.error))}." if asked.error else ""
+    total = sum(size for name in names if (size := known.get(name)) is not None)
+    words, free = size_in_words(total or None), store.usage().free
+    st.info(
+        f"**The model {plain(model)} is not on this machine**, so this circuit cannot be run yet; "
+        f"what its file stores can be looked at. The model takes {words}, {size_in_words(free)} "
+        f"are free.{trouble}",
+        icon=":material/cloud_download:",
+    )
+    st.button(
+        f"Download the model, {words}",
+        key=f"fetch {model}",
+        type="primary",
+        icon=":material/download:",
+        disabled=total > free,
+        on_click=begin,
+        args=(library_jobs.fetch, store, names, model),
+    )
+
+
+def _no_means(model: str) -> None:
+    st.info(
+        f"**No reference means of {plain(model)} could be had.** Everything outside a circuit is "
+        "held at them, so its circuits cannot be run; what their files store can be looked at.",
+        icon=":material/info:",
+    )
+
+
+def _damaged(store: Store, name: str, title: str, trouble: Damaged) -> None:
+    st.error(plain(str(trouble)), icon=":material/error:")
+    st.button(
+        "Download it again",
+        icon=":material/download:",
+        type="primary",
+        on_click=begin,
+        args=(library_jobs.fetch, store, (name,), title, True),
+    )
+
+
+def _of_size(store: Store, names: tuple[str, ...]) -> str:
+    known = {item.name: item.size for item in store.items()}
+    sizes = [size for name in names if (size := known.get(name)) is not None]
+    return f", {size_in_words(sum(sizes))}" if sizes else ", a few MB" * (len(names) < 4)

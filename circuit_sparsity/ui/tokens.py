@@ -1,0 +1,184 @@
+"""Parts of the page of tokens: a node, a text, and the node's activation on every token."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+import torch
+
+from circuit_sparsity.circuits.ablation import mean_fill
+from circuit_sparsity.circuits.node_activations import node_activations
+from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.hooks import Hook, no_hook
+from circuit_sparsity.names import Node, circuit_locations
+from circuit_sparsity.plots.activations import activation_strip, scale_legend
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.tokens import show_token
+from circuit_sparsity.plots.words import place_in_words
+from circuit_sparsity.release import QUANTILES, Doc
+from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.ui import state
+from circuit_sparsity.ui.messages import plain
+from circuit_sparsity.ui.stored import StoredScene
+
+NODE = "node"  # the widget's key and the address's parameter
+_QUANTILE = "token_quantile"
+_TEXT = "token_text"
+_EXAMPLE = 'def greet(name):\n    return "Hello, " + name\n'
+_RANK_HELP = (
+    "The release ranks every token of its pretraining text by the node's activation. At 0.1%, the "
+    "highest are those with a thousandth of all tokens above them; at 50% they are ordinary."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Activations of one node on the tokens of one text."""
+
+    title: str  # says whether they are stored or live
+    tokens: Sequence[int]
+    activations: Sequence[float]
+    marked: int | None = None
+
+
+def node_field(seen: StoredScene, can_run: bool) -> Node:
+    """The node whose activations are shown: one of the circuit, or any of a model that is here."""
+    if NODE not in st.session_state and NODE not in st.query_params:
+        st.query_params[NODE] = st.session_state[NODE] = str(_first(seen))
+    name = st.selectbox(
+        "Node",
+        [str(node) for node in seen.circuit.node_list],
+        key=NODE,
+        bind="query-params",
+        accept_new_options=can_run,
+        help="A node of the circuit"
+        + (", or any other: type its name, such as 3.mlp.post_act:180." if can_run else "."),
+    )
+    node = Node.parse(name) if name else _first(seen)
+    if node.location not in circuit_locations(seen.config.n_layer) or not (
+        0 <= node.channel < seen.config.width(node.location)
+    ):
+        raise ValueError(
+            f"{node} is no node of {seen.circuit.model}, which has {seen.config.n_layer} layers "
+            f"and {seen.config.d_model} residual channels; choose one from the list"
+        )
+    place = place_in_words(node, seen.config)
+    kept = "" if seen.circuit.keeps(node) else " The circuit does not keep it."
+    st.caption(f"{place[0].upper()}{place[1:]}.{kept}")
+    return node
+
+
+def stored_documents(seen: StoredScene, node: Node) -> list[Strip]:
+    """The documents that the file holds for the node, at a quantile that the reader picks."""
+    quantiles = seen.stored.documents.get(node)
+    if not quantiles:
+        st.info(
+            f"The file holds no documents for {plain(str(node))}. Write a text of your own.",
+            icon=":material/info:",
+        )
+        return []
+    known = [quantile for quantile in QUANTILES if quantile in quantiles] or [*quantiles]
+    quantile = st.segmented_control(
+        "Rank among all tokens",
+        known,
+        default=known[0],
+        required=True,
+        key=_QUANTILE,
+        format_func=lambda share: f"{share:.1%}" if share < 0.01 else f"{share:.0%}",
+        help=_RANK_HELP,
+    )
+    extremes = quantiles[quantile]
+    return [
+        *_strips("Highest", extremes.top),
+        *_strips("Lowest", extremes.bottom),
+    ]
+
+
+def own_text(experiment: Experiment, tokenizer: Tokenizer, node: Node) -> list[Strip]:
+    """A text that the reader writes or pastes, run now in the model and in the circuit."""
+    text = st.text_area("Text", _EXAMPLE, key=_TEXT, height=150, help="Ctrl+Enter runs it.")
+    tokens = tokenizer.encode(text)
+    context = experiment.model.config.block_size
+    if not tokens:
+        st.info("Paste or type a text.", icon=":material/edit:")
+        return []
+    if len(tokens) > context:
+        st.warning(
+            f"This text has {len(tokens)} tokens; the model reads at most {context}. Only the "
+            "first ones are run.",
+            icon=":material/content_cut:",
+        )
+    return live(experiment, tokens[:context], node)
+
+
+def live(experiment: Experiment, tokens: Sequence[int], node: Node) -> list[Strip]:
+    """The node on ``tokens``, run now: in the whole model, and in the circuit if it keeps it."""
+    batch = torch.tensor([list(tokens)])
+    hooks: dict[str, Hook] = {"Live, whole model": no_hook}
+    if experiment.circuit.keeps(node):
+        hooks["Live, circuit alone"] = mean_fill(experiment.alive, experiment.means)
+    return [
+        Strip(
+            name, tokens, node_activations(experiment.model, [node], batch, hook)[node][0].tolist()
+        )
+        for name, hook in hooks.items()
+    ]
+
+
+def draw(strips: Sequence[Strip], tokenizer: Tokenizer | None) -> None:
+    """All strips on one scale, zero in its middle."""
+    if not strips:
+        return
+    colours = palette(st.context.theme.type)
+    largest = max(abs(value) for strip in strips for value in strip.activations)
+    st.html(scale_legend(colours, largest))
+    for strip in strips:
+        shown = _token_bytes(strip.tokens, tokenizer)
+        st.caption(
+            f"{strip.title}: from {min(strip.activations):.3f} to {max(strip.activations):.3f}"
+        )
+        st.html(activation_strip(shown, strip.activations, colours, largest, strip.marked))
+
+
+def numbers(strips: Sequence[Strip], tokenizer: Tokenizer | None) -> None:
+    """The same as tables, for those who cannot see the colours."""
+    with st.expander("As numbers", icon=":material/table:"):
+        for tokens, group in _by_text(strips).items():
+            names = [show_token(token) for token in _token_bytes(tokens, tokenizer)]
+            columns = {strip.title: strip.activations for strip in group}
+            st.dataframe(pd.DataFrame({"token": names, **columns}), width="stretch")
+
+
+def _strips(side: str, docs: Sequence[Doc]) -> list[Strip]:
+    return [
+        Strip(
+            f"{side} {rank}, stored, whole model",
+            doc.tokens.tolist(),
+            doc.activations.tolist(),
+            doc.position,
+        )
+        for rank, doc in enumerate(docs, start=1)
+    ]
+
+
+def _by_text(strips: Sequence[Strip]) -> Mapping[tuple[int, ...], list[Strip]]:
+    found: dict[tuple[int, ...], list[Strip]] = {}
+    for strip in strips:
+        found.setdefault(tuple(strip.tokens), []).append(strip)
+    return found
+
+
+def _first(seen: StoredScene) -> Node:
+    """The node that was picked last, or else the one whose ablation costs most."""
+    picked = [name for name in st.session_state.get(state.NODES, []) if name]
+    known = {str(node): node for node in seen.circuit.node_list}
+    if picked and picked[-1] in known:
+        return known[picked[-1]]
+    return max(seen.circuit.node_list, key=lambda node: seen.deltas[node])
+
+
+def _token_bytes(tokens: Sequence[int], tokenizer: Tokenizer | None) -> list[bytes]:
+    if tokenizer is None:
+        return [f"[{token}]".encode() for token in tokens]
+    return [tokenizer.token_bytes(token) for token in tokens]

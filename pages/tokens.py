@@ -1,0 +1,41 @@
+"""One node on every token of a text: the documents its file holds, or the reader's own."""
+
+import streamlit as st
+
+from circuit_sparsity.store import Store
+from circuit_sparsity.ui import cached, fetching, messages, pickers, stored, tokens
+
+_STORED, _OWN = "Stored documents", "Your text"
+
+
+def page() -> None:
+    choice = pickers.chosen()
+    if choice is None:
+        messages.no_circuits(pickers.chosen_model())
+        return
+    pickers.link_trouble()
+    if not fetching.circuit_is_here(choice):
+        return
+    seen = stored.scene(choice)
+    store = Store.from_environment()
+    can_run = not fetching.missing_to_run(store, choice.model)
+    has_tokenizer = store.path_of_tokenizer(choice.model) is not None
+    tokenizer = cached.tokenizer(choice.model) if has_tokenizer else None
+    st.markdown("What makes a node fire? Its activation on each token, on one scale for all texts.")
+    node = tokens.node_field(seen, can_run)
+    source = st.segmented_control(
+        "Text", (_STORED, _OWN), default=_STORED, required=True, key="token_source"
+    )
+    if source == _STORED:
+        strips = tokens.stored_documents(seen, node)
+    elif tokenizer is not None and fetching.model_is_here(choice.model):
+        strips = tokens.own_text(cached.scene(choice).experiment, tokenizer, node)
+    else:
+        strips = []
+    tokens.draw(strips, tokenizer)
+    tokens.numbers(strips, tokenizer)
+
+
+st.title("Tokens")
+with messages.in_place():
+    page()
