@@ -259,7 +259,8 @@ class Store:
         that holds downloads is refused: own results never mix with them.
         """
         place = paths.inside(self.folder, f"{folder}/{manifest.MADE_HERE}")
-        if not place.is_file() and place.parent.is_dir() and any(place.parent.iterdir()):
+        others = place.parent.iterdir() if place.parent.is_dir() else ()
+        if not place.is_file() and any(other.is_file() for other in others):
             raise StoreError(
                 f"{place.parent} already holds files that were not made here; "
                 "give the new result another name"

@@ -121,6 +121,12 @@ def test_own_results_are_refused_where_downloads_lie(store: Store) -> None:
         store.viz_folder("m", "task", "sweep", "64")
 
 
+def test_own_means_may_lie_beside_folders_of_circuits(store: Store) -> None:
+    put(store.folder, VIZ)
+    assert store.local_folder("viz/m") == store.folder / "viz" / "m"
+    assert [row.where for row in here(store)] == ["cached"]
+
+
 def test_the_mark_of_an_own_result_says_how_it_was_made(store: Store) -> None:
     folder = store.local_folder("models/mine", {"steps": 3})
     assert store.local_folder("models/mine", {"steps": 4}) == folder
