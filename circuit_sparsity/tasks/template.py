@@ -8,8 +8,8 @@ A template is the text of a program up to the place where the question is asked.
 
 The kinds: `$n1` a noun, `$N1` the same noun capitalised, `$s1` with a plural -s; `$v1` a verb;
 `$w1` a word; `$p1` a phrase of one to four words; `$d1` a number; `$D1` two to six numbers with
-commas; `$M1` two to four names with commas; `$B1` none to two finished rows, each followed by a
-comma, to go before an inner list; `$R1` and `$W1` what files are called that are read and written.
+commas; `$M1` two to four names with commas; `$R1` and `$W1` what files are called that are read
+and written.
 """
 
 import random
@@ -210,9 +210,6 @@ class Filler:
     def _names(self) -> str:
         return ", ".join(self._noun() for _ in range(self._rng.randint(2, 4)))
 
-    def _rows(self) -> str:
-        return "".join(f"[{self._numbers()}], " for _ in range(self._rng.randint(0, 2)))
-
     def _read_stem(self) -> str:
         return self._rng.choice(words.READ_STEMS)
 
@@ -227,7 +224,6 @@ class Filler:
         "d": _number,
         "D": _numbers,
         "M": _names,
-        "B": _rows,
         "R": _read_stem,
         "W": _write_stem,
     }

@@ -32,6 +32,19 @@ LANGUAGE = {
     *IDIOM_NAMES,
     *("self", "init", "add", "append", "write", "f", "r", "w", "txt", "csv", "json", "log"),
 }
+# Of the other tasks both answers are grammatical, for one of the prompts at least.
+DECIDED_BY_GRAMMAR = (
+    "single_double_quote",
+    "lambda_func",
+    "with_as",
+    "bracket_counting",
+    "bracket_brace",
+    "indent_for",
+    "if_ternary",
+    "else_elif",
+    "var_if",
+    "while_return_true",
+)
 TRAINED_ON = {*TRAIN_NAMES, *TRAIN_WORDS, *TRAIN_VERBS}
 
 
@@ -66,6 +79,16 @@ def without_last_statement(prompt: str) -> str:
     text = "\n".join(lines[:start]) + "\n" + " " * indent + "pass\n"
     is_caught = "except" in text or "finally" in text
     return text if is_caught else re.sub(r"\btry:", "if True:", text)
+
+
+@pytest.mark.parametrize("name", DECIDED_BY_GRAMMAR)
+@IN_ALL_SPLITS
+def test_the_wrong_answer_is_no_python_where_grammar_decides(name, split):
+    for example in TASKS[name].examples(split, 60):
+        for prompt in (example.pair.positive, example.pair.negative):
+            for finish in example.finish:
+                with pytest.raises(SyntaxError):
+                    ast.parse(prompt.text + prompt.wrong + finish)
 
 
 @ALL
