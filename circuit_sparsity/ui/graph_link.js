@@ -47,12 +47,13 @@ function attach(plot, data, setTriggerValue) {
   plot.on("plotly_click", click);
   plot.on("plotly_hover", enter);
   plot.on("plotly_unhover", leave);
-  link.off = () => {
-    plot.removeListener("plotly_click", click);
-    plot.removeListener("plotly_hover", enter);
-    plot.removeListener("plotly_unhover", leave);
+  link.off = () => { // a chart that is gone has no listeners left
+    plot.removeListener?.("plotly_click", click);
+    plot.removeListener?.("plotly_hover", enter);
+    plot.removeListener?.("plotly_unhover", leave);
   };
   links.set(plot, link);
+  plot.dataset.linked = "true"; // for tests: from here on clicks are heard
 }
 
 // Whether the page's own copy of Plotly could be reached; without it the server bakes the marks in.

@@ -1,0 +1,206 @@
+"""The app in a process of its own, and a real Chromium on it."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.ui.conftest import QUERY, fill
+
+ROOT = Path(__file__).parent.parent.parent
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+)
+PATIENCE = 120_000  # ms; a loaded machine takes its time to import torch
+
+
+@pytest.fixture(scope="session")
+def app_cache(release_fixture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("browser") / "cache", release_fixture)
+
+
+@pytest.fixture(scope="session")
+def app_url(app_cache: Path) -> Iterator[str]:
+    """The address of a running app."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (app_cache / "app.log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true",
+         f"--server.port={port}"],
+        cwd=ROOT,
+        env=os.environ | {"CIRCUIT_SPARSITY_CACHE": str(app_cache)},
+        stdout=log,
+        stderr=log,
+    )  # fmt: skip
+    try:
+        _wait(f"http://127.0.0.1:{port}/_stcore/health", process, app_cache / "app.log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()
+
+
+def _wait(url: str, process: subprocess.Popen, log: Path) -> None:
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"the app did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as playwright:
+        if found is None and not Path(playwright.chromium.executable_path).exists():
+            pytest.skip("LOUD SKIP: no Chromium here; `make chromium` says how to get one")
+        running = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
+        yield running
+        running.close()
+
+
+class Explorer:
+    """A browser page on the app, with the words that tests use."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self.troubles: list[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("console", self._hear)
+        page.on("request", self._see)
+
+    def _hear(self, message) -> None:
+        if message.type == "error":
+            self.troubles.append(message.text)
+
+    def _see(self, request) -> None:
+        if not request.url.startswith((self.url, "data:", "blob:")):
+            self.troubles.append(f"asked the network for {request.url}")
+
+    def open(self, query: str = "") -> "Explorer":
+        """Open the circuit page and wait until its nodes are clickable."""
+        self.page.goto(f"{self.url}/?{query}")
+        self.page.wait_for_selector(f"{PLOT} .point")
+        self.page.wait_for_function(f"!!document.querySelector('{PLOT}')?.dataset.linked")
+        self.settle()
+        return self
+
+    def settle(self) -> None:
+        """Wait until no script runs."""
+        state = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState"
+        self.page.wait_for_function(f"{state} === 'notRunning'")
+
+    def names(self) -> list[str]:
+        """The nodes of the graph."""
+        found = self.page.evaluate(f"document.querySelector('{PLOT}').data[0].customdata")
+        return [name for name in found if ":" in name]
+
+    def marked(self) -> list[str]:
+        """The nodes that the graph shows as switched off."""
+        data = f"document.querySelector('{PLOT}').data[0]"
+        return self.page.evaluate(
+            f"(({data}).selectedpoints || []).map(i => ({data}).customdata[i])"
+        )
+
+    def pixel(self, node: str) -> tuple[float, float]:
+        """Where the node is on the screen, scrolled into view."""
+        x, y = self.page.evaluate(_PIXEL, node)
+        height = self.page.evaluate("window.innerHeight")
+        if not 80 < y < height - 20:
+            main = "document.querySelector('[data-testid=stMain]')"
+            self.page.evaluate(f"dy => {main}.scrollBy(0, dy)", y - height / 2)
+            x, y = self.page.evaluate(_PIXEL, node)
+        return x, y
+
+    def click(self, node: str, shift: bool = False) -> None:
+        x, y = self.pixel(node)
+        if shift:
+            self.page.keyboard.down("Shift")
+        self.page.mouse.click(x, y)
+        if shift:
+            self.page.keyboard.up("Shift")
+
+    def without(self, what: str) -> None:
+        """Wait until the panel speaks of the circuit without `what`."""
+        self.page.wait_for_selector(f"h5:has-text('Without'):has-text('{what}')")
+        self.settle()
+
+    def whole(self) -> None:
+        """Wait until the panel speaks of the whole circuit."""
+        self.page.wait_for_selector("h5:has-text('The circuit as it is')")
+        self.settle()
+
+    def metric(self, label: str) -> tuple[float, str]:
+        """Value and second line of a number of the panel."""
+        box = self.page.locator("[data-testid=stMetric]").filter(has_text=label)
+        value = box.locator("[data-testid=stMetricValue]").inner_text()
+        return float(value), box.locator("[data-testid=stMetricDelta]").inner_text().strip()
+
+    def delta(self) -> float:
+        """The change of the task loss that the panel shows."""
+        change = self.metric("Task loss")[1].split()[0]
+        return float(change.replace("\N{MINUS SIGN}", "-"))
+
+    def query(self, key: str) -> list[str]:
+        """What the address says."""
+        script = "key => new URLSearchParams(location.search).getAll(key)"
+        return self.page.evaluate(script, key)
+
+
+PLOT = ".st-key-circuit_graph .js-plotly-plot"
+_PIXEL = f"""name => {{
+  const plot = document.querySelector('{PLOT}'), box = plot.getBoundingClientRect();
+  const {{ _size: size, xaxis, yaxis }} = plot._fullLayout, points = plot.data[0];
+  const i = points.customdata.indexOf(name);
+  return [box.left + size.l + xaxis.c2p(points.x[i]), box.top + size.t + yaxis.c2p(points.y[i])];
+}}"""
+
+
+@pytest.fixture
+def explorer(browser: Browser, app_url: str) -> Iterator[Explorer]:
+    """A fresh browser session; fails when its console shows an error or it leaves the machine."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    found = Explorer(context.new_page(), app_url)
+    yield found
+    context.close()
+    assert found.troubles == []
+
+
+@pytest.fixture(scope="session")
+def told(app_cache: Path) -> dict[str, dict]:
+    """What `ablate --json --all` says of each node."""
+    arguments = ["ablate", *QUERY.values(), "--all", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "circuit_sparsity", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"CIRCUIT_SPARSITY_CACHE": str(app_cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    return {row["node"]: row for row in answer["nodes"]}

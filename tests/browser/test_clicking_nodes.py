@@ -1,0 +1,136 @@
+"""Real clicks on the graph: one node, a second click, shift+click, and where picks come from."""
+
+import json
+import os
+import subprocess
+import sys
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.browser.conftest import PLOT, ROOT
+from tests.ui.conftest import QUERY
+
+pytestmark = pytest.mark.browser
+
+CIRCUIT = urlencode(QUERY)
+
+
+@pytest.fixture
+def strongest(told):
+    """Nodes from the largest effect down."""
+    return sorted(told, key=lambda node: -abs(told[node]["delta"]))
+
+
+def test_a_click_shows_the_node_and_the_delta_that_the_command_line_gives(
+    explorer, told, strongest
+):
+    explorer.open(CIRCUIT)
+    assert set(explorer.names()) == set(told)
+    for node in (strongest[0], strongest[len(strongest) // 3]):
+        explorer.click(node)
+        explorer.without(node)
+        loss, _ = explorer.metric("Task loss")
+        assert loss == pytest.approx(told[node]["loss"], abs=1e-4)
+        assert explorer.delta() == pytest.approx(told[node]["delta"], abs=1e-4)
+        assert explorer.marked() == [node]
+        assert explorer.query("nodes") == [node]
+
+
+def test_a_second_click_restores_the_node(explorer, strongest):
+    explorer.open(CIRCUIT)
+    before = explorer.metric("Task loss")
+    explorer.click(strongest[0])
+    explorer.without(strongest[0])
+    explorer.click(strongest[0])
+    explorer.whole()
+    assert explorer.metric("Task loss") == before
+    assert explorer.marked() == []
+    assert explorer.query("nodes") == []
+
+
+def test_shift_clicks_make_a_set_and_take_nodes_out_of_it(explorer, strongest, app_cache):
+    first, second, third = strongest[:3]
+    explorer.open(CIRCUIT)
+    explorer.click(first)
+    explorer.without(first)
+    explorer.click(second, shift=True)
+    explorer.without("2 nodes")
+    explorer.click(third, shift=True)
+    explorer.without("3 nodes")
+    assert explorer.marked() == [first, second, third]
+    assert explorer.delta() == pytest.approx(set_delta(app_cache, first, second, third), abs=1e-4)
+    explorer.click(second, shift=True)
+    explorer.without("2 nodes")
+    assert explorer.query("nodes") == [first, third]
+    explorer.click(second)
+    explorer.without(second)
+    assert explorer.marked() == [second]
+
+
+def test_a_link_restores_the_set_and_clicks_go_on_from_there(explorer, strongest):
+    first, second, third = strongest[:3]
+    explorer.open(f"{CIRCUIT}&{urlencode({'nodes': [first, second]}, doseq=True)}")
+    explorer.without("2 nodes")
+    assert explorer.marked() == [first, second]
+    explorer.click(third, shift=True)
+    explorer.without("3 nodes")
+    assert explorer.query("nodes") == [first, second, third]
+
+
+def test_a_click_on_the_one_node_of_a_link_restores_it(explorer, strongest):
+    explorer.open(f"{CIRCUIT}&nodes={strongest[0]}")
+    explorer.without(strongest[0])
+    explorer.click(strongest[0])
+    explorer.whole()
+    assert explorer.marked() == []
+
+
+def test_a_neighbour_is_one_click_away_and_zoom_survives(explorer, told):
+    explorer.open(CIRCUIT)
+    zoom = "document.querySelector('{}').layout.xaxis.range"
+    explorer.page.evaluate(
+        f"Plotly.relayout(document.querySelector('{PLOT}'), {{'xaxis.range': [0.1, 0.9]}})"
+    )
+    node = next(name for name in explorer.names() if ".mlp.post_act:" in name)
+    explorer.click(node)
+    explorer.without(node)
+    neighbour = explorer.page.locator("[data-testid=stButton] button:has-text('mlp.act_in')").first
+    name = neighbour.locator("code").inner_text()
+    neighbour.click()
+    explorer.without(name)
+    assert explorer.marked() == [name]
+    assert explorer.page.evaluate(zoom.format(PLOT)) == [0.1, 0.9]
+
+
+def test_the_search_field_switches_nodes_off_by_keyboard(explorer, strongest):
+    explorer.open(CIRCUIT)
+    explorer.page.locator(".st-key-nodes input").focus()
+    explorer.page.keyboard.type(strongest[0])
+    explorer.page.keyboard.press("Enter")
+    explorer.without(strongest[0])
+    assert explorer.marked() == [strongest[0]]
+
+
+def test_another_circuit_is_drawn_with_its_own_nodes_after_the_page_is_changed(explorer, strongest):
+    explorer.open(f"{CIRCUIT}&nodes={strongest[0]}")
+    explorer.without(strongest[0])
+    explorer.page.get_by_role("link", name="Your prompt").click()
+    explorer.page.wait_for_selector("h4:has-text('Circuit without')")
+    explorer.settle()
+    explorer.page.get_by_role("link", name="Circuit", exact=True).click()
+    explorer.without(strongest[0])
+    assert explorer.query("nodes") == [strongest[0]]
+
+
+def set_delta(cache, *nodes):
+    arguments = ["ablate", *QUERY.values(), *nodes, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "circuit_sparsity", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"CIRCUIT_SPARSITY_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)["set_delta"]

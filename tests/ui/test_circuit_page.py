@@ -1,0 +1,174 @@
+"""The circuit page without a browser: numbers, links, empty and bad states."""
+
+import math
+import re
+import shutil
+
+import pytest
+
+from circuit_sparsity.opening import open_circuit
+from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
+
+
+@pytest.fixture
+def experiment(cache):
+    return open_circuit(MODEL, TASK, SWEEP, K)
+
+
+@pytest.fixture
+def effective(experiment):
+    """The node whose ablation changes the loss most, and its effect."""
+    effects = experiment.ablate_each(experiment.circuit.node_list)
+    return max(effects, key=lambda effect: abs(effect.delta))
+
+
+def metrics(app):
+    return {metric.label: (metric.value, metric.delta) for metric in app.metric}
+
+
+def number(text):
+    return float(text.replace("\N{MINUS SIGN}", "-").split()[0])
+
+
+def said(app):
+    return "\n".join(part.value for part in (*app.error, *app.warning, *app.info))
+
+
+def test_the_field_offers_exactly_the_nodes_of_the_circuit(open_app, experiment):
+    app = open_app(**QUERY)
+    assert app.multiselect(key="nodes").options == list(map(str, experiment.circuit.node_list))
+    assert app.multiselect(key="nodes").value == []
+
+
+def test_the_circuit_and_its_model_are_measured_on_stated_prompts(open_app, experiment):
+    app = open_app(**QUERY)
+    loss, of_model = metrics(app)["Task loss, nats"]
+    assert number(loss) == pytest.approx(experiment.of_circuit.loss, abs=1e-4)
+    assert number(of_model.removeprefix("model ")) == pytest.approx(
+        experiment.of_model.loss, abs=1e-4
+    )
+    assert any(f"{len(experiment.batch)} prompts" in caption.value for caption in app.caption)
+    assert any("0.6931 nats" in caption.value for caption in app.caption)
+
+
+def test_a_picked_node_is_ablated_and_the_effect_is_shown(open_app, experiment, effective):
+    (node,) = effective.nodes
+    app = open_app(**QUERY)
+    app.multiselect(key="nodes").select(str(node)).run()
+    assert not app.exception
+    loss, change = metrics(app)["Task loss, nats"]
+    assert number(loss) == pytest.approx(effective.after.loss, abs=1e-4)
+    assert number(change) == pytest.approx(effective.delta, abs=1e-4)
+    right, _ = metrics(app)["p(right)"]
+    assert number(right) == pytest.approx(effective.after.p_right, abs=1e-4)
+    assert any(f"Without `{node}`" in text.value for text in app.markdown)
+
+
+def test_two_picked_nodes_are_ablated_together(open_app, experiment, effective):
+    other = next(n for n in experiment.circuit.node_list if n != effective.nodes[0])
+    both = [str(effective.nodes[0]), str(other)]
+    app = open_app(**QUERY)
+    app.multiselect(key="nodes").set_value(both).run()
+    _, change = metrics(app)["Task loss, nats"]
+    assert number(change) == pytest.approx(experiment.ablate(both).delta, abs=1e-4)
+    assert any("Without 2 nodes" in text.value for text in app.markdown)
+
+
+def test_an_ablation_that_changes_nothing_says_so_aloud(open_app, experiment):
+    effects = experiment.ablate_each(experiment.circuit.node_list)
+    idle = next(e.nodes[0] for e in effects if (e.after.losses == e.before.losses).all())
+    app = open_app(**QUERY, nodes=[str(idle)])
+    assert "This changed nothing" in said(app)
+
+
+def test_a_link_with_nodes_restores_the_view(open_app, effective):
+    (node,) = effective.nodes
+    app = open_app(**QUERY, nodes=[str(node)])
+    assert app.multiselect(key="nodes").value == [str(node)]
+    _, change = metrics(app)["Task loss, nats"]
+    assert number(change) == pytest.approx(effective.delta, abs=1e-4)
+
+
+def test_restore_all_takes_the_ablation_back(open_app, effective):
+    app = open_app(**QUERY, nodes=[str(effective.nodes[0])])
+    next(b for b in app.button if b.label == "Restore all").click().run()
+    assert app.multiselect(key="nodes").value == []
+    assert metrics(app)["Task loss, nats"][1].startswith("model ")
+
+
+def test_a_click_on_a_neighbour_goes_there(open_app, experiment):
+    edge = max(experiment.edges, key=lambda edge: abs(edge.weight))
+    app = open_app(**QUERY, nodes=[str(edge.source)])
+    label = f"`{edge.target}`"
+    next(b for b in app.button if b.label.startswith(label)).click().run()
+    assert app.multiselect(key="nodes").value == [str(edge.target)]
+
+
+def test_neighbours_are_shown_with_sign_and_three_digits(open_app, experiment):
+    edge = max(experiment.edges, key=lambda edge: abs(edge.weight))
+    app = open_app(**QUERY, nodes=[str(edge.target)])
+    labels = [button.label for button in app.button]
+    sign = "+" if edge.weight > 0 else "\N{MINUS SIGN}"
+    assert f"`{edge.source}` {sign}{abs(edge.weight):.3f}" in labels
+
+
+def test_the_address_always_holds_the_whole_choice(open_app):
+    app = open_app()
+    assert {key: app.query_params[key] for key in QUERY} == QUERY
+
+
+def test_the_table_has_every_node_with_its_degrees(open_app, experiment):
+    app = open_app(**QUERY)
+    table = app.dataframe[0].value
+    assert list(table["node"]) == list(map(str, experiment.circuit.node_list))
+    assert table["fed by"].sum() == table["feeds"].sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("model", "no_such_model"), ("task", "no_such_task"), ("sweep", "x"), ("k", "9999999")],
+)
+def test_a_link_to_what_is_not_here_says_so_and_shows_what_is(open_app, part, value):
+    app = open_app(**{**QUERY, part: value})
+    assert f"asks for the {part}" in said(app)
+    assert value.replace("_", "\\_") in said(app)
+    assert app.session_state[part] == QUERY[part]
+    assert metrics(app)
+
+
+def test_a_link_to_nodes_that_are_not_kept_names_them_and_ablates_the_others(open_app, experiment):
+    good = str(experiment.circuit.node_list[3])
+    app = open_app(**QUERY, nodes=[good, "7.mlp.post_act:1", "<b>nonsense</b>"])
+    assert "7.mlp.post\\_act\\:1" in said(app)
+    assert "nonsense" in said(app)
+    assert app.multiselect(key="nodes").value == [good]
+
+
+def test_a_machine_without_circuits_says_how_to_get_one(open_app, own_cache):
+    shutil.rmtree(own_cache / "viz")
+    app = open_app()
+    assert "No circuits on this machine yet" in said(app)
+    assert "fetch" in said(app)
+
+
+def test_a_circuit_without_its_model_says_how_to_get_it(open_app, own_cache):
+    shutil.rmtree(own_cache / "models")
+    app = open_app(**QUERY)
+    assert not app.exception
+    assert re.search(
+        r"model.*csp", "\n".join(p.value for p in (*app.error, *app.info, *app.warning))
+    )
+
+
+def test_a_damaged_file_is_a_message_in_place(open_app, own_cache):
+    path = own_cache / "viz" / MODEL / TASK / SWEEP / K / "viz_data.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    app = open_app(**QUERY)
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "viz\\_data.pt" in app.error[0].value
+
+
+def test_losses_on_the_page_are_below_what_two_answers_can_cost(open_app, experiment):
+    assert 0 < experiment.of_circuit.p_right < 1
+    assert math.isfinite(number(metrics(open_app(**QUERY))["Task loss, nats"][0]))
