@@ -13,9 +13,14 @@ HELP = "train a weight-sparse model from a settings file"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("settings", metavar="SETTINGS", type=Path, help="such as settings/starter.json")
     parser.add_argument(
-        "--run", type=Path, help="folder of checkpoints; a run found there goes on (runs/NAME)"
+        "settings", metavar="SETTINGS", type=Path, help="such as settings/starter.json"
+    )
+    parser.add_argument(
+        "--run",
+        dest="folder",
+        type=Path,
+        help="folder of checkpoints; a run found there goes on (runs/NAME)",
     )
 
 
@@ -25,7 +30,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     from circuit_sparsity.training.publication import publish
 
     settings = TrainSettings.read(arguments.settings)
-    folder = arguments.run or Path("runs") / settings.name
+    folder = arguments.folder or Path("runs") / settings.name
     say("tokenizer and corpus ...")
     tokenizer, corpus = prepare(settings, folder)
     model = train(settings, corpus, folder, lambda line: say(_progress(line, settings.steps)))
