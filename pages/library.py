@@ -18,8 +18,10 @@ def page() -> None:
     chosen = library.scope(store, known)
     which = library.only()
     shown = [e for e in known if chosen.holds(e) and library.passes(e, which)]
+    buttons = st.container()  # above the table, which says what they act on
     ticked = library.table(shown, chosen, store.catalogue.licence)
-    library.actions(store, chosen, ticked, shown)
+    with buttons:
+        library.actions(store, chosen, ticked, shown)
     library.files(shown, ticked)
 
 

@@ -24,7 +24,7 @@ def page() -> None:
     st.markdown("What makes a node fire? Its activation on each token, on one scale for all texts.")
     node = tokens.node_field(seen, can_run)
     source = st.segmented_control(
-        "Text", (_STORED, _OWN), default=_STORED, required=True, key="token_source"
+        "On which text", (_STORED, _OWN), default=_STORED, required=True, key="token_source"
     )
     if source == _STORED:
         strips = tokens.stored_documents(seen, node)

@@ -89,7 +89,8 @@ def _follow(job: Job, title: str) -> None:
 
 def _stages(job: Job, title: str) -> None:
     step = job.progress if isinstance(job.progress, Step) else Step("size")
-    with st.status(plain(title), expanded=True):
+    box = st.status(plain(title), expanded=True)
+    with box:
         now = step.progress
         st.markdown(
             " → ".join(
@@ -105,6 +106,7 @@ def _stages(job: Job, title: str) -> None:
             disabled=job.stopping,
             on_click=job.stop,
         )
+    box.update(state="running")  # leaving the block marks it as complete
 
 
 def _offer(store: Store, model: str, names: tuple[str, ...]) -> None:
@@ -118,15 +120,17 @@ def _offer(store: Store, model: str, names: tuple[str, ...]) -> None:
         known |= asked.result() if asked.state == "done" else {}
         trouble = f" Its size could not be had: {plain(str(asked.error))}." if asked.error else ""
     total = sum(size for name in names if (size := known.get(name)) is not None)
-    words, free = size_in_words(total or None), store.usage().free
-    st.info(
+    size, free = size_in_words(total or None), store.usage().free
+    said, button = st.columns([0.74, 0.26], vertical_alignment="center")
+    said.info(
         f"**The model {plain(model)} is not on this machine**, so this circuit cannot be run yet; "
-        f"what its file stores can be looked at. The model takes {words}, {size_in_words(free)} "
+        f"what its file stores can be looked at. The model takes {size}, {size_in_words(free)} "
         f"are free.{trouble}",
         icon=":material/cloud_download:",
     )
-    st.button(
-        f"Download the model, {words}",
+    button.button(
+        f"Download the model, {size}",
+        width="stretch",
         key=f"fetch {model}",
         type="primary",
         icon=":material/download:",
@@ -145,6 +149,10 @@ def _no_means(model: str) -> None:
 
 
 def _damaged(store: Store, name: str, title: str, trouble: Damaged) -> None:
+    job = library_jobs.find_fetch(store, (name,))
+    if job is not None and job.running:
+        _follow(job, f"Fetching {title} again")
+        return
     st.error(plain(str(trouble)), icon=":material/error:")
     st.button(
         "Download it again",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 _ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from the network
 
@@ -17,6 +18,17 @@ _STYLE = """<style>
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 .stMainBlockContainer .stButton button[kind="tertiary"] {min-height: 1.7rem; text-align: left}
 </style>"""
+
+
+def through_app() -> None:
+    """Start over inside the app where Streamlit runs a page's file alone.
+
+    It does so when a page's address is the first that a fresh server is asked for: before
+    `st.navigation` has been called once, a folder named `pages` is an app of its own.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
 
 
 def set_up() -> None:

@@ -50,7 +50,8 @@ def catalogue(store: Store) -> None:
         )
     else:
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(known.when))
-        origin = f"The container listed {len(known.files):,} files on {day}."
+        odd = f", and {known.left_out:,} more whose names are not let in" if known.left_out else ""
+        origin = f"The container listed {len(known.files):,} files on {day}{odd}."
     words.caption(
         f"{origin} Container: `{public_url(store.url)}`. "
         f"Licence of the released files: {known.licence}."
@@ -107,7 +108,7 @@ def table(shown: Sequence[Entry], chosen: Scope, licence: str) -> list[Entry]:
                 format="bytes",
                 help="Of what is here, else of what is in the container. Empty: not published.",
             ),
-            "last used": st.column_config.DatetimeColumn(format="distance"),
+            "last used": st.column_config.DatetimeColumn(format="distance", width=135),
         },
     )
     return [shown[row] for row in event["selection"]["rows"] if row < len(shown)]
@@ -242,19 +243,20 @@ def _options(store: Store, known: Sequence[Entry], so_far: Scope, part: int) -> 
 
 def _frame(shown: Sequence[Entry], licence: str) -> pd.DataFrame:
     used = [entry.last_used for entry in shown]
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
-            "name": [entry.title for entry in shown],
             "what": [entry.kind for entry in shown],
+            "name": [entry.title for entry in shown],
             "where": [
                 f"{entry.place}, newer in the container" if entry.is_newer_there else entry.place
                 for entry in shown
             ],
             "size": [entry.size for entry in shown],
-            "licence": ["yours" if entry.place == "made here" else licence for entry in shown],
             "last used": pd.to_datetime(
                 [datetime.fromtimestamp(moment, UTC) if moment else None for moment in used],
                 utc=True,
             ),
+            "licence": ["yours" if entry.place == "made here" else licence for entry in shown],
         }
     )
+    return frame if any(used) else frame.drop(columns="last used")

@@ -20,7 +20,7 @@ _SHOWN = 4  # files that went wrong, before the rest is folded away
 
 def cards(store: Store) -> None:
     """Every job of the library that runs, then those that ended and were not dismissed."""
-    known = jobs().all(library_jobs.KINDS)
+    known = [job for job in jobs().all(library_jobs.KINDS) if not _needs_no_words(job)]
     watch([job for job in known if job.running], running)
     for job in reversed(known):
         if not job.running:
@@ -98,31 +98,37 @@ def again(job: Job, label: str) -> None:
     )
 
 
+def _needs_no_words(job: Job) -> bool:
+    """A new list is seen by its date."""
+    return job.key[0] == "refresh" and job.state == "done" and job.result().listed
+
+
 def _ended(job: Job) -> None:
-    with st.container(border=True):
+    words, close = st.columns([0.94, 0.06])
+    with words:
         if job.state == "done":
             _done(job)
         else:
             ended_badly(job)
-        with st.container(horizontal=True):
-            if job.key[0] == "fetch" and (job.state != "done" or job.result().bad):
-                again(job, "Resume" if job.state == "stopped" else "Try again")
-            if job.key[0] == "verify" and job.state == "done" and job.result().bad:
-                _renew(job)
-            st.button(
-                "Dismiss",
-                key=f"dismiss {hash(job.key)}",
-                icon=":material/close:",
-                on_click=jobs().forget,
-                args=(job.key,),
-            )
+        if job.key[0] == "fetch" and (job.state != "done" or job.result().bad):
+            again(job, "Resume" if job.state == "stopped" else "Try again")
+        if job.key[0] == "verify" and job.state == "done" and job.result().bad:
+            _renew(job)
+    close.button(
+        "",
+        key=f"dismiss {hash(job.key)}",
+        icon=":material/close:",
+        help="Dismiss",
+        type="tertiary",
+        on_click=jobs().forget,
+        args=(job.key,),
+    )
 
 
 def _done(job: Job) -> None:
     result = job.result()
     if isinstance(result, Refreshed):
-        say = st.success if result.listed else st.warning
-        say(plain(f"{result.note}."), icon=":material/list_alt:")
+        st.warning(plain(f"{result.note}."), icon=":material/cloud_off:")
         return
     assert isinstance(result, Outcome)
     count = f"{len(result.good)} file{'' if len(result.good) == 1 else 's'}"

@@ -7,12 +7,15 @@ from contextlib import contextmanager, suppress
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
+from circuit_sparsity.ui import frame
+
 _SPECIAL = re.compile(r"([\\*_\[\]{}()<>#+!|~$:&-])")
 
 
 @contextmanager
 def in_place() -> Iterator[None]:
     """Show what a user, a file or a network caused as a message here, and go on below."""
+    frame.through_app()
     try:
         yield
     except (ValueError, OSError) as error:

@@ -64,20 +64,12 @@ def scene(choice: Choice) -> StoredScene:
 
 
 def page(seen: StoredScene) -> None:
-    """Numbers, graph, the picked nodes and the table; every number is a stored one."""
-    stored = seen.stored
-    with st.container(horizontal=True, gap="large"):
-        st.metric(
-            "Nodes", f"{seen.circuit.size:,}", width="content", help=f"Of {stored.total_nodes:,}."
-        )
-        st.metric(
-            "Edges",
-            f"{len(stored.edges):,}",
-            width="content",
-            help="Nonzero weights between kept nodes.",
-        )
-        _stored_number("Circuit's task loss", stored.circuit_loss)
-        _stored_number("Whole model's task loss", stored.model_loss)
+    """Graph, numbers, the picked nodes and the table; every number is a stored one."""
+    task = seen.circuit.task
+    st.markdown(
+        f"**{messages.plain(task)}**: every number below is **stored**, measured by whoever made "
+        "the file. Nothing is run here."
+    )
     _explore(seen)
 
 
@@ -116,6 +108,11 @@ def _explore(seen: StoredScene) -> None:
                 "ablated; hover for the number."
             )
         with right:
+            st.markdown(
+                f"**{circuit.size:,}** of {seen.stored.total_nodes:,} nodes · "
+                f"**{len(seen.stored.edges):,}** edges",
+                help="Edges are the nonzero weights between kept nodes.",
+            )
             table.search_field(seen)
             _inspector(seen, state.picked(circuit))
         with st.expander(f"All {circuit.size} nodes as a table", icon=":material/table:"):
@@ -125,10 +122,19 @@ def _explore(seen: StoredScene) -> None:
 
 def _inspector(seen: StoredScene, nodes: Sequence[Node]) -> None:
     if not nodes:
+        st.markdown("##### The circuit as it is, stored", help=STORED_HELP)
+        st.metric(
+            "Task loss, nats",
+            f"{seen.stored.circuit_loss:.4f}",
+            f"model {seen.stored.model_loss:.4f}",
+            delta_color="off",
+            delta_arrow="off",
+            width="content",
+            help=STORED_HELP,
+        )
         st.info(
             "**Click a node** for what its ablation cost when the file was made, and for its "
-            "neighbours. **Shift+click** collects several. Nothing is run here: that takes the "
-            "model.",
+            "neighbours. **Shift+click** collects several.",
             icon=":material/ads_click:",
         )
     elif len(nodes) == 1:
@@ -190,7 +196,3 @@ def _by(seen: StoredScene, node: Node, neighbour: Neighbour) -> str:
     deltas, other = seen.edge_deltas, neighbour.node
     delta = deltas.get((node, other), deltas.get((other, node), 0.0))
     return f"weight {signed(neighbour.weight)}, stored {signed(delta, 4)} nats"
-
-
-def _stored_number(label: str, value: float) -> None:
-    st.metric(f"{label}, stored", f"{value:.4f}", width="content", help=STORED_HELP)

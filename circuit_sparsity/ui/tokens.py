@@ -15,7 +15,7 @@ from circuit_sparsity.names import Node, circuit_locations
 from circuit_sparsity.plots.activations import activation_strip, scale_legend
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token
-from circuit_sparsity.plots.words import place_in_words
+from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.release import QUANTILES, Doc
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import state
@@ -135,9 +135,8 @@ def draw(strips: Sequence[Strip], tokenizer: Tokenizer | None) -> None:
     st.html(scale_legend(colours, largest))
     for strip in strips:
         shown = _token_bytes(strip.tokens, tokenizer)
-        st.caption(
-            f"{strip.title}: from {min(strip.activations):.3f} to {max(strip.activations):.3f}"
-        )
+        low, high = (signed(end(strip.activations)) for end in (min, max))
+        st.caption(f"{strip.title}: from {low} to {high}")
         st.html(activation_strip(shown, strip.activations, colours, largest, strip.marked))
 
 
