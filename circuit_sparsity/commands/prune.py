@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         (
             f"{made.circuit.title}: {data['nodes']} nodes, {data['edges']} edges, "
             f"{data['seconds']:.0f} s",
-            f"loss {data['circuit_loss']:.4f} nats per sequence on {made.circuit.found['loss_on']}",
+            f"loss {data['circuit_loss']:.4f} nats per sequence on prompts pruned on",
             f"loss {data['test_loss']:.4f} on {made.experiment.batch_name}",
             f"stored in {made.path}",
         ),

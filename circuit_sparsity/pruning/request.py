@@ -1,5 +1,6 @@
 """A pruning from names to a file: what was asked for, done, measured and stored."""
 
+import dataclasses
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from circuit_sparsity.store import Store, paths
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.programs import generate_documents
 
+STORED_PAIRS = 32  # a file with more would grow with no gain to who looks at samples
 DOCUMENT_WINDOWS = 192
 DOCUMENT_SERIES = "documents"  # programs that no model was trained on
 
@@ -91,8 +93,13 @@ def keep(
     progress: Progress = lambda done, of: None,
     cancel: threading.Event | None = None,
 ) -> Path:
-    """Measure ``experiment`` and write its circuit's file into the user's folder."""
-    stored = measure_stored(experiment, windows, progress=progress, cancel=cancel)
+    """Measure ``experiment`` and write its circuit's file into the user's folder.
+
+    What the file stores is measured on the first pairs of the experiment's prompts.
+    """
+    pairs = range(min(STORED_PAIRS, experiment.batch.n_pairs))
+    fewer = dataclasses.replace(experiment, batch=experiment.batch.select(pairs))
+    stored = measure_stored(fewer, windows, progress=progress, cancel=cancel)
     circuit = experiment.circuit
     folder = store.viz_folder(
         circuit.model, circuit.task, circuit.sweep, circuit.k, {"found": dict(circuit.found)}

@@ -24,8 +24,8 @@ class PruneSettings:
 
     method: str = "masks"  # what ranks the nodes: learned masks, or one pass of attribution
     seed: int = 0  # of the first masks and of the prompts of each step
-    steps: int = 300  # optimiser steps
-    pairs: int = 64  # prompt pairs a step, and at most those that attribution looks at
+    steps: int = 200  # optimiser steps
+    pairs: int = 16  # prompt pairs a step, and at most those that attribution looks at
     evaluation_pairs: int = 64  # fixed pairs of each kind that decide how many nodes stay
     temperature: float = 1.0  # T of the backward pass of the gate, s(1 - s)/T
     init_bias: float = 0.1  # mean of the first mask parameters
@@ -37,9 +37,9 @@ class PruneSettings:
     weight_decay: float = 1e-3  # AdamW, decoupled
     grad_clip: float = 1.0  # largest norm of the gradient
     penalty: str = "nodes"  # what k_coef multiplies: nodes on, or their natural logarithm
-    k_coef: float = 1e-4  # nats of task loss that one node (or one unit of log k) may cost
+    k_coef: float = 1e-3  # nats of task loss that one node (or one unit of log k) may cost
     calibrate: bool = False  # fit a scale and a shift of the answers' logits before comparing
-    bf16: bool = False  # compute the steps in bfloat16; the final losses never are
+    bf16: bool = True  # compute the steps in bfloat16; the final losses never are
 
     def __post_init__(self) -> None:
         for name, allowed in (("method", METHODS), ("penalty", PENALTIES)):
@@ -88,8 +88,8 @@ class PruneSettings:
 
 FAST = PruneSettings()
 # The centres of the published search; it does not say how many steps a run takes.
-PUBLISHED = PruneSettings(steps=1000)
-QUICK = PruneSettings(method="attribution")
+PUBLISHED = PruneSettings(steps=1000, pairs=64, k_coef=1e-4, bf16=False)
+QUICK = PruneSettings(method="attribution", pairs=64)
 PRESETS: Mapping[str, PruneSettings] = types.MappingProxyType(
     {"fast": FAST, "published": PUBLISHED, "quick": QUICK}
 )
