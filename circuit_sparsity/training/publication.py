@@ -109,12 +109,12 @@ def measure(
             }
             for part, (train, tokens) in texts.items()
         },
-        "tasks": {name: _task_scores(model, tokenizer, name) for name in sorted(TASKS)},
+        "tasks": {name: task_scores(model, tokenizer, name) for name in sorted(TASKS)},
     }
 
 
 @torch.no_grad()
-def _task_scores(model: GPT, tokenizer: Tokenizer, name: str) -> dict[str, dict[str, float]]:
+def task_scores(model: GPT, tokenizer: Tokenizer, name: str) -> dict[str, dict[str, float]]:
     """Two-way accuracy and loss on test contents, by whether training text has the structure."""
     scores = {}
     for templates in ("familiar", "novel"):

@@ -1,0 +1,103 @@
+"""What ships does what the README and the card say, measured here on the stored files."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from circuit_sparsity.circuits.controls import random_nodes
+from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.opening import (
+    open_circuit,
+    open_means,
+    open_model,
+    open_task,
+    open_tokenizer,
+)
+from circuit_sparsity.store import Store
+from circuit_sparsity.tasks.task import encode, task_context
+from circuit_sparsity.training.publication import task_scores
+
+TASKS = ("single_double_quote", "bracket_counting")
+DRAWS = 20
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    """A fresh machine without a network: only what ships."""
+    folder = tmp_path_factory.mktemp("fresh")
+    return dataclasses.replace(Store.from_environment(), folder=folder, url="http://127.0.0.1:9")
+
+
+def shipped(store: Store, task: str) -> list[Experiment]:
+    rows = [row for row in store.rows() if row.where == "shipped" and row.task == task]
+    return [open_circuit(row.model, row.task, row.sweep, row.k, store) for row in rows]
+
+
+def at_target(store: Store, task: str) -> Experiment:
+    """The shipped circuit that was pruned to the paper's target loss."""
+    (found,) = [it for it in shipped(store, task) if it.circuit.found["target"] == 0.15]
+    return found
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_ships_with_four_sizes_found_with_the_shipped_means(store, task):
+    experiments = shipped(store, task)
+    assert len({it.circuit.size for it in experiments}) >= 4
+    assert {it.circuit.means_hash for it in experiments} <= {open_means(store, "starter").hash, ""}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_starter_solves_its_tasks(store, task):
+    model, tokenizer = open_model(store, "starter"), open_tokenizer(store, "starter")
+    scores = task_scores(model, tokenizer, task)
+    assert scores["familiar"]["accuracy"] >= 0.98
+    assert scores["novel"]["accuracy"] >= 0.90
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_circuit_suffices_on_prompts_that_pruning_never_saw(store, task):
+    assert at_target(store, task).of_circuit.loss <= 0.2
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_circuit_is_necessary_and_random_nodes_are_not(store, task):
+    it = at_target(store, task)
+    few = dataclasses.replace(it, batch=it.batch.select(range(32)))
+    assert it.of_complement.loss >= 0.4
+    controls = [random_nodes(it.model.config, it.circuit, seed) for seed in range(DRAWS)]
+    rises = [
+        dataclasses.replace(few, circuit=control).of_complement.loss - few.of_model.loss
+        for control in controls
+    ]
+    assert sum(rises) / DRAWS <= 0.05
+
+
+def test_test_prompts_share_no_word_with_pruning_prompts(store):
+    for name in TASKS:
+        task = open_task(name)
+        seen = {pair.positive.text for pair in task.pairs("prune", 200, 0)}
+        assert not seen & {pair.positive.text for pair in task.pairs("test", 128, 0)}
+
+
+def test_the_card_beats_bigrams_on_both_kinds_of_text(store):
+    folder = store.path_of_model("starter")
+    assert folder is not None
+    card = json.loads((folder / "card.json").read_text())
+    for part, loss in card["held_out"].items():
+        assert loss["model"] < loss["bigram"], part
+
+
+def test_what_ships_is_small(store):
+    folder = store.path_of_model("starter")
+    assert folder is not None
+    assert sum(path.stat().st_size for path in Path(folder).iterdir()) <= 8_000_000
+
+
+def test_the_longest_prompts_fit_the_context(store):
+    model, tokenizer = open_model(store, "starter"), open_tokenizer(store, "starter")
+    context = task_context(model.config.block_size)
+    for name in TASKS:
+        batch = encode(open_task(name).pairs("test", 128, 0), tokenizer, context, cut=False)
+        assert batch.tokens.shape[1] <= context
