@@ -7,7 +7,10 @@ from circuit_sparsity.plots.colours import Palette, contrast, shade
 from circuit_sparsity.plots.tokens import join_partial, visible_bytes
 from circuit_sparsity.plots.words import signed
 
-_INKS = ("#1f2430", "#ffffff")  # of the text on a box: what can be read better
+_INKS = (
+    "#000000",
+    "#ffffff",
+)  # of the text on a box: one of them has a contrast of 4.5 on any colour
 
 
 def activation_strip(

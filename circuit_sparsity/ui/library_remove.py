@@ -31,10 +31,17 @@ def ask_to_remove(store: Store, acted: Sequence[Entry], title: str, everything: 
         + f": {size_in_words(size)}. Downloads can be had again; what ships with the project stays."
     )
     with st.container(horizontal=True):
-        if st.button("Delete", type="primary", icon=":material/delete:", disabled=size == 0):
-            _remove(store, [item.name for item in items], everything, with_own)
-            st.rerun()
-        if st.button("Keep everything"):
+        names = [item.name for item in items]
+        gone = st.button(
+            "Delete",
+            key="library_really_delete",
+            type="primary",
+            icon=":material/delete:",
+            disabled=size == 0,
+            on_click=_remove,
+            args=(store, names, everything, with_own),
+        )
+        if gone or st.button("Keep everything"):
             st.rerun()
 
 

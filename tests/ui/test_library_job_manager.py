@@ -1,0 +1,154 @@
+"""The manager of long work: one job a request, whoever asks, and nothing lost."""
+
+import threading
+
+import pytest
+
+from circuit_sparsity.ui.jobs import Jobs
+
+WAIT = 20.0  # seconds
+
+
+@pytest.fixture
+def manager():
+    return Jobs()
+
+
+@pytest.fixture
+def gate():
+    """Work that runs until the gate is opened, or until it is cancelled."""
+    opened = threading.Event()
+
+    def work(report, cancel):
+        report("waiting")
+        while not opened.wait(0.01):
+            if cancel.is_set():
+                raise ValueError("stopped on request")
+        return "done"
+
+    work.open = opened.set
+    yield work
+    opened.set()
+
+
+def ended(job):
+    try:
+        job.result()
+    except ValueError:
+        pass
+    return job
+
+
+def test_the_same_request_twice_is_one_job(manager, gate):
+    calls = []
+
+    def work(report, cancel):
+        calls.append(1)
+        return gate(report, cancel)
+
+    jobs = [manager.start(("fetch", "a"), "A", work) for _ in range(5)]
+    gate.open()
+    assert len({id(job) for job in jobs}) == 1
+    assert jobs[0].result() == "done"
+    assert calls == [1]
+
+
+def test_requests_from_many_threads_at_once_are_one_job(manager, gate):
+    found, barrier = [], threading.Barrier(8)
+
+    def ask():
+        barrier.wait()
+        found.append(manager.start(("fetch", "a"), "A", gate))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    gate.open()
+    assert len(found) == 8
+    assert len(set(map(id, found))) == 1
+
+
+def test_other_input_is_another_job(manager, gate):
+    one, other = (manager.start(("fetch", name), name, gate) for name in "ab")
+    gate.open()
+    assert one is not other
+
+
+def test_a_result_is_kept_for_who_comes_later(manager):
+    first = manager.start(("prune", 1), "Prune", lambda report, cancel: object())
+    result = first.result()
+    assert manager.find(("prune", 1)).result() is result
+    again = manager.start(("prune", 1), "Prune", lambda report, cancel: object())
+    assert again.result() is result
+
+
+def test_done_work_is_done_anew_only_when_asked(manager):
+    first = manager.start(("fetch", 1), "F", lambda report, cancel: 1)
+    assert first.result() == 1
+    assert manager.start(("fetch", 1), "F", lambda report, cancel: 2, again=True).result() == 2
+
+
+def test_what_failed_is_tried_anew(manager):
+    def fail(report, cancel):
+        raise ValueError("no network")
+
+    failed = ended(manager.start(("fetch", 1), "F", fail))
+    assert failed.state == "failed"
+    assert str(failed.error) == "no network"
+    assert manager.start(("fetch", 1), "F", lambda report, cancel: "here").result() == "here"
+
+
+def test_an_error_nobody_foresaw_is_raised_where_the_result_is_asked_for(manager):
+    job = manager.start(("fetch", 1), "F", lambda report, cancel: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        job.result()
+    assert job.state == "failed"
+
+
+def test_a_job_that_is_told_to_stop_is_stopped_and_not_failed(manager, gate):
+    job = manager.start(("fetch", 1), "F", gate)
+    job.stop()
+    assert ended(job).state == "stopped"
+    assert job.progress == "waiting"
+
+
+def test_one_that_finishes_in_spite_of_a_late_stop_is_done(manager, gate):
+    gate.open()
+    job = ended(manager.start(("fetch", 1), "F", gate))
+    job.stop()
+    assert job.state == "done"
+
+
+def test_a_running_job_cannot_be_forgotten(manager, gate):
+    job = manager.start(("fetch", 1), "F", gate)
+    manager.forget(job.key)
+    assert manager.find(job.key) is job
+    gate.open()
+    job.result()
+    manager.forget(job.key)
+    assert manager.find(job.key) is None
+
+
+def test_only_the_latest_64_results_are_kept_and_no_running_job_is_lost(manager, gate):
+    running = manager.start(("fetch", "long"), "long", gate)
+    for number in range(100):
+        manager.start(("fetch", number), "short", lambda report, cancel: None).result()
+    assert manager.find(("fetch", "long")) is running
+    assert manager.find(("fetch", 99)) is not None
+    assert manager.find(("fetch", 0)) is None
+    assert len(manager.all(["fetch"])) <= 66
+
+
+def test_jobs_are_listed_by_kind_in_the_order_of_their_start(manager):
+    for key in (("fetch", 1), ("prune", 1), ("verify", 1), ("fetch", 2)):
+        manager.start(key, str(key), lambda report, cancel: None).result()
+    keys = [job.key for job in manager.all(["fetch", "verify"])]
+    assert keys == [("fetch", 1), ("verify", 1), ("fetch", 2)]
+
+
+def test_the_time_of_a_job_stands_still_when_it_has_ended(manager):
+    job = ended(manager.start(("fetch", 1), "F", lambda report, cancel: None))
+    seconds = job.seconds
+    assert job.seconds == seconds >= 0
