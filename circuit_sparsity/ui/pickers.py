@@ -16,7 +16,6 @@ _LABELS = {
     "sweep": ("Sweep", "One run, or one series of runs, of the search for circuits."),
     "k": ("k", "Which circuit of the sweep: usually the number of nodes it keeps."),
 }
-_FIRST = "starter"  # the model to begin with, where it is here
 _TROUBLE = "link trouble"
 
 
@@ -27,6 +26,10 @@ class Choice(NamedTuple):
     task: str
     sweep: str
     k: str
+
+
+# The circuit to begin with, where it is here: the smallest that ships with a low loss.
+_FIRST = Choice("starter", "single_double_quote", "prune", "k44_seed0")
 
 
 def sidebar() -> None:
@@ -107,8 +110,11 @@ def _leave_open(parts: Sequence[str]) -> None:
 def _default(part: str, options: Sequence[str], rows: Sequence[Row]) -> str | None:
     """What is here before what would have to be fetched; no model at all when nothing is here."""
     here = [getattr(row, part) for row in rows if row.where != "remote"]
+    first = getattr(_FIRST, part)
+    if first in here:
+        return first
     if part == "model":
-        return _FIRST if _FIRST in here else next((name for name in options if name in here), None)
+        return next((name for name in options if name in here), None)
     return here[0] if here else options[0]
 
 
