@@ -48,10 +48,13 @@ def model_is_here(model: str) -> bool:
     if not names:
         return True
     job = library_jobs.find_fetch(store, names)
-    if job is not None and (job.state != "done" or job.result().bad):
+    trouble = library_jobs.trouble_with(store, paths.means_name(model))
+    if job is not None and job.running:
         _follow(job, f"Fetching the model {model}{_of_size(store, names)}")
-        if job.state == "done" and paths.means_name(model) in job.result().bad:
-            _no_means(model)
+    elif trouble is not None and names == (paths.means_name(model),):
+        _no_means(store, model, trouble)
+    elif job is not None and (job.state != "done" or job.result().bad):
+        _follow(job, model)
     else:
         _offer(store, model, names)
     return False
@@ -140,11 +143,20 @@ def _offer(store: Store, model: str, names: tuple[str, ...]) -> None:
     )
 
 
-def _no_means(model: str) -> None:
-    st.info(
+def _no_means(store: Store, model: str, trouble: str) -> None:
+    said, button = st.columns([0.74, 0.26], vertical_alignment="center")
+    said.info(
         f"**No reference means of {plain(model)} could be had.** Everything outside a circuit is "
-        "held at them, so its circuits cannot be run; what their files store can be looked at.",
+        "held at them, so its circuits cannot be run; what their files store can be looked at. "
+        f"{plain(trouble)}.",
         icon=":material/info:",
+    )
+    button.button(
+        "Try again",
+        width="stretch",
+        icon=":material/restart_alt:",
+        on_click=begin,
+        args=(library_jobs.fetch, store, (paths.means_name(model),), model),
     )
 
 

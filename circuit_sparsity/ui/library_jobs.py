@@ -60,6 +60,14 @@ def find_fetch(store: Store, names: Iterable[str]) -> Job | None:
     return jobs().find(("fetch", store, tuple(sorted(names))))
 
 
+def trouble_with(store: Store, name: str) -> str | None:
+    """What the last download that asked for this file said of it, if it did not get it."""
+    for job in reversed(jobs().all(["fetch"])):
+        if job.key[1] == store and name in job.key[2] and job.state == "done":
+            return job.result().bad.get(name)
+    return None
+
+
 def verify(store: Store, names: Iterable[str], title: str) -> Job:
     """The job that reads ``names`` again and compares them with what was downloaded."""
     wanted = tuple(sorted(names))
