@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,20 +38,27 @@ def app_cache(release_fixture: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def app_url(app_cache: Path) -> Iterator[str]:
     """The address of a running app."""
+    with running_app(app_cache, CIRCUIT_SPARSITY_CACHE=str(app_cache)) as url:
+        yield url
+
+
+@contextmanager
+def running_app(folder: Path, **settings: str) -> Iterator[str]:
+    """The app in a process with these settings in its environment; its log lies in `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = (app_cache / "app.log").open("wb")
+    log = (folder / "app.log").open("wb")
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true",
          f"--server.port={port}"],
         cwd=ROOT,
-        env=os.environ | {"CIRCUIT_SPARSITY_CACHE": str(app_cache)},
+        env=os.environ | settings,
         stdout=log,
         stderr=log,
     )  # fmt: skip
     try:
-        _wait(f"http://127.0.0.1:{port}/_stcore/health", process, app_cache / "app.log")
+        _wait(f"http://127.0.0.1:{port}/_stcore/health", process, folder / "app.log")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
