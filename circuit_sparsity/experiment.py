@@ -1,8 +1,7 @@
 """A circuit on the table: with its model, reference means and prompts, ready to ablate.
 
-    >>> from circuit_sparsity import open_circuit                        # doctest: +SKIP
-    >>> circuit = open_circuit("starter", "single_double_quote", "prune", "64")  # doctest: +SKIP
-    >>> circuit.ablate(["1.mlp.post_act:180"]).delta                     # doctest: +SKIP
+``circuit_sparsity.opening.open_circuit`` makes one from the names of a circuit:
+``open_circuit("starter", "single_double_quote", "prune", "k44_seed0").ablate([node]).delta``.
 """
 
 import threading

@@ -26,8 +26,8 @@ class Location:
     Location(layer=3, block='mlp', kind='post_act')
     >>> str(Location.parse("final_resid"))
     'final_resid'
-    >>> sorted([FINAL_RESID, Location(1, "attn", "act_in"), Location(0, "mlp", "post_act")])[0].layer
-    0
+    >>> str(min(FINAL_RESID, Location(1, "attn", "act_in"), Location(0, "mlp", "post_act")))
+    '0.mlp.post_act'
     """
 
     layer: int | None
