@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from plain_server import PlainServer, md5_of
+from tests.store.plain_server import PlainServer, md5_of
 
 from circuit_sparsity.store import Damaged, NotFound, Refused, Store, StoreError, Unreachable
 
