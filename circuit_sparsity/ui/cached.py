@@ -4,8 +4,10 @@ Keys hold the size and time of the files read, so a file that is replaced is rea
 """
 
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import streamlit as st
 
@@ -81,9 +83,18 @@ def tokenizer(model: str) -> Tokenizer:
     return _tokenizer(model, stamp(folder and folder / "vocab.bpe"))
 
 
+def identity(scene: Sight) -> int:
+    """A number that no other scene of this process has: what is drawn of it is kept under it."""
+    return _identities.setdefault(scene, next(_numbers))
+
+
+_identities: WeakKeyDictionary[Sight, int] = WeakKeyDictionary()
+_numbers = count()
+
+
 @st.cache_resource(max_entries=64, show_spinner=False)
-def figure(_scene: Sight, title: str, theme: str | None, baked: tuple[Node, ...]) -> Figure:
-    """The graph of a scene; `title` stands for the scene in the cache's key."""
+def figure(_scene: Sight, identity: int, theme: str | None, baked: tuple[Node, ...]) -> Figure:
+    """The graph of a scene, under its `identity` in the cache."""
     return circuit_figure(_scene.wiring, _scene.layout, _scene.config, palette(theme), baked)
 
 

@@ -30,7 +30,7 @@ def draw(scene: Sight, figure: Callable[..., Figure] = cached.figure) -> None:
     theme = st.context.theme.type
     baked = nodes if st.session_state.get(_BARE) else ()
     st.plotly_chart(
-        figure(scene, circuit.title, theme, baked),
+        figure(scene, cached.identity(scene), theme, baked),
         key=_CHART,
         config={"displaylogo": False, "modeBarButtonsToRemove": ["autoScale2d"]},
         alt=f"Graph of the circuit {circuit.title}; the table below has the same nodes",

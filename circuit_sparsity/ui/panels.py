@@ -1,12 +1,13 @@
 """What stands beside the graph: the effect of the ablation, the node's place, its neighbours."""
 
 import time
+from contextlib import AbstractContextManager
 
 import streamlit as st
 
 from circuit_sparsity.circuits.circuit import total_nodes
-from circuit_sparsity.circuits.wiring import Neighbour
-from circuit_sparsity.experiment import Effect, Experiment
+from circuit_sparsity.circuits.wiring import Neighbour, Wiring
+from circuit_sparsity.experiment import Effect, Experiment, Outcome
 from circuit_sparsity.names import FINAL_RESID, Node
 from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.ui import state, table
@@ -44,10 +45,14 @@ def inspector(scene: Scene) -> None:
     if not nodes:
         _whole(experiment)
         return
-    start = time.perf_counter()
-    with st.spinner("Running the prompts …", show_time=True):
+    with _running():
+        of_model, _ = experiment.of_model, experiment.of_circuit  # run once and kept
+        start = time.perf_counter()
         effect = experiment.ablate(nodes)
-    _effect(experiment, effect, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+    _effect(effect, of_model, seconds, experiment.batch_name)
+    if _largest_change(effect) < _NOTHING:
+        _unchanged(scene.wiring, nodes)
     if len(nodes) == 1:
         _node(scene, nodes[0])
     else:
@@ -60,6 +65,10 @@ def inspector(scene: Scene) -> None:
     )
 
 
+def _running() -> AbstractContextManager[None]:
+    return st.spinner("Running the prompts …", show_time=True)
+
+
 def _size(scene: Scene) -> None:
     circuit, config = scene.experiment.circuit, scene.experiment.model.config
     st.markdown(
@@ -70,7 +79,8 @@ def _size(scene: Scene) -> None:
 
 
 def _whole(experiment: Experiment) -> None:
-    of_circuit, of_model = experiment.of_circuit, experiment.of_model
+    with _running():
+        of_circuit, of_model = experiment.of_circuit, experiment.of_model
     st.markdown("##### The circuit as it is")
     with st.container(horizontal=True, gap="small"):
         _number("Task loss, nats", of_circuit.loss, of_model.loss, LOSS_HELP)
@@ -84,34 +94,33 @@ def _whole(experiment: Experiment) -> None:
     )
 
 
-def _effect(experiment: Experiment, effect: Effect, seconds: float) -> None:
+def _effect(effect: Effect, of_model: Outcome, seconds: float, prompts: str) -> None:
     what = f"`{effect.nodes[0]}`" if len(effect.nodes) == 1 else f"{len(effect.nodes)} nodes"
     st.markdown(f"##### Without {what}", help=ABLATED_HELP)
-    before, after, of_model = effect.before, effect.after, experiment.of_model
+    before, after = effect.before, effect.after
     with st.container(horizontal=True, gap="small"):
         _change("Task loss, nats", before.loss, after.loss, LOSS_HELP, rise_is_worse=True)
         _change("p(right)", before.p_right, after.p_right, RIGHT_HELP, rise_is_worse=False)
-    if _largest_change(effect) < _NOTHING:
-        _unchanged(effect)
     st.caption(
-        f"Live: run in {seconds:.2f} s on {plain(experiment.batch_name)}. Baseline: the circuit "
+        f"Live: run in {seconds:.2f} s on {plain(prompts)}. Baseline: the circuit "
         f"with all its nodes. Whole model: {of_model.loss:.4f} nats, p {of_model.p_right:.4f}. "
         f"{_CHANCE}"
     )
 
 
-def _unchanged(effect: Effect) -> None:
+def _unchanged(wiring: Wiring, nodes: tuple[Node, ...]) -> None:
+    it, its = ("it", "its mean") if len(nodes) == 1 else ("them", "their means")
+    read = any(wiring.out_of(node) or node.location == FINAL_RESID for node in nodes)
+    reason = (
+        f"on these prompts the circuit has {it} at {its} anyway, or passes on nothing of {it}."
+        if read
+        else f"nothing that is kept reads {it}."
+    )
     st.warning(
         "**This changed nothing.** On every prompt the loss is the same to a millionth of a nat: "
-        f"{_reason(effect)}",
+        f"{reason}",
         icon=":material/exclamation:",
     )
-
-
-def _reason(effect: Effect) -> str:
-    if len(effect.nodes) == 1:
-        return "either nothing that is kept reads this node, or it is at its mean anyway."
-    return "either nothing that is kept reads these nodes, or they are at their means anyway."
 
 
 def _largest_change(effect: Effect) -> float:

@@ -88,7 +88,9 @@ def _scene(choice: Choice, version: Stamp) -> StoredScene:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _figure(_seen: StoredScene, title: str, theme: str | None, baked: tuple[Node, ...]) -> Figure:
+def _figure(
+    _seen: StoredScene, identity: int, theme: str | None, baked: tuple[Node, ...]
+) -> Figure:
     return stored_figure(
         _seen.wiring, _seen.layout, _seen.config, _seen.deltas, palette(theme), baked
     )

@@ -8,7 +8,7 @@ import streamlit as st
 
 from circuit_sparsity.plots.words import place_in_words
 from circuit_sparsity.ui import state
-from circuit_sparsity.ui.cached import Sight
+from circuit_sparsity.ui.cached import Sight, identity
 
 
 def search_field(scene: Sight) -> None:
@@ -32,7 +32,7 @@ def search_field(scene: Sight) -> None:
 def nodes(scene: Sight, more: Mapping[str, Sequence[float]] = MappingProxyType({})) -> None:
     """Every node with its place, degrees and ``more`` columns; ticked rows are switched off."""
     st.dataframe(
-        _frame(scene, scene.circuit.title).assign(**more),
+        _frame(scene, identity(scene)).assign(**more),
         key=state.TABLE,
         on_select=lambda: state.changed_in_table(scene.circuit),
         selection_mode="multi-row",
@@ -42,7 +42,7 @@ def nodes(scene: Sight, more: Mapping[str, Sequence[float]] = MappingProxyType({
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _frame(_scene: Sight, title: str) -> pd.DataFrame:
+def _frame(_scene: Sight, identity: int) -> pd.DataFrame:
     config, wired = _scene.config, _scene.wiring
     return pd.DataFrame(
         {

@@ -1,5 +1,6 @@
 """The circuit page without a browser: numbers, links, empty and bad states."""
 
+import json
 import math
 import re
 import shutil
@@ -167,6 +168,18 @@ def test_a_damaged_file_is_a_message_in_place(open_app, own_cache):
     assert not app.exception
     assert len(app.error) == 1
     assert "viz\\_data.pt" in app.error[0].value
+
+
+def test_a_file_that_is_replaced_is_drawn_anew(open_app, own_cache, release_fixture):
+    before = open_app(**QUERY).multiselect(key="nodes").options
+    other = release_fixture / "viz" / MODEL / "else_elif_beeg" / SWEEP / K / "viz_data.pt"
+    shutil.copy(other, own_cache / "viz" / MODEL / TASK / SWEEP / K / "viz_data.pt")
+    app = open_app(**QUERY)
+    after = app.multiselect(key="nodes").options
+    assert set(after) != set(before)
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert figure["data"][0]["customdata"][:-1] == after
+    assert list(app.dataframe[0].value["node"]) == after
 
 
 def test_losses_on_the_page_are_below_what_two_answers_can_cost(open_app, experiment):
