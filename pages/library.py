@@ -21,7 +21,7 @@ def page() -> None:
     buttons = st.container()  # above the table, which says what they act on
     ticked = library.table(shown, chosen, store.catalogue.licence)
     with buttons:
-        library.actions(store, chosen, ticked, shown)
+        library.actions(store, chosen, ticked, shown, everything=len(shown) == len(known))
     library.files(shown, ticked)
 
 

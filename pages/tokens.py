@@ -28,6 +28,8 @@ def page() -> None:
     )
     if source == _STORED:
         strips = tokens.stored_documents(seen, node)
+        if strips and can_run and st.toggle("Run the model on them now", key="token_live"):
+            strips = tokens.beside_live(cached.scene(choice).experiment, strips, node)
     elif tokenizer is not None and fetching.model_is_here(choice.model):
         strips = tokens.own_text(cached.scene(choice).experiment, tokenizer, node)
     else:

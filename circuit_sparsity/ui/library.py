@@ -13,7 +13,7 @@ from circuit_sparsity.store.words import size_in_words
 from circuit_sparsity.ui import library_jobs
 from circuit_sparsity.ui.jobs import begin
 from circuit_sparsity.ui.library_entries import Entry, Scope, names_to_fetch
-from circuit_sparsity.ui.library_remove import ask_to_remove
+from circuit_sparsity.ui.library_remove import ask_to_remove, can_remove
 from circuit_sparsity.ui.messages import plain
 
 _PARTS = ("model", "task", "sweep", "k")
@@ -109,6 +109,7 @@ def table(shown: Sequence[Entry], chosen: Scope, licence: str) -> list[Entry]:
                 help="Of what is here, else of what is in the container. Empty: not published.",
             ),
             "last used": st.column_config.DatetimeColumn(format="distance", width=135),
+            "where": st.column_config.TextColumn(width=110),
         },
     )
     return [shown[row] for row in event["selection"]["rows"] if row < len(shown)]
@@ -125,7 +126,13 @@ def passes(entry: Entry, which: str) -> bool:
     return which == _WHERE[0] or (bool(entry.here) == (which == _WHERE[1]))
 
 
-def actions(store: Store, chosen: Scope, ticked: Sequence[Entry], shown: Sequence[Entry]) -> None:
+def actions(
+    store: Store,
+    chosen: Scope,
+    ticked: Sequence[Entry],
+    shown: Sequence[Entry],
+    everything: bool,
+) -> None:
     """Download, verify and delete what is ticked, or else all that is shown."""
     acted = tuple(ticked or shown)
     title = _title(chosen, ticked)
@@ -140,7 +147,7 @@ def actions(store: Store, chosen: Scope, ticked: Sequence[Entry], shown: Sequenc
     with st.container(horizontal=True, vertical_alignment="center"):
         _download(store, chosen, ticked, shown, with_models, title)
         _verify(store, acted, title)
-        _remove(store, acted, title, everything=chosen == Scope() and not ticked)
+        _remove(store, acted, title, everything and not ticked)
     st.caption(f"The buttons act on: {plain(title)}.")
 
 
@@ -195,14 +202,13 @@ def _verify(store: Store, acted: Sequence[Entry], title: str) -> None:
 
 
 def _remove(store: Store, acted: Sequence[Entry], title: str, everything: bool) -> None:
-    unfinished = everything and store.usage().unfinished > 0
-    mine = any(item.where in ("cached", "local") for entry in acted for item in entry.items)
+    mine = can_remove(store, acted, everything)
     if st.button(
         "Delete …",
         icon=":material/delete:",
-        disabled=not (mine or unfinished),
+        disabled=not mine,
         help="Asks first. What ships with the project stays."
-        if mine or unfinished
+        if mine
         else "Nothing of it was downloaded or made here, and what ships stays.",
     ):
         ask_to_remove(store, acted, title, everything)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from circuit_sparsity.store import Item, Store, StoreError, paths
+from circuit_sparsity.store.partial import part_path
 from circuit_sparsity.store.rows import is_whole
 from circuit_sparsity.store.selection import files_for
 
@@ -122,6 +123,13 @@ def removable(known: Iterable[Entry], own_results: bool) -> list[Item]:
     """The files that may be deleted: downloads, and results made here if asked."""
     allowed = ("cached", "local") if own_results else ("cached",)
     return [item for entry in known for item in entry.items if item.where in allowed]
+
+
+def unfinished(store: Store) -> dict[str, int]:
+    """Bytes that had arrived of downloads that were stopped, by the file's name."""
+    root = part_path(store.folder, "").parent
+    parts = {path.relative_to(root).as_posix(): path for path in root.rglob("*.part")}
+    return {name.removesuffix(".part"): path.stat().st_size for name, path in parts.items()}
 
 
 def remove(store: Store, names: Iterable[str]) -> tuple[int, list[str]]:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.words import size_in_words
-from circuit_sparsity.ui.library_entries import Entry, removable, remove
+from circuit_sparsity.ui.library_entries import Entry, removable, remove, unfinished
 from circuit_sparsity.ui.messages import plain
 
 _SAID = "library said"
@@ -21,17 +21,17 @@ def ask_to_remove(store: Store, acted: Sequence[Entry], title: str, everything: 
         f"Also {len(own)} files that were made here, which nobody can give back"
     )
     items = removable(acted, with_own)
-    unfinished = store.usage().unfinished if everything else 0
-    size = sum(item.size or 0 for item in items) + unfinished
+    parts = _parts(store, acted, everything)
+    size = sum(item.size or 0 for item in items) + sum(parts.values())
     downloads = sum(item.where == "cached" for item in items)
     st.markdown(
         f"{downloads} downloaded files"
         + (f" and {len(items) - downloads} made here" if with_own else "")
-        + (", with what had arrived of stopped downloads" if unfinished else "")
+        + (f", and what had arrived of {len(parts)} unfinished ones" if parts else "")
         + f": {size_in_words(size)}. Downloads can be had again; what ships with the project stays."
     )
     with st.container(horizontal=True):
-        names = [item.name for item in items]
+        names = sorted({*parts, *(item.name for item in items)})
         gone = st.button(
             "Delete",
             key="library_really_delete",
@@ -39,7 +39,7 @@ def ask_to_remove(store: Store, acted: Sequence[Entry], title: str, everything: 
             icon=":material/delete:",
             disabled=size == 0,
             on_click=_remove,
-            args=(store, names, everything, with_own),
+            args=(store, names),
         )
         if gone or st.button("Keep everything"):
             st.rerun()
@@ -55,8 +55,15 @@ def said() -> None:
         st.warning(plain(trouble), icon=":material/warning:")
 
 
-def _remove(store: Store, names: list[str], everything: bool, with_own: bool) -> None:
-    freed, troubles = remove(store, names)
-    if everything and not troubles:
-        freed += store.clear(with_own)  # what had arrived of stopped downloads
-    st.session_state[_SAID] = (freed, troubles)
+def _parts(store: Store, acted: Sequence[Entry], everything: bool) -> dict[str, int]:
+    names = {item.name for entry in acted for item in entry.items}
+    return {n: size for n, size in unfinished(store).items() if everything or n in names}
+
+
+def can_remove(store: Store, acted: Sequence[Entry], everything: bool) -> bool:
+    """Whether anything of it was downloaded, in part or whole, or made here."""
+    return bool(removable(acted, own_results=True)) or bool(_parts(store, acted, everything))
+
+
+def _remove(store: Store, names: list[str]) -> None:
+    st.session_state[_SAID] = remove(store, names)

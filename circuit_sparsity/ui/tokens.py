@@ -1,7 +1,7 @@
 """Parts of the page of tokens: a node, a text, and the node's activation on every token."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
@@ -93,6 +93,22 @@ def stored_documents(seen: StoredScene, node: Node) -> list[Strip]:
         *_strips("Highest", extremes.top),
         *_strips("Lowest", extremes.bottom),
     ]
+
+
+def beside_live(experiment: Experiment, strips: Sequence[Strip], node: Node) -> list[Strip]:
+    """Each stored strip with what the model does now below it, and how far the two are apart."""
+    both: list[Strip] = []
+    for stored in strips:
+        now = live(experiment, stored.tokens, node)[0]
+        both += [stored, replace(now, title=f"{now.title}, the same text", marked=stored.marked)]
+    pairs = zip(both[::2], both[1::2], strict=True)
+    apart = max(
+        abs(a - b)
+        for one, other in pairs
+        for a, b in zip(one.activations, other.activations, strict=True)
+    )
+    st.caption(f"Largest difference between a stored and a live activation: {apart:.4f}.")
+    return both
 
 
 def own_text(experiment: Experiment, tokenizer: Tokenizer, node: Node) -> list[Strip]:

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 import circuit_sparsity.store.store as store_module
 from circuit_sparsity.store import Store
+from circuit_sparsity.store.partial import part_path
 from circuit_sparsity.ui import library
 
 PAGE = Path(__file__).parent.parent.parent / "pages" / "library.py"
@@ -207,6 +208,28 @@ def test_deleting_everything_keeps_what_was_made_here_and_what_ships(page, store
     assert own.exists()
     assert {item.where for item in store.items()} == {"local", "shipped", "remote"}
     assert store.usage().downloaded == 0
+
+
+def test_what_arrived_of_a_stopped_download_is_deleted_with_its_model_alone(page, store):
+    for model in ("csp_yolo1", "csp_yolo2"):
+        part = part_path(store.folder, f"models/{model}/final_model.pt")
+        part.parent.mkdir(parents=True)
+        part.write_bytes(b"x" * 1500)
+    choose(page, model="csp_yolo2")
+    press(page, "Delete …")
+    page.button(key="library_really_delete").click()
+    run(page)
+    assert "1.5 kB freed" in said(page)
+    assert store.usage().unfinished == 1500
+
+
+def test_with_a_filter_only_what_is_shown_is_deleted(page, store):
+    choose(page, model="dense1_1x")
+    wait(press(page, "Download"))
+    choose(page, model=None)
+    page.segmented_control(key="library_only").set_value("Not here")
+    assert button(run(page), "Delete …").disabled
+    assert store.path_of_model("dense1_1x") is not None
 
 
 def test_what_only_ships_cannot_be_deleted(page):

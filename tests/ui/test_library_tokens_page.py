@@ -71,6 +71,17 @@ def test_another_quantile_shows_its_documents(open_tokens, stored, node):
     assert strips(app)[0] == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_model_run_now_gives_what_is_stored(open_tokens):
+    app = open_tokens()
+    app.toggle(key="token_live").set_value(True)
+    app.run()
+    shown = strips(app)
+    assert len(shown) == 12
+    for stored, live in zip(shown[::2], shown[1::2], strict=True):
+        assert live == pytest.approx(stored, abs=1e-2)  # stored as float16
+    assert any("Largest difference" in text for text in captions(app))
+
+
 def test_own_text_is_run_in_model_and_circuit_on_one_scale(open_tokens, node):
     app = open_tokens()
     app.segmented_control(key="token_source").set_value("Your text")
