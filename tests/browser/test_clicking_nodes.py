@@ -112,7 +112,23 @@ def test_the_search_field_switches_nodes_off_by_keyboard(explorer, strongest):
     assert explorer.marked() == [strongest[0]]
 
 
-def test_another_circuit_is_drawn_with_its_own_nodes_after_the_page_is_changed(explorer, strongest):
+def test_a_ticked_row_of_the_table_is_marked_in_the_graph_and_the_other_way_round(explorer):
+    explorer.open(CIRCUIT)
+    explorer.page.locator("[data-testid=stExpander] summary").click()
+    table = explorer.page.locator("[data-testid=stDataFrame] canvas").first
+    table.scroll_into_view_if_needed()
+    row = 2
+    table.click(position={"x": 20, "y": 35 * (row + 1) + 17}, force=True)  # a scroller lies over
+    name = explorer.names()[row]
+    explorer.without(name)
+    assert explorer.marked() == [name]
+    explorer.click(explorer.names()[0], shift=True)
+    explorer.without("2 nodes")
+    ticked = "[data-testid=stDataFrame] canvas tr[aria-selected=true]"
+    explorer.page.wait_for_function(f"document.querySelectorAll('{ticked}').length === 2")
+
+
+def test_picks_outlast_a_change_of_page(explorer, strongest):
     explorer.open(f"{CIRCUIT}&nodes={strongest[0]}")
     explorer.without(strongest[0])
     explorer.page.get_by_role("link", name="Your prompt").click()
