@@ -6,7 +6,7 @@ def density_at(step: int, steps: int, target: float, anneal: float) -> float:
 
     The target is reached after the first ``anneal`` of the run and kept.
 
-    >>> [density_at(step, 100, target=0.1, anneal=0.5) for step in (0, 25, 50, 99)]
+    >>> [round(density_at(step, 100, target=0.1, anneal=0.5), 3) for step in (0, 25, 50, 99)]
     [1.0, 0.55, 0.1, 0.1]
     """
     done = min(1.0, step / (anneal * steps)) if anneal > 0 else 1.0
