@@ -85,7 +85,7 @@ def name_of(size: int, settings: PruneSettings) -> str:
 
     >>> name_of(104, PruneSettings(seed=1))
     'k104_seed1'
-    >>> name_of(308, PruneSettings(method="attribution"))
+    >>> name_of(308, PruneSettings(method="attribution", pairs=64))
     'k308_seed0_quick'
     """
     preset = settings.preset
