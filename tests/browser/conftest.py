@@ -83,7 +83,10 @@ def browser() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as playwright:
         if found is None and not Path(playwright.chromium.executable_path).exists():
-            pytest.skip("LOUD SKIP: no Chromium here; `make chromium` says how to get one")
+            missing = "no Chromium here; `make chromium` says how to get one"
+            if os.environ.get("REQUIRE_BROWSER"):
+                pytest.fail(missing)
+            pytest.skip(f"LOUD SKIP: {missing}")
         running = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
         yield running
         running.close()

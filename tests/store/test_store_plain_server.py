@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.plain_server import PlainServer, md5_of
 
 from circuit_sparsity.store import Damaged, NotFound, Refused, Store, StoreError, Unreachable
+from tests.store.plain_server import PlainServer, md5_of
 
 WEIGHTS = "models/m/weights.bin"
 CONTENT = bytes(range(256)) * 1000
