@@ -37,7 +37,7 @@ def text_field(experiment: Experiment, tokenizer: Tokenizer) -> str:
     )
     st.session_state[_KEPT] = text
     with st.container(horizontal=True):
-        for name, example in zip(("Example", "Its counterpart"), examples, strict=True):
+        for name, example in zip(("An example", "Its counterpart"), examples, strict=True):
             st.button(name, on_click=_write, args=(example,))
     return text
 
@@ -89,12 +89,15 @@ def side_by_side(
     first, second = (show_token(tokenizer.token_bytes(token)) for token in answers)
     for column, (name, expected) in zip(st.columns(len(found)), found.items(), strict=True):
         share = expected.against(*answers)
-        better, value = (first, share) if share >= 0.5 else (second, 1 - share)
+        ranked = sorted(((share, first), (1 - share, second)), reverse=True)
         with column:
             st.markdown(f"#### {plain(name)}")
             st.metric(
                 "Two-way answer",
-                f"{better}  {value:.1%}",
+                "{1}  {0:.1%}".format(*ranked[0]),
+                plain("against {1}  {0:.1%}".format(*ranked[1])),
+                delta_color="off",
+                delta_arrow="off",
                 help=f"Probability when only the task's two answers, {plain(first)} and "
                 f"{plain(second)}, are allowed. 50% is chance.",
             )
