@@ -17,6 +17,7 @@ def page() -> None:
     tokenizer = cached.tokenizer(choice.model)
     experiment = scene.experiment
     state.prepare(experiment.circuit)
+    messages.unknown_nodes(state.unknown_nodes(), experiment.circuit.title)
     st.markdown(
         "Write the beginning of a program; the model and its circuit say which token they expect "
         "next. The circuit was found for one question only: elsewhere the two may part."
