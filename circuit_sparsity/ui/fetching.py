@@ -45,9 +45,11 @@ def model_is_here(model: str) -> bool:
     """Whether all that running a circuit of the model takes is here; if not, it is offered."""
     store = Store.from_environment()
     names = missing_to_run(store, model)
+    job = library_jobs.find_fetch(store, names)
+    if job is None or not job.running:
+        names = missing_to_run(store, model)  # a job may have ended since the first look
     if not names:
         return True
-    job = library_jobs.find_fetch(store, names)
     trouble = library_jobs.trouble_with(store, paths.means_name(model))
     if job is not None and job.running:
         _follow(job, f"Fetching the model {model}{_of_size(store, names)}")

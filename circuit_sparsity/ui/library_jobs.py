@@ -56,8 +56,16 @@ def fetch(store: Store, names: Iterable[str], title: str, renew: bool = False) -
 
 
 def find_fetch(store: Store, names: Iterable[str]) -> Job | None:
-    """The job that somebody started for just these files."""
-    return jobs().find(("fetch", store, tuple(sorted(names))))
+    """The job that somebody started for just these files, or one under way that brings them.
+
+    While files arrive one by one, what is still missing is less than what was asked for.
+    """
+    wanted = tuple(sorted(names))
+    exact = jobs().find(("fetch", store, wanted))
+    if exact is not None:
+        return exact
+    under_way = (job for job in jobs().all(["fetch"]) if job.running and job.key[1] == store)
+    return next((job for job in under_way if set(wanted) <= set(job.key[2])), None)
 
 
 def trouble_with(store: Store, name: str) -> str | None:
