@@ -11,7 +11,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from circuit_sparsity.tasks import words
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training import programs
 from circuit_sparsity.training.generation import generated_tokens
-from circuit_sparsity.training.programs import generate_documents
+from circuit_sparsity.training.programs import FAMILIES, Mixture, generate_documents
 from circuit_sparsity.training.programs.writer import LIST_NAMES
 
 Tokens = UInt16[np.ndarray, " _token"]
@@ -60,6 +60,8 @@ class CorpusSettings:
     """Share of the real source files that are held out, 0 to 1."""
     list_names: float = LIST_NAMES
     """Share of the lists in generated programs whose elements are names, 0 to 1."""
+    family_shares: Mapping[str, float] = field(default_factory=dict)
+    """Weight of families of generated templates, where not the usual one (see `FAMILIES`)."""
     package_bytes: int = 0
     """Bytes of source taken from installed packages, at most; 0 is the standard library alone."""
     seed: int = 0
@@ -71,11 +73,22 @@ class CorpusSettings:
                 raise ValueError(
                     f"{name} is a share, from 0 to 1; got {getattr(self, name)}. Give a fraction."
                 )
+        unknown = sorted(set(self.family_shares) - set(FAMILIES))
+        if unknown:
+            raise ValueError(
+                f"No family of templates is called {', '.join(unknown)}; "
+                f"there are: {', '.join(FAMILIES)}."
+            )
         for name in ("generated_tokens", "heldout_generated_tokens", "package_bytes"):
             if getattr(self, name) < 0:
                 raise ValueError(
                     f"{name} counts, so it is not negative; got {getattr(self, name)}."
                 )
+
+    @property
+    def mixture(self) -> Mixture:
+        """What generated programs are made of."""
+        return Mixture(self.list_names, self.family_shares)
 
 
 @dataclass(frozen=True)
@@ -176,7 +189,7 @@ def _make(settings: CorpusSettings, tokenizer: Tokenizer, path: Path, processes:
         ("heldout_generated", f"{settings.seed}/heldout", settings.heldout_generated_tokens),
     ):
         parts[name], n_bytes[name] = generated_tokens(
-            series, n, tokenizer, processes, settings.list_names
+            series, n, tokenizer, processes, settings.mixture
         )
     stats: dict[str, int | float] = {}
     for name, tokens in parts.items():

@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Int, UInt16
 
 from circuit_sparsity.tokenizer import Tokenizer
-from circuit_sparsity.training.programs import generate_documents
-from circuit_sparsity.training.programs.writer import LIST_NAMES
+from circuit_sparsity.training.programs import USUAL, Mixture, generate_documents
 
 _CHUNK = 200  # documents a process makes at a time
 
@@ -25,7 +24,7 @@ def generated_tokens(
     n: int,
     tokenizer: Tokenizer,
     processes: int = 1,
-    list_names: float = LIST_NAMES,
+    mixture: Mixture = USUAL,
 ) -> tuple[Tokens, int]:
     """At least `n` tokens of the programs of `series`, and the bytes of text they stand for.
 
@@ -34,7 +33,7 @@ def generated_tokens(
     """
     if n == 0:
         return np.empty(0, dtype=np.uint16), 0
-    make = partial(_chunk, series, tokenizer, list_names)
+    make = partial(_chunk, series, tokenizer, mixture)
     if processes == 1:
         return _first(n, (make(index) for index in count()))
     # Not forked: a fork copies locks that this process's tensor threads may hold.
@@ -64,8 +63,8 @@ def _first(n: int, chunks: Iterator[Chunk]) -> tuple[Tokens, int]:
     return np.concatenate(parts), n_bytes
 
 
-def _chunk(series: str, tokenizer: Tokenizer, list_names: float, index: int) -> Chunk:
-    documents = list(generate_documents(series, _CHUNK, index * _CHUNK, list_names))
+def _chunk(series: str, tokenizer: Tokenizer, mixture: Mixture, index: int) -> Chunk:
+    documents = list(generate_documents(series, _CHUNK, index * _CHUNK, mixture))
     encoded = [[*tokenizer.encode(document), tokenizer.eot] for document in documents]
     ends = np.cumsum([len(ids) for ids in encoded])
     tokens = np.fromiter((i for ids in encoded for i in ids), dtype=np.uint16, count=ends[-1])

@@ -13,7 +13,13 @@ from circuit_sparsity.tasks import words
 from circuit_sparsity.tasks.words import HELD_OUT_NAMES, HELD_OUT_WORDS
 from circuit_sparsity.tokenizer import load_tokenizer
 from circuit_sparsity.training.bpe import train_bpe, write_bpe
-from circuit_sparsity.training.programs import FAMILIES, generate_documents, generate_program
+from circuit_sparsity.training.corpus import CorpusSettings
+from circuit_sparsity.training.programs import (
+    FAMILIES,
+    Mixture,
+    generate_documents,
+    generate_program,
+)
 from circuit_sparsity.training.programs.literals import nested
 from circuit_sparsity.training.programs.writer import Writer
 
@@ -187,3 +193,14 @@ def test_a_swap_names_two_different_variables(documents):
     swaps = re.findall(r"^ *(\w+), (\w+) = \2, \1$", "".join(documents), re.MULTILINE)
     assert swaps
     assert all(a != b for a, b in swaps)
+
+
+def test_a_family_can_be_the_only_one() -> None:
+    alone = Mixture(shares={name: float(name == "files") for name in FAMILIES})
+    programs = [generate_program(random.Random(seed), alone) for seed in range(20)]
+    assert all("open(" in program for program in programs)
+
+
+def test_an_unknown_family_of_templates_is_named() -> None:
+    with pytest.raises(ValueError, match="No family of templates is called tables"):
+        CorpusSettings(family_shares={"tables": 0.5})

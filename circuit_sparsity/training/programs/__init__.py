@@ -7,7 +7,9 @@ families; a family is one file. Names and words come from the training lists of
 
 import random
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 
 from circuit_sparsity.tasks.novel import novel_shapes
@@ -40,26 +42,46 @@ FAMILIES: dict[str, tuple[float, tuple[tuple[float, Template], ...]]] = {
     "comprehensions": (0.02, comprehensions.TEMPLATES),
     "modules": (0.04, modules.TEMPLATES),
 }
-_FLAT = [
-    (share * weight / sum(w for w, _ in templates), template)
-    for share, templates in FAMILIES.values()
-    for weight, template in templates
-]
-_TEMPLATES = [template for _, template in _FLAT]
-_CUMULATIVE = list(accumulate(weight for weight, _ in _FLAT))
 # In estimated tokens. A token is about three characters, but each number and comma is one.
 _SHORTEST, _LONGEST, _CEILING = 45, 280, 340
 
 
-def generate_program(rng: random.Random, list_names: float = LIST_NAMES) -> str:
+@dataclass(frozen=True)
+class Mixture:
+    """What programs are made of."""
+
+    list_names: float = LIST_NAMES  # share of the lists whose elements are names
+    shares: Mapping[str, float] = field(default_factory=dict)  # of families, where not as above
+
+    @cached_property
+    def _weighted(self) -> list[tuple[float, Template]]:
+        return [
+            (self.shares.get(name, share) * weight / sum(w for w, _ in templates), template)
+            for name, (share, templates) in FAMILIES.items()
+            for weight, template in templates
+        ]
+
+    @cached_property
+    def _cumulative(self) -> list[float]:
+        return list(accumulate(weight for weight, _ in self._weighted))
+
+    def template(self, w: Writer) -> Template:
+        """One of all templates, as often as the shares say."""
+        return self._weighted[bisect(self._cumulative, w.random() * self._cumulative[-1])][1]
+
+
+USUAL = Mixture()
+
+
+def generate_program(rng: random.Random, mixture: Mixture = USUAL) -> str:
     """One program, ending in a newline."""
-    writer = Writer(rng, list_names)
+    writer = Writer(rng, mixture.list_names)
     # Short programs are the more frequent ones: the length is even on a logarithmic scale.
     goal = _SHORTEST * (_LONGEST / _SHORTEST) ** writer.random()
     lines: Lines = [writer.comment()] if writer.chance(0.05) else []
     length = 0.0
     while length < goal:
-        part = _template(writer)(writer)
+        part = mixture.template(writer)(writer)
         added = _estimated_tokens(part)
         if length + added > _CEILING:
             continue
@@ -73,7 +95,7 @@ def generate_program(rng: random.Random, list_names: float = LIST_NAMES) -> str:
 
 
 def generate_documents(
-    seed: int | str, n: int, start: int = 0, list_names: float = LIST_NAMES
+    seed: int | str, n: int, start: int = 0, mixture: Mixture = USUAL
 ) -> Iterator[str]:
     """The programs numbered `start` to `start + n - 1` of the endless series `seed`.
 
@@ -82,16 +104,12 @@ def generate_documents(
     novel = novel_shapes()
     for number in range(start, start + n):
         rng = random.Random(f"{seed}/{number}")
-        program = generate_program(rng, list_names)
+        program = generate_program(rng, mixture)
         while novel.found_in(program):
-            program = generate_program(rng, list_names)
+            program = generate_program(rng, mixture)
         yield program
 
 
 def _estimated_tokens(lines: Lines) -> float:
     text = "\n".join(lines)
     return len(text) / 3.3 + text.count(",") * 1.8
-
-
-def _template(w: Writer) -> Template:
-    return _TEMPLATES[bisect(_CUMULATIVE, w.random() * _CUMULATIVE[-1])]
