@@ -1,0 +1,95 @@
+"""One location for a tile of columns, and how columns come from and go to the run kept of all."""
+
+from circuit_sparsity.circuits.compiled.kernels.panel import cut_rows, linear_rows, read_rows
+from circuit_sparsity.circuits.compiled.kernels.settle import separate, settle
+from circuit_sparsity.sparse.compiled import kernel
+from circuit_sparsity.sparse.vector import add, load, splat, store
+
+READ, QUERY, KEY, VALUE, WRITE, MLP_READ, NEURON, MLP_WRITE = range(8)  # places of a layer
+
+
+@kernel
+def is_run(sets, chosen, location):
+    """Whether a location is to be computed anew, and not only its ablated nodes to be set."""
+    cut = chosen * sets.locations + location
+    if sets.cut_from[cut] < sets.cut_from[cut + 1]:
+        return True
+    place = location % 8
+    since = location - place if QUERY <= place <= VALUE else location - 1
+    return sets.start[chosen] <= since
+
+
+@kernel
+def _rows(plan, side, sets, desk, chosen, location, column, at):
+    """Fill the panel of sixteen columns."""
+    kind = location % 8
+    if kind in (READ, MLP_READ):
+        read = location // 8 * 2 + (kind == MLP_READ)
+        read_rows(plan, side, read, column, at, desk.panel, desk.scale)
+        return
+    store(desk.scale, 0, splat(1.0))
+    source = side.mixed if kind == WRITE else side.excess
+    place, cut = plan.places[location], chosen * sets.locations + location
+    first, count, step = place.row_from, place.rows, side.step
+    linear_rows(plan.rows, plan.entries, first, count, source, step, at, desk.panel)
+    begin, end = sets.cut_from[cut], sets.cut_from[cut + 1]
+    cut_rows(sets.cuts, begin, end, source, step, at, desk.panel)
+
+
+@kernel
+def _hold(place, held, level, excess, step, width):
+    """Set the ablated nodes of a location."""
+    for node in range(place.node_from, place.node_to):
+        if held[node]:
+            for at in range(0, width, 16):
+                store(excess, node * step + at, splat(level[node]))
+
+
+@kernel
+def visit(plan, side, sets, desk, chosen, location, first, width):
+    """Compute a location in ``width`` columns from ``first`` on, or set what is ablated of it."""
+    place, held = plan.places[location], sets.held[chosen]
+    if place.node_from == place.node_to:
+        return
+    if not is_run(sets, chosen, location):
+        _hold(place, held, sets.level, side.excess, side.step, width)
+        return
+    separates = sets.start[chosen] < 0 and place.top >= 0
+    for at in range(0, width, 16):
+        column = first + at
+        _rows(plan, side, sets, desk, chosen, location, column, at)
+        if separates:
+            separate(place, location, plan.windows, side, column, desk.panel, desk.values)
+        settle(place, location, plan, side, desk, column, at, sets.level, held)
+
+
+@kernel
+def recall(places, side, begin, end, first, width):
+    """Take over the nodes of the locations begin..end from the run that others start from."""
+    for node in range(places[begin].node_from, places[end].node_to):
+        for at in range(0, width, 16):
+            value = load(side.kept, node * side.width + first + at)
+            store(side.excess, node * side.step + at, value)
+
+
+@kernel
+def add_writes(place, nodes, source, step, first, side, width):
+    """Add what a location writes to the residual stream."""
+    for node in range(place.node_from, place.node_to):
+        target = nodes[node].slot * side.step
+        for at in range(0, width, 16):
+            x = load(source, node * step + first + at)
+            store(side.residual, target + at, add(load(side.residual, target + at), x))
+
+
+@kernel
+def recall_residual(plan, side, block, first, width):
+    """The residual stream before a block (attention 2 * layer, MLP 2 * layer + 1)."""
+    for slot in range(plan.slots):
+        for at in range(0, width, 16):
+            value = load(side.known, (side.embedding + slot) * side.width + first + at)
+            store(side.residual, slot * side.step + at, value)
+    for earlier in range(block):
+        place = plan.places[earlier // 2 * 8 + (MLP_WRITE if earlier % 2 else WRITE)]
+        if place.live:
+            add_writes(place, plan.nodes, side.kept, side.width, first, side, width)
