@@ -5,9 +5,10 @@
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from circuit_sparsity.circuits.ablation import answer_logits
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.compiled import CircuitRun, Fill, compile_circuit
 from circuit_sparsity.circuits.edges import Edge, edges
+from circuit_sparsity.circuits.importance import first_order
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.hooks import Hook, Recorder, no_hook
 from circuit_sparsity.model import GPT
@@ -24,6 +27,8 @@ from circuit_sparsity.tasks.task import TaskBatch, two_way_loss
 
 Alive = Mapping[Location, Bool[Tensor, " width"]]
 Progress = Callable[[int, int], None]  # done, of how many
+Part = Node | Edge
+_AT_ONCE = 64  # ablations between two looks at progress and cancel
 
 
 class Cancelled(Exception):
@@ -54,9 +59,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Effect:
-    """What ablating ``nodes`` together does to a circuit."""
+    """What a change to a circuit does: ``parts`` ablated together, or one node added."""
 
-    nodes: tuple[Node, ...]
+    parts: tuple[Part, ...]
     before: Outcome
     after: Outcome
 
@@ -90,9 +95,14 @@ class Experiment:
         return self.run(None)
 
     @cached_property
+    def compiled(self) -> CircuitRun:
+        """The circuit on the prompts at the cost of what it keeps; equal to the masked model."""
+        return compile_circuit(self.circuit, self.model, self.means).on(self.batch)
+
+    @cached_property
     def of_circuit(self) -> Outcome:
         """The circuit on the prompts, everything else at its mean (sufficiency)."""
-        return self.run(self.alive)
+        return Outcome(self.compiled.losses())
 
     @cached_property
     def of_nothing(self) -> Outcome:
@@ -104,28 +114,70 @@ class Experiment:
         """The model with only the circuit ablated (necessity)."""
         return self.run({place: ~mask for place, mask in self.alive.items()})
 
-    def ablate(self, nodes: Iterable[Node | str]) -> Effect:
-        """The circuit with ``nodes`` at their means too; ValueError for one it does not keep."""
-        named = (Node.parse(node) if isinstance(node, str) else node for node in nodes)
-        chosen = self.circuit.require(named)
-        smaller = self.circuit.without(chosen).masks(self.model.config)
-        return Effect(chosen, self.of_circuit, self.run(smaller))
+    def part(self, text: str) -> Part:
+        """The kept node, or the edge between two of them, that ``text`` names.
+
+        Nodes are written ``1.mlp.post_act:180``, edges ``source>target``. Raises ValueError for
+        what the circuit does not have.
+        """
+        source, arrow, target = (piece.strip() for piece in text.partition(">"))
+        if not arrow:
+            return self.circuit.require([Node.parse(text)])[0]
+        ends = self.circuit.require([Node.parse(source), Node.parse(target)])
+        for edge in self.edges:
+            if (edge.source, edge.target) == ends:
+                return edge
+        raise ValueError(
+            f"no weight leads from {source} to {target} in {self.circuit.title}; expected one of "
+            f"its {len(self.edges)} edges, such as {next(map(str, self.edges), 'none')}"
+        )
+
+    def ablate(self, parts: Iterable[Part | str], fill: Fill = "mean") -> Effect:
+        """The circuit without nodes and edges, ablated together.
+
+        A node is held at its reference mean at every position, or at zero; an edge's target sees
+        its source at that. Raises ValueError for a part that the circuit does not have.
+        """
+        chosen = tuple(self.part(part) if isinstance(part, str) else part for part in parts)
+        (after,) = self.compiled.losses_without([chosen], fill)
+        return Effect(chosen, self.of_circuit, Outcome(after))
 
     def ablate_each(
+        self,
+        parts: Iterable[Part],
+        progress: Progress = lambda done, of: None,
+        cancel: threading.Event | None = None,
+        fill: Fill = "mean",
+    ) -> tuple[Effect, ...]:
+        """One effect for each part alone. Raises Cancelled when ``cancel`` is set meanwhile."""
+        parts, found = tuple(parts), []
+        for some in _portions(parts, progress, cancel):
+            after = self.compiled.losses_without([[part] for part in some], fill)
+            pairs = zip(some, after, strict=True)
+            found += [Effect((part,), self.of_circuit, Outcome(losses)) for part, losses in pairs]
+        return tuple(found)
+
+    def add_each(
         self,
         nodes: Iterable[Node],
         progress: Progress = lambda done, of: None,
         cancel: threading.Event | None = None,
     ) -> tuple[Effect, ...]:
-        """One effect for each node alone. Raises Cancelled when ``cancel`` is set meanwhile."""
-        nodes = self.circuit.require(nodes)
-        found = []
-        for done, node in enumerate(nodes):
-            if cancel is not None and cancel.is_set():
-                raise Cancelled(f"stopped after {done} of {len(nodes)} ablations")
-            found.append(self.ablate([node]))
-            progress(done + 1, len(nodes))
+        """One effect for each node outside the circuit that is let run as well, alone."""
+        nodes, found = tuple(nodes), []
+        for some in _portions(nodes, progress, cancel):
+            larger = self.circuit.with_nodes(some)
+            run = compile_circuit(larger, self.model, self.means).on(self.batch)
+            new = [node for node in some if not self.circuit.keeps(node)]
+            after = run.losses_without([[other for other in new if other != n] for n in some])
+            pairs = zip(some, after, strict=True)
+            found += [Effect((node,), self.of_circuit, Outcome(losses)) for node, losses in pairs]
         return tuple(found)
+
+    @cached_property
+    def importance(self) -> Mapping[Location, Float[Tensor, " width"]]:
+        """To first order, what ablating each kept node and adding each other does to the loss."""
+        return first_order(self.model, self.alive, self.means, self.batch)
 
     def run(self, alive: Alive | None, hook: Hook = no_hook) -> Outcome:
         """Answer the prompts with only ``alive`` running (None: the whole model)."""
@@ -143,3 +195,14 @@ class Experiment:
         recorder = Recorder()
         self.run(alive, recorder)
         return recorder.tensors
+
+
+def _portions(
+    parts: tuple[Any, ...], progress: Progress, cancel: threading.Event | None
+) -> Iterator[tuple[Any, ...]]:
+    """A few at a time; progress is told after each portion."""
+    for done in range(0, len(parts), _AT_ONCE):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(f"stopped after {done} of {len(parts)} runs")
+        yield parts[done : done + _AT_ONCE]
+        progress(min(done + _AT_ONCE, len(parts)), len(parts))

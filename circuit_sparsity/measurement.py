@@ -6,21 +6,24 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from circuit_sparsity.circuits.ablation import mean_fill
 from circuit_sparsity.circuits.circuit import total_nodes
-from circuit_sparsity.circuits.edge_ablation import bias_of, without_each_edge
-from circuit_sparsity.circuits.edges import EDGE_KINDS, weight_between
+from circuit_sparsity.circuits.edges import EDGE_KINDS, bias_of, weight_between
 from circuit_sparsity.circuits.node_activations import node_activations
-from circuit_sparsity.circuits.resumed import ResumableRun, resumable_run
 from circuit_sparsity.experiment import Cancelled, Experiment, Progress
 from circuit_sparsity.hooks import no_hook
 from circuit_sparsity.names import Location, Node, circuit_locations
 from circuit_sparsity.release.documents import WINDOWS_A_BATCH, documents
-from circuit_sparsity.release.values import EdgeMatrix, SearchPoint, StoredCircuit, TaskSamples
-from circuit_sparsity.tasks.task import two_way_loss
+from circuit_sparsity.release.values import (
+    EdgeMatrix,
+    Extremes,
+    SearchPoint,
+    StoredCircuit,
+    TaskSamples,
+)
 
 Step = Callable[[], None]
 Key = TypeVar("Key")
@@ -42,24 +45,27 @@ def measure_stored(
     circuit, config = experiment.circuit, experiment.model.config
     places = circuit_locations(config.n_layer)
     blocks = tuple(dict.fromkeys(place.block_name for place in places if place.layer is not None))
-    n_batches = 0 if windows is None else -(-len(windows) // WINDOWS_A_BATCH)
-    of = circuit.size + len(blocks) + len(places) + len(experiment.edges) + n_batches
-    step = _steps(of, progress, cancel)
-    run = start(experiment)
-    circuit_loss = _loss(experiment, run.base)
-    found = (
-        {}
-        if windows is None
-        else documents(experiment.model, circuit.node_list, windows, step=step)
-    )
+    n_runs, n_batches = circuit.size + len(experiment.edges), 0
+    if windows is not None:
+        n_batches = -(-len(windows) // WINDOWS_A_BATCH)
+    of = n_runs + n_batches
+    each = experiment.ablate_each(circuit.node_list, lambda done, _: progress(done, of), cancel)
+    matrices = edge_matrices(experiment, lambda done, _: progress(circuit.size + done, of), cancel)
+    found: dict[Node, dict[float, Extremes]] = {}
+    if windows is not None:
+        step = _steps(n_runs, of, progress, cancel)
+        found = documents(experiment.model, circuit.node_list, windows, step=step)
+    circuit_loss = experiment.of_circuit.loss
     stored = StoredCircuit(
         circuit=circuit,
         model_loss=experiment.of_model.loss,
         circuit_loss=circuit_loss,
-        node_losses=_losses(experiment, run, circuit.node_list, lambda node: node, step),
-        block_losses=_losses(experiment, run, blocks, lambda n: n.location.block_name, step),
-        location_losses=_losses(experiment, run, places, lambda node: node.location, step),
-        edge_matrices=edge_matrices(experiment, run, step),
+        node_losses={
+            node: effect.after.loss for node, effect in zip(circuit.node_list, each, strict=True)
+        },
+        block_losses=_together(experiment, blocks, lambda node: node.location.block_name),
+        location_losses=_together(experiment, places, lambda node: node.location),
+        edge_matrices=matrices,
         task_samples=_samples(experiment, of_circuit=False),
         task_samples_circuit=_samples(experiment, of_circuit=True),
         documents=found,
@@ -73,25 +79,18 @@ def measure_stored(
     return stored
 
 
-def start(experiment: Experiment) -> ResumableRun:
-    """The circuit's run over the experiment's prompts, ready for what is ablated one by one."""
-    batch = experiment.batch
-    return resumable_run(
-        experiment.model, experiment.alive, experiment.means, batch.tokens, batch.last
-    )
-
-
 def edge_matrices(
-    experiment: Experiment, run: ResumableRun, step: Step = lambda: None
+    experiment: Experiment,
+    progress: Progress = lambda done, of: None,
+    cancel: threading.Event | None = None,
 ) -> tuple[EdgeMatrix, ...]:
     """Weights between kept nodes and what each costs, for all six pairs of places of each layer.
 
-    ``step`` is called before each edge; what it raises ends the work.
+    Raises Cancelled when ``cancel`` is set meanwhile.
     """
-    before, deltas = _loss(experiment, run.base), {}
-    step_by_step = (step() or edge for edge in experiment.edges)
-    for edge, logits in without_each_edge(run, step_by_step):
-        deltas[edge.source, edge.target] = _loss(experiment, logits) - before
+    effects = experiment.ablate_each(experiment.edges, progress, cancel)
+    pairs = zip(experiment.edges, effects, strict=True)
+    deltas = {(edge.source, edge.target): effect.delta for edge, effect in pairs}
     return tuple(
         _edge_matrix(
             experiment, Location(layer, block, source), Location(layer, block, target), deltas
@@ -120,27 +119,16 @@ def _edge_matrix(
     return EdgeMatrix(source, target, sources, targets, values, rises, kept, still)
 
 
-def _losses(
-    experiment: Experiment,
-    run: ResumableRun,
-    keys: Iterable[Key],
-    key_of: Callable[[Node], object],
-    step: Step,
+def _together(
+    experiment: Experiment, keys: Iterable[Key], key_of: Callable[[Node], object]
 ) -> dict[Key, float]:
     """By key, the loss of the circuit with every node of that key ablated too."""
     nodes: dict[object, list[Node]] = defaultdict(list)
     for node in experiment.circuit.node_list:
         nodes[key_of(node)].append(node)
-    found = {}
-    for key in keys:
-        step()
-        found[key] = _loss(experiment, run.without(tuple(nodes[key])))
-    return found
-
-
-def _loss(experiment: Experiment, logits: Float[Tensor, "prompt vocab"]) -> float:
-    batch = experiment.batch
-    return float(two_way_loss(logits, batch.right, batch.wrong).mean())
+    keys = tuple(keys)
+    losses = experiment.compiled.losses_without([nodes[key] for key in keys])
+    return dict(zip(keys, losses.mean(dim=1).tolist(), strict=True))
 
 
 def _samples(experiment: Experiment, of_circuit: bool) -> TaskSamples:
@@ -152,9 +140,8 @@ def _samples(experiment: Experiment, of_circuit: bool) -> TaskSamples:
     return TaskSamples(tokens.long().cpu(), {node: x.float().cpu() for node, x in found.items()})
 
 
-def _steps(of: int, progress: Progress, cancel: threading.Event | None) -> Step:
-    """Counts the parts of a long computation; raises Cancelled between two of them."""
-    done = 0
+def _steps(done: int, of: int, progress: Progress, cancel: threading.Event | None) -> Step:
+    """Counts on from ``done``; raises Cancelled between two parts of a long computation."""
 
     def step() -> None:
         nonlocal done

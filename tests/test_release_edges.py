@@ -8,12 +8,12 @@ import torch
 
 from circuit_sparsity.circuits.ablation import answer_logits
 from circuit_sparsity.circuits.circuit import masks
-from circuit_sparsity.circuits.edge_ablation import bias_of, without_each_edge, without_edges
-from circuit_sparsity.circuits.edges import EDGE_KINDS, Edge, weight_between
+from circuit_sparsity.circuits.edges import EDGE_KINDS, Edge, bias_of, weight_between
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.resumed import ResumableRun, resumable_run
 from circuit_sparsity.model import GPT, GPTConfig
 from circuit_sparsity.names import Location, Node, circuit_locations
+from tests.circuits.edge_ablation import without_each_edge, without_edges
 
 ADDED = GPTConfig(
     block_size=16,

@@ -22,10 +22,8 @@ from release_cases import (
 from circuit_sparsity.circuits.edges import edges
 from circuit_sparsity.circuits.means import mean_activations
 from circuit_sparsity.experiment import Experiment
-from circuit_sparsity.measurement import start
 from circuit_sparsity.names import Location, circuit_locations
 from circuit_sparsity.release import StoredCircuit, documents, read_viz, viz_contents, write_viz
-from circuit_sparsity.tasks.task import two_way_loss
 
 
 @pytest.fixture(scope="module", params=CIRCUITS)
@@ -72,19 +70,18 @@ def test_ablating_every_node_gives_half_of_what_is_stored(
     experiment: Experiment, stored: StoredCircuit, release_fixture: Path
 ) -> None:
     raw = raw_contents(release_fixture, stored)["importances"]["ch_interv_losses"]
-    run, batch = start(experiment), experiment.batch
-    for node, loss in stored.node_losses.items():
-        index = stored.circuit.nodes[node.location].index(node.channel)
-        assert loss == raw[str(node.location)][index] / 2
-        ours = two_way_loss(run.without((node,)), batch.right, batch.wrong).mean()
-        assert float(ours) == pytest.approx(loss, abs=1e-5)
+    for effect in experiment.ablate_each(experiment.circuit.node_list):
+        (node,) = effect.parts
+        index, loss = stored.circuit.nodes[node.location].index(node.channel), effect.after.loss
+        assert stored.node_losses[node] == raw[str(node.location)][index] / 2
+        assert loss == pytest.approx(stored.node_losses[node], abs=1e-5)
 
 
 def test_a_page_that_ablates_a_node_shows_the_stored_rise(
     experiment: Experiment, stored: StoredCircuit
 ) -> None:
     for effect in experiment.ablate_each(experiment.circuit.node_list[::8]):
-        assert effect.delta == pytest.approx(stored.node_delta(effect.nodes[0]), abs=1e-5)
+        assert effect.delta == pytest.approx(stored.node_delta(effect.parts[0]), abs=1e-5)
 
 
 def test_ablating_each_block_gives_half_of_what_is_stored(

@@ -98,8 +98,9 @@ def test_progress_counts_up_to_the_end_and_never_back(release_fixture: Path) -> 
     seen: list[tuple[int, int]] = []
     measure_stored(experiment, progress=lambda done, of: seen.append((done, of)))
     done, of = zip(*seen, strict=True)
-    assert list(done) == list(range(of[0] + 1))
-    assert set(of) == {of[0]}
+    assert list(done) == sorted(done)
+    assert done[-1] == of[0] and set(of) == {of[0]}
+    assert of[0] == experiment.circuit.size + len(experiment.edges)
 
 
 def test_a_cancelled_measurement_stops_at_the_next_step(release_fixture: Path) -> None:
@@ -108,9 +109,8 @@ def test_a_cancelled_measurement_stops_at_the_next_step(release_fixture: Path) -
 
     def progress(done: int, of: int) -> None:
         seen.append(done)
-        if done == 5:
-            cancel.set()
+        cancel.set()
 
-    with pytest.raises(Cancelled, match="stopped after 6 of"):
+    with pytest.raises(Cancelled, match="stopped after"):
         measure_stored(experiment, progress=progress, cancel=cancel)
-    assert seen == [0, 1, 2, 3, 4, 5]
+    assert len(seen) == 1

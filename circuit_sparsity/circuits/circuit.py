@@ -83,6 +83,14 @@ class Circuit:
             },
         )
 
+    def with_nodes(self, nodes: Iterable[Node]) -> "Circuit":
+        """The circuit and ``nodes``; those it keeps already stay where they are."""
+        more: dict[Location, tuple[int, ...]] = dict(self.nodes)
+        for node in dict.fromkeys(nodes):
+            if node not in self._kept:
+                more[node.location] = (*more.get(node.location, ()), node.channel)
+        return replace(self, nodes=more)
+
     def masks(self, config: GPTConfig) -> dict[Location, Bool[Tensor, " width"]]:
         """For each location of the model, which channels run; ValueError when one is too large."""
         return masks(self.nodes, config)

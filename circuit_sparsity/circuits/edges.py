@@ -23,11 +23,14 @@ EDGE_KINDS = (  # block, source kind, target kind
 
 @dataclass(frozen=True)
 class Edge:
-    """A nonzero weight that joins two kept nodes."""
+    """A nonzero weight that joins two kept nodes; written ``source>target``."""
 
     source: Node
     target: Node
     weight: float
+
+    def __str__(self) -> str:
+        return f"{self.source}>{self.target}"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,18 @@ def weight_between(
     part = "qkv".index(target.kind)
     d_attn = model.config.d_attn
     return block.attn.c_attn.weight[part * d_attn : (part + 1) * d_attn]
+
+
+def bias_of(model: GPT, target: Location) -> Float[Tensor, " target"] | None:
+    """The bias of the linear map into ``target``; None in a model without biases."""
+    assert target.layer is not None, f"{target} is inside no block"
+    block = model.blocks[target.layer]
+    if target.block == "mlp":
+        return (block.mlp.c_fc if target.kind == "post_act" else block.mlp.c_proj).bias
+    if target.kind == "resid_delta":
+        return block.attn.c_proj.bias
+    bias = block.attn.c_attn.bias
+    return None if bias is None else bias.split(model.config.d_attn)["qkv".index(target.kind)]
 
 
 def residual_links(circuit: Circuit) -> tuple[Link, ...]:

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         "circuit_loss": it.of_circuit.loss,
         "prompts": len(it.batch),
         "nodes": [
-            {"node": str(effect.nodes[0]), "loss": effect.after.loss, "delta": effect.delta}
+            {"node": str(effect.parts[0]), "loss": effect.after.loss, "delta": effect.delta}
             for effect in effects
         ],
     }
@@ -44,4 +44,4 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
 
 
 def _cells(effect: Effect) -> tuple[str, str, str]:
-    return str(effect.nodes[0]), f"{effect.after.loss:.4f}", f"{effect.delta:+.4f}"
+    return str(effect.parts[0]), f"{effect.after.loss:.4f}", f"{effect.delta:+.4f}"

@@ -95,7 +95,7 @@ def _whole(experiment: Experiment) -> None:
 
 
 def _effect(effect: Effect, of_model: Outcome, seconds: float, prompts: str) -> None:
-    what = f"`{effect.nodes[0]}`" if len(effect.nodes) == 1 else f"{len(effect.nodes)} nodes"
+    what = f"`{effect.parts[0]}`" if len(effect.parts) == 1 else f"{len(effect.parts)} nodes"
     st.markdown(f"##### Without {what}", help=ABLATED_HELP)
     before, after = effect.before, effect.after
     with st.container(horizontal=True, gap="small"):

@@ -53,7 +53,7 @@ def test_the_circuit_and_its_model_are_measured_on_stated_prompts(open_app, expe
 
 
 def test_a_picked_node_is_ablated_and_the_effect_is_shown(open_app, experiment, effective):
-    (node,) = effective.nodes
+    (node,) = effective.parts
     app = open_app(**QUERY)
     app.multiselect(key="nodes").select(str(node)).run()
     assert not app.exception
@@ -66,8 +66,8 @@ def test_a_picked_node_is_ablated_and_the_effect_is_shown(open_app, experiment, 
 
 
 def test_two_picked_nodes_are_ablated_together(open_app, experiment, effective):
-    other = next(n for n in experiment.circuit.node_list if n != effective.nodes[0])
-    both = [str(effective.nodes[0]), str(other)]
+    other = next(n for n in experiment.circuit.node_list if n != effective.parts[0])
+    both = [str(effective.parts[0]), str(other)]
     app = open_app(**QUERY)
     app.multiselect(key="nodes").set_value(both).run()
     _, change = metrics(app)["Task loss, nats"]
@@ -77,13 +77,13 @@ def test_two_picked_nodes_are_ablated_together(open_app, experiment, effective):
 
 def test_an_ablation_that_changes_nothing_says_so_aloud(open_app, experiment):
     effects = experiment.ablate_each(experiment.circuit.node_list)
-    idle = next(e.nodes[0] for e in effects if (e.after.losses == e.before.losses).all())
+    idle = next(e.parts[0] for e in effects if (e.after.losses == e.before.losses).all())
     app = open_app(**QUERY, nodes=[str(idle)])
     assert "This changed nothing" in said(app)
 
 
 def test_a_link_with_nodes_restores_the_view(open_app, effective):
-    (node,) = effective.nodes
+    (node,) = effective.parts
     app = open_app(**QUERY, nodes=[str(node)])
     assert app.multiselect(key="nodes").value == [str(node)]
     _, change = metrics(app)["Task loss, nats"]
@@ -91,7 +91,7 @@ def test_a_link_with_nodes_restores_the_view(open_app, effective):
 
 
 def test_restore_all_takes_the_ablation_back(open_app, effective):
-    app = open_app(**QUERY, nodes=[str(effective.nodes[0])])
+    app = open_app(**QUERY, nodes=[str(effective.parts[0])])
     next(b for b in app.button if b.label == "Restore all").click().run()
     assert app.multiselect(key="nodes").value == []
     assert metrics(app)["Task loss, nats"][1].startswith("model ")

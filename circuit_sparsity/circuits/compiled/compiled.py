@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Int
-from torch import Tensor
-
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.compiled.engine import folded_run
 from circuit_sparsity.circuits.compiled.fold import Folded, can_fold
 from circuit_sparsity.circuits.compiled.full import full_run
 from circuit_sparsity.circuits.compiled.numbering import Numbering
-from circuit_sparsity.circuits.compiled.run import Ablation, CircuitRun, Prompts
+from circuit_sparsity.circuits.compiled.run import CircuitRun, Prompts
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.model import GPT
 
@@ -24,34 +21,11 @@ class CompiledCircuit:
     means: Means
     folded: Folded | None  # None for models that do not fold: those run in full
 
-    def on(self, prompts: Prompts, base: Ablation = ()) -> CircuitRun:
-        """This circuit bound to ``prompts``: a ``TaskBatch``, or anything with its four fields.
-
-        ``base`` is ablated in the run that is computed once and that all others start from.
-        Results do not depend on it; ablations that differ late from ``base`` are the quick ones.
-        """
+    def on(self, prompts: Prompts) -> CircuitRun:
+        """This circuit bound to ``prompts``: a ``TaskBatch``, or anything with its four fields."""
         if self.folded is None:
             return full_run(self.circuit, self.model, self.means, prompts)
-        return folded_run(self.circuit, self.folded, prompts, base)
-
-    def prepare(
-        self,
-        tokens: Int[Tensor, "prompt pos"],
-        last: Int[Tensor, " prompt"],
-        right: Int[Tensor, " prompt"],
-        wrong: Int[Tensor, " prompt"],
-        base: Ablation = (),
-    ) -> CircuitRun:
-        """This circuit bound to prompts, given one by one: see ``on``."""
-        return self.on(_Prompts(tokens, last, right, wrong), base)
-
-
-@dataclass(frozen=True)
-class _Prompts:
-    tokens: Int[Tensor, "prompt pos"]
-    last: Int[Tensor, " prompt"]
-    right: Int[Tensor, " prompt"]
-    wrong: Int[Tensor, " prompt"]
+        return folded_run(self.circuit, self.folded, prompts)
 
 
 def compile_circuit(circuit: Circuit, model: GPT, means: Means) -> CompiledCircuit:

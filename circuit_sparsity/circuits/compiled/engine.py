@@ -1,4 +1,4 @@
-"""A folded circuit on prompts: the base run is kept, and others start where they differ from it."""
+"""A folded circuit on prompts: its own run is kept, and ablations start where they differ."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,6 @@ class FoldedRun(CircuitRun):
     prompts: PromptArrays
     longest: int
     lane: np.ndarray  # prompt: its column
-    base: frozenset[Node]
 
     def _margins(self, ablations: Sequence[Ablation], fill: Fill) -> Float[Tensor, "set prompt"]:
         return self.execute(self._sets(ablations, fill))
@@ -68,8 +67,7 @@ class FoldedRun(CircuitRun):
             held[i, [numbering.node[node] for node in nodes]] = True
             found = [self._cut(i, part, fill) for part in ablated if isinstance(part, Edge)]
             cuts += [cut for cut in found if cut is not None]
-            changed = nodes ^ self.base if fill == "mean" else nodes | self.base
-            live = [n.location for n in changed if numbering.is_live(n.location)]
+            live = [n.location for n in nodes if numbering.is_live(n.location)]
             places = [numbering.place[location] for location in live]
             places += [cut.location for cut in found if cut is not None]
             start[i] = min(places, default=len(numbering.places) - 1)
@@ -105,19 +103,15 @@ class _Cut:
     gate: int
 
 
-def folded_run(circuit: Circuit, folded: Folded, prompts: Prompts, base: Ablation) -> FoldedRun:
-    """Bind a folded circuit to prompts and run the base."""
-    nodes = frozenset(circuit.require(part for part in base if isinstance(part, Node)))
+def folded_run(circuit: Circuit, folded: Folded, prompts: Prompts) -> FoldedRun:
+    """Bind a folded circuit to prompts and run it as it is."""
     tables = PromptTables(folded, prompts)
     it = tables.arrangement
     arrays = PromptArrays(it.tiles, it.prompts, it.last_column, tables.ends())
     early, late = tables.phase(second=False), tables.phase(second=True)
-    made = FoldedRun(
-        circuit, folded, tables.plan(), early, late, arrays, it.longest, it.lane, nodes
-    )
+    made = FoldedRun(circuit, folded, tables.plan(), early, late, arrays, it.longest, it.lane)
     numbering = folded.numbering
     held = np.zeros((1, len(numbering.node)), dtype=np.bool_)
-    held[0, [numbering.node[node] for node in nodes]] = True
     level = np.zeros(len(numbering.node), dtype=np.float32)
     made.execute(_sets(np.array([-1]), held, level, [], len(numbering.places)))
     return made

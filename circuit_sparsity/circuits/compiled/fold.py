@@ -28,8 +28,7 @@ from circuit_sparsity.circuits.compiled.kernels.tables import (
 from circuit_sparsity.circuits.compiled.numbering import Numbering
 from circuit_sparsity.circuits.compiled.rows import LocationRows, activate, linear_rows_of
 from circuit_sparsity.circuits.compiled.stream import Stream
-from circuit_sparsity.circuits.edge_ablation import bias_of
-from circuit_sparsity.circuits.edges import weight_between
+from circuit_sparsity.circuits.edges import bias_of, weight_between
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import FINAL_RESID, Location

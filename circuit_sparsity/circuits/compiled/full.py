@@ -21,10 +21,7 @@ from circuit_sparsity.sparse import abs_top_k
 
 @dataclass(frozen=True, eq=False)
 class FullRun(CircuitRun):
-    """Runs the model from the layer of the first ablated node or edge on, one ablation at a time.
-
-    Nothing is cached of a ``base`` here: ablations do not start from one another.
-    """
+    """Runs the model from the layer of the first ablated part on, one ablation at a time."""
 
     circuit: Circuit
     run: ResumableRun

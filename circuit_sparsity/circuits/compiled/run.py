@@ -36,6 +36,13 @@ class Prompts(Protocol):
 class CircuitRun(ABC):
     """A circuit on prompts: its answers with any of its nodes and edges ablated.
 
+    An edge is ablated by holding its source at its mean *as this one target sees it*. For a target
+    that reads its source directly the contribution ``w·x`` becomes ``w·mean``. A value reaches its
+    target through attention, so there the mean is mixed by the same attention pattern; what goes
+    to a sink is lost to the mean as it is to the value. Ablating every weight from a node into the
+    next location together is therefore the same as ablating the node. (Every weight: in a model
+    with a top-k, targets that are not kept still compete with those that are.)
+
     Safe to share between threads.
     """
 

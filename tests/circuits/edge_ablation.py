@@ -1,14 +1,6 @@
-"""What each edge of a circuit is worth: the circuit run without it, one edge at a time.
+"""Edges ablated by brute force: the target computed anew from a run's own tensors.
 
-An edge is ablated by holding its source at its mean *as this one target sees it*. For a target
-that reads its source directly the contribution ``w·x`` becomes ``w·mean``. A value reaches its
-target through attention, so there the mean is mixed by the same attention pattern; what goes to
-a sink is lost to the mean as it is to the value. Ablating every weight from a node into the next
-location together is therefore the same as ablating the node. (Every weight: in a model with a
-top-k, targets that are not kept still compete with those that are.)
-
-The target is computed anew from the run's own tensors and put in its place, activation top-k and
-fill after it. The model's weights are never touched.
+It is put in its place, activation top-k and fill after it, and the rest of the model runs.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +14,7 @@ from torch.nn import functional as F
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.resumed import ResumableRun, block_of
 from circuit_sparsity.hooks import replace
-from circuit_sparsity.model import GPT, attention_pattern
+from circuit_sparsity.model import attention_pattern
 from circuit_sparsity.names import Location
 from circuit_sparsity.sparse import abs_top_k
 
@@ -125,15 +117,3 @@ def _top_k_place(target: Location) -> str:
     if target.block == "mlp":
         return "mlp_neuron" if target.kind == "post_act" else "mlp_out"
     return "attn_out" if target.kind == "resid_delta" else f"attn_{target.kind}"
-
-
-def bias_of(model: GPT, target: Location) -> Float[Tensor, " target"] | None:
-    """The bias of the linear map into ``target``; None in a model without biases."""
-    assert target.layer is not None, f"{target} is inside no block"
-    block = block_of(model, target.layer)
-    if target.block == "mlp":
-        return (block.mlp.c_fc if target.kind == "post_act" else block.mlp.c_proj).bias
-    if target.kind == "resid_delta":
-        return block.attn.c_proj.bias
-    bias = block.attn.c_attn.bias
-    return None if bias is None else bias.split(model.config.d_attn)["qkv".index(target.kind)]
