@@ -99,7 +99,8 @@ def test_progress_counts_up_to_the_end_and_never_back(release_fixture: Path) -> 
     measure_stored(experiment, progress=lambda done, of: seen.append((done, of)))
     done, of = zip(*seen, strict=True)
     assert list(done) == sorted(done)
-    assert done[-1] == of[0] and set(of) == {of[0]}
+    assert done[-1] == of[0]
+    assert set(of) == {of[0]}
     assert of[0] == experiment.circuit.size + len(experiment.edges)
 
 
