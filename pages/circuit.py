@@ -6,13 +6,12 @@ from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui import (
     cached,
     fetching,
-    graph,
     messages,
+    overview,
     panels,
     pickers,
     state,
     stored,
-    table,
 )
 from circuit_sparsity.ui.cached import Scene
 
@@ -36,16 +35,14 @@ def page() -> None:
 @st.fragment
 def explore(scene: Scene) -> None:
     with messages.in_place():
-        circuit = scene.experiment.circuit
-        state.prepare(circuit)
-        messages.unknown_nodes(state.unknown_nodes(), circuit.title)
+        state.prepare(scene)
+        messages.unknown_nodes(state.unknown_nodes(), scene.circuit.title)
         left, right = st.columns([0.66, 0.34], gap="medium")
         with left:
-            graph.draw(scene)
+            overview.graph_by_cost(scene)
         with right:
             panels.inspector(scene)
-        with st.expander(f"All {circuit.size} nodes as a table", icon=":material/table:"):
-            table.nodes(scene)
+        overview.tables(scene)
 
 
 def _what_it_does(task: str) -> str:

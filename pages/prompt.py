@@ -16,7 +16,7 @@ def page() -> None:
     scene = cached.scene(choice)
     tokenizer = cached.tokenizer(choice.model)
     experiment = scene.experiment
-    state.prepare(experiment.circuit)
+    state.prepare(scene)
     messages.unknown_nodes(state.unknown_nodes(), experiment.circuit.title)
     st.markdown(
         "Write the beginning of a program; the model and its circuit say which token they expect "
@@ -28,7 +28,7 @@ def page() -> None:
     tokens = prompts.fitting(tokenizer.encode(text), context, tokenizer)
     if tokens is not None:
         answers = prompts.answer_pair(experiment, tokenizer)
-        prompts.side_by_side(prompts.runs(experiment, tokens), answers, tokenizer)
+        prompts.side_by_side(prompts.runs(scene, tokens), answers, tokenizer)
 
 
 st.title("Your prompt")

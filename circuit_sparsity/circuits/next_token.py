@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuit_sparsity.circuits.ablation import answer_logits
+from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.compiled import Ablation, Fill
+from circuit_sparsity.circuits.compiled.full import full_run
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import Location
@@ -45,8 +48,39 @@ def next_token(
 
     Raises ValueError when there are no tokens or more than the model's context.
     """
-    if not tokens:
-        raise ValueError("the prompt is empty; expected at least one token of text")
-    batch = torch.tensor([list(tokens)])
-    last = torch.tensor([len(tokens) - 1])
-    return NextToken(answer_logits(model, batch, last, alive=alive, means=means)[0])
+    one = _OnePrompt.of(tokens)
+    return NextToken(answer_logits(model, one.tokens, one.last, alive=alive, means=means)[0])
+
+
+def next_token_without(
+    circuit: Circuit,
+    model: GPT,
+    means: Means,
+    tokens: Sequence[int],
+    ablated: Ablation,
+    fill: Fill = "mean",
+) -> NextToken:
+    """What comes after ``tokens`` by the circuit without some of its nodes and edges.
+
+    Raises ValueError as `next_token` does.
+    """
+    run = full_run(circuit, model, means, _OnePrompt.of(tokens))
+    return NextToken(run.logits_without(ablated, fill)[0])
+
+
+@dataclass(frozen=True)
+class _OnePrompt:
+    """A prompt that is asked for all of its next tokens: the two answers are never read."""
+
+    tokens: Int[Tensor, "prompt pos"]
+    last: Int[Tensor, " prompt"]
+    right: Int[Tensor, " prompt"]
+    wrong: Int[Tensor, " prompt"]
+
+    @classmethod
+    def of(cls, tokens: Sequence[int]) -> "_OnePrompt":
+        if not tokens:
+            raise ValueError("the prompt is empty; expected at least one token of text")
+        nothing = torch.zeros(1, dtype=torch.long)
+        last = torch.tensor([len(tokens) - 1])
+        return cls(torch.tensor([list(tokens)]), last, nothing, nothing)

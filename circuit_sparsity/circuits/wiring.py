@@ -40,6 +40,14 @@ class Wiring:
         """What ``node`` feeds: edges from the strongest weight down, then links."""
         return self._out_of.get(node, ())
 
+    def edge_between(self, one: Node, other: Node) -> Edge | None:
+        """The edge that joins two nodes, whichever way it leads."""
+        return self._joining.get(frozenset((one, other)))
+
+    @cached_property
+    def _joining(self) -> Mapping[frozenset[Node], Edge]:
+        return {frozenset((edge.source, edge.target)): edge for edge in self.edges}
+
     @cached_property
     def _into(self) -> Mapping[Node, tuple[Neighbour, ...]]:
         return _gather((join.target, join.source, by, weight) for join, by, weight in self._all)

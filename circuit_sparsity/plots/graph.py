@@ -13,7 +13,7 @@ from circuit_sparsity.model import GPTConfig
 from circuit_sparsity.names import Location, Node
 from circuit_sparsity.plots.colours import Palette
 from circuit_sparsity.plots.layout import Band, Layout, Row
-from circuit_sparsity.plots.words import ROW_LABELS, block_label, place_in_words
+from circuit_sparsity.plots.words import ROW_LABELS, block_label, place_in_words, signed
 
 # One path a bin and sign: 4,000 edges draw in 0.14 s, one shape an edge takes 2.6 s.
 BINS = 8
@@ -30,6 +30,10 @@ SYMBOLS = {
 # click on the one picked node still changes the selection, so that the click is reported.
 ANCHOR = "anchor"
 
+CLICKABLE_EDGES = 1500  # more points than that make the figure slow to draw
+
+Part = Node | Edge
+
 _ROW_PIXELS = 22
 
 
@@ -38,9 +42,12 @@ def circuit_figure(
     layout: Layout,
     config: GPTConfig,
     palette: Palette,
-    picked: Collection[Node] = (),
+    picked: Collection[Part] = (),
 ) -> Figure:
     """The circuit, blocks from bottom to top; each point's ``customdata`` is its node's name.
+
+    In the middle of each edge is a point that is seen only when it is picked; its ``customdata``
+    is the edge as ``source>target``. Circuits of more than `CLICKABLE_EDGES` edges have none.
 
     The figure depends on ``picked`` only where a selection has to be set from outside; clicks
     restyle it in the browser.
@@ -53,7 +60,10 @@ def circuit_figure(
         *_edges(wiring.edges, layout, palette, strongest),
     ]
     return Figure(
-        data=[_markers(wiring, layout, config, palette, picked)],
+        data=[
+            _markers(wiring, layout, config, palette, picked),
+            _middles(wiring.edges, layout, palette, picked),
+        ],
         layout=_frame(layout, palette) | {"shapes": shapes},
     )
 
@@ -132,7 +142,7 @@ def _markers(
     layout: Layout,
     config: GPTConfig,
     palette: Palette,
-    picked: Collection[Node],
+    picked: Collection[Part],
 ) -> dict[str, Any]:
     nodes = wiring.nodes
     size = 11 if len(nodes) <= 160 else 9 if len(nodes) <= 500 else 7
@@ -158,10 +168,34 @@ def _markers(
     }
 
 
-def _selected(nodes: Sequence[Node], picked: Collection[Node]) -> list[int] | None:
+def _selected(nodes: Sequence[Node], picked: Collection[Part]) -> list[int] | None:
     if not picked:
         return None
     return [*(i for i, node in enumerate(nodes) if node in picked), len(nodes)]
+
+
+def _middles(
+    edges: Sequence[Edge], layout: Layout, palette: Palette, picked: Collection[Part]
+) -> dict[str, Any]:
+    """Points on the edges to click on: lines between marks cannot be clicked themselves."""
+    edges = edges if len(edges) <= CLICKABLE_EDGES else ()
+    ends = [(layout.places[edge.source], layout.places[edge.target]) for edge in edges]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [round((x0 + x1) / 2, 4) for (x0, _), (x1, _) in ends],
+        "y": [round((y0 + y1) / 2, 3) for (_, y0), (_, y1) in ends],
+        "customdata": list(map(str, edges)),
+        "hovertext": [
+            f"<b>edge</b> {edge.source}<br>to {edge.target}<br>weight {signed(edge.weight)}"
+            for edge in edges
+        ],
+        "hoverinfo": "text",
+        "selectedpoints": [i for i, edge in enumerate(edges) if edge in picked],
+        "marker": {"size": 9, "symbol": "x", "opacity": 0},
+        "selected": {"marker": {"opacity": 1, "color": palette.ablated, "size": 14}},
+        "unselected": {"marker": {"opacity": 0}},
+    }
 
 
 def _hover(node: Node, wiring: Wiring, config: GPTConfig) -> str:

@@ -1,5 +1,8 @@
 """Places and numbers in words, short enough for a hover text."""
 
+from collections.abc import Sequence
+
+from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.model import GPTConfig
 from circuit_sparsity.names import FINAL_RESID, Location, Node
 
@@ -52,6 +55,20 @@ def place_in_words(node: Node, config: GPTConfig) -> str:
     if channel >= config.d_model:
         return f"what {block} reads from position channel {channel - config.d_model}"
     return f"what {block} reads from residual channel {channel}"
+
+
+def what(parts: Sequence[Node | Edge]) -> str:
+    """One part by name, several by number.
+
+    >>> what([Node.parse("0.mlp.act_in:3")]), what([Node.parse("0.mlp.act_in:3")] * 2)
+    ('0.mlp.act_in:3', '2 nodes')
+    """
+    if len(parts) == 1:
+        return str(parts[0])
+    nodes = sum(isinstance(part, Node) for part in parts)
+    edges = len(parts) - nodes
+    counts = ((nodes, "node"), (edges, "edge"))
+    return " and ".join(f"{n} {name}{'s' * (n != 1)}" for n, name in counts if n)
 
 
 def signed(value: float, digits: int = 3) -> str:

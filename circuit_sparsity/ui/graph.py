@@ -26,9 +26,9 @@ _SCRIPT = Path(__file__).with_suffix("").with_name("graph_link.js").read_text(en
 def draw(scene: Sight, figure: Callable[..., Figure] = cached.figure) -> None:
     """The figure, its legend, and picks by clicking."""
     circuit = scene.circuit
-    nodes = state.picked(circuit)
+    parts = (*state.picked(scene), *state.picked_edges(scene))
     theme = st.context.theme.type
-    baked = nodes if st.session_state.get(_BARE) else ()
+    baked = parts if st.session_state.get(_BARE) else ()
     st.plotly_chart(
         figure(scene, cached.identity(scene), theme, baked),
         key=_CHART,
@@ -37,7 +37,7 @@ def draw(scene: Sight, figure: Callable[..., Figure] = cached.figure) -> None:
     )
     _link()(
         key=_LINK,
-        data={"chart": _CHART, "picked": [*map(str, nodes)], "version": state.outside()},
+        data={"chart": _CHART, "picked": [*map(str, parts)], "version": state.outside()},
         on_picked_change=lambda: _take_over(scene),
         height=1,
     )
@@ -47,7 +47,7 @@ def draw(scene: Sight, figure: Callable[..., Figure] = cached.figure) -> None:
 
 def _take_over(scene: Sight) -> None:
     picked = st.session_state[_LINK].picked
-    state.pick_in_graph(scene.circuit, picked["nodes"])
+    state.pick_in_graph(scene, picked["nodes"])
     st.session_state[_BARE] = not picked["marked"]
 
 

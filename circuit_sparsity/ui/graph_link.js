@@ -1,6 +1,6 @@
-// Beside the chart: tells the server which nodes are picked, and marks them in the figure that is
-// there, so that zoom and pan survive. A plain click picks one node or lets it go; shift+click
-// adds a node or takes it out.
+// Beside the chart: tells the server which nodes and edges are picked, and marks them in the figure
+// that is there, so that zoom and pan survive. A plain click picks one of them or lets it go;
+// shift+click adds one or takes it out.
 const links = new WeakMap(); // plot -> { picked, version, off }
 
 export default function ({ data, setTriggerValue }) {
@@ -59,8 +59,10 @@ function attach(plot, data, setTriggerValue) {
 // Whether the page's own copy of Plotly could be reached; without it the server bakes the marks in.
 function mark(plot, picked) {
   if (!window.Plotly) return false;
-  const names = plot.data[0].customdata;
-  const points = picked.map((name) => names.indexOf(name)).filter((i) => i >= 0);
-  window.Plotly.restyle(plot, { selectedpoints: [points.length ? points : null] }, [0]);
+  const found = plot.data.map(({ customdata }) =>
+    picked.map((name) => customdata.indexOf(name)).filter((i) => i >= 0));
+  // Nodes all look alike when none is picked; points on edges are seen only when picked.
+  const selectedpoints = found.map((points, trace) => (points.length || trace ? points : null));
+  window.Plotly.restyle(plot, { selectedpoints }, [...plot.data.keys()]);
   return true;
 }

@@ -6,10 +6,12 @@ from contextlib import AbstractContextManager
 import streamlit as st
 
 from circuit_sparsity.circuits.circuit import total_nodes
+from circuit_sparsity.circuits.compiled import Fill
+from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.wiring import Neighbour, Wiring
 from circuit_sparsity.experiment import Effect, Experiment, Outcome
 from circuit_sparsity.names import FINAL_RESID, Node
-from circuit_sparsity.plots.words import place_in_words, signed
+from circuit_sparsity.plots.words import place_in_words, signed, what
 from circuit_sparsity.ui import state, table
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
@@ -28,8 +30,13 @@ RIGHT_HELP = (
     "prompts. 0.5 is chance."
 )
 ABLATED_HELP = (
-    "Ablated: held at its mean over the pretraining text, at every position. Everything outside "
-    "the circuit is held there too."
+    "A node that is ablated is held at its mean over the pretraining text (or at zero), at every "
+    "position. An edge that is ablated carries its source at that level into its one target. "
+    "Everything outside the circuit stays at its mean."
+)
+HELD_HELP = (
+    "Mean: over the pretraining text, as everything outside the circuit is. Zero: a value that "
+    "the model may never have seen there."
 )
 _FIRST_FEW = 8  # neighbours shown before one asks for the rest
 _CHANCE = "Chance: 0.6931 nats a sequence, p 0.5."
@@ -37,32 +44,48 @@ _NOTHING = 1e-6  # nats: below this on every prompt, the ablation changed nothin
 
 
 def inspector(scene: Scene) -> None:
-    """The circuit's numbers, or the effect of switching off the picked nodes, computed now."""
+    """The circuit's numbers, or the effect of switching off what is picked, computed now."""
     experiment = scene.experiment
     _size(scene)
     table.search_field(scene)
-    nodes = state.picked(experiment.circuit)
-    if not nodes:
+    nodes, edges = state.picked(scene), state.picked_edges(scene)
+    if not nodes and not edges:
         _whole(experiment)
         return
+    fill = _held_at()
     with _running():
         of_model, _ = experiment.of_model, experiment.of_circuit  # run once and kept
         start = time.perf_counter()
-        effect = experiment.ablate(nodes)
+        effect = experiment.ablate((*nodes, *edges), fill)
         seconds = time.perf_counter() - start
     _effect(effect, of_model, seconds, experiment.batch_name)
     if _largest_change(effect) < _NOTHING:
-        _unchanged(scene.wiring, nodes)
-    if len(nodes) == 1:
+        _unchanged(scene.wiring, nodes, edges, fill)
+    if len(effect.parts) > 1:
+        _members(scene, effect.parts)
+    elif nodes:
         _node(scene, nodes[0])
     else:
-        _members(scene, nodes)
+        _edge(scene, edges[0])
     st.button(
         "Restore all",
         icon=":material/undo:",
         on_click=state.choose,
-        args=(experiment.circuit, ()),
+        args=(scene, ()),
     )
+
+
+def _held_at() -> Fill:
+    st.segmented_control(
+        "Held at",
+        ["mean", "zero"],
+        key=state.FILL,
+        default=None if state.FILL in st.session_state else "mean",
+        required=True,
+        bind="query-params",
+        help=HELD_HELP,
+    )
+    return state.fill()
 
 
 def _running() -> AbstractContextManager[None]:
@@ -88,31 +111,41 @@ def _whole(experiment: Experiment) -> None:
     st.caption(f"On {plain(experiment.batch_name)}. {_CHANCE}")
     st.info(
         "**Click a node** to switch it off: the task is run again without it, here and now. Click "
-        "it again to restore it. **Shift+click** collects several. The field above and the table "
-        "below the graph do the same from the keyboard.",
+        "it again to restore it. **Shift+click** collects several. The middle of a line is that "
+        "**edge**. The field above and the tables below do the same from the keyboard.",
         icon=":material/ads_click:",
     )
 
 
 def _effect(effect: Effect, of_model: Outcome, seconds: float, prompts: str) -> None:
-    what = f"`{effect.parts[0]}`" if len(effect.parts) == 1 else f"{len(effect.parts)} nodes"
-    st.markdown(f"##### Without {what}", help=ABLATED_HELP)
+    named = what(effect.parts)
+    title = f"`{named}`" if len(effect.parts) == 1 else named
+    st.markdown(f"##### Without {title}", help=ABLATED_HELP)
     before, after = effect.before, effect.after
     with st.container(horizontal=True, gap="small"):
         _change("Task loss, nats", before.loss, after.loss, LOSS_HELP, rise_is_worse=True)
         _change("p(right)", before.p_right, after.p_right, RIGHT_HELP, rise_is_worse=False)
     st.caption(
-        f"Live: run in {seconds:.2f} s on {plain(prompts)}. Baseline: the circuit "
+        f"Live: run in {_time(seconds)} on {plain(prompts)}. Baseline: the circuit "
         f"with all its nodes. Whole model: {of_model.loss:.4f} nats, p {of_model.p_right:.4f}. "
         f"{_CHANCE}"
     )
 
 
-def _unchanged(wiring: Wiring, nodes: tuple[Node, ...]) -> None:
-    it, its = ("it", "its mean") if len(nodes) == 1 else ("them", "their means")
-    read = any(wiring.out_of(node) or node.location == FINAL_RESID for node in nodes)
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 0.1 else f"{max(seconds * 1000, 0.1):.1f} ms"
+
+
+def _unchanged(
+    wiring: Wiring, nodes: tuple[Node, ...], edges: tuple[Edge, ...], fill: Fill
+) -> None:
+    several = len(nodes) + len(edges) > 1
+    it, level = (
+        ("them", "that level") if several else ("it", f"its {fill}" if nodes else "that level")
+    )
+    read = bool(edges) or any(wiring.out_of(node) or node.location == FINAL_RESID for node in nodes)
     reason = (
-        f"on these prompts the circuit has {it} at {its} anyway, or passes on nothing of {it}."
+        f"on these prompts the circuit has {it} at {level} anyway, or passes on nothing of {it}."
         if read
         else f"nothing that is kept reads {it}."
     )
@@ -135,17 +168,32 @@ def _node(scene: Scene, node: Node) -> None:
     _neighbours(scene, node, "Feeds", scene.wiring.out_of(node), _no_output(node))
 
 
-def _members(scene: Scene, nodes: tuple[Node, ...]) -> None:
+def _edge(scene: Scene, edge: Edge) -> None:
+    config = scene.experiment.model.config
+    source, target = (place_in_words(node, config) for node in (edge.source, edge.target))
+    st.markdown(f"Weight **{signed(edge.weight)}** from {source} into {target}.")
+    with st.container(gap=None):
+        for name, node in (("source", edge.source), ("target", edge.target)):
+            st.button(
+                f"`{node}` {name}",
+                key=f"{name} {node}",
+                type="tertiary",
+                on_click=state.choose,
+                args=(scene, (node,)),
+            )
+
+
+def _members(scene: Scene, parts: tuple[Node | Edge, ...]) -> None:
     st.markdown("**Ablated together**", help="Click one to restore it and keep the others off.")
     with st.container(gap=None):
-        for node in nodes:
+        for part in parts:
             st.button(
-                f"`{node}`",
-                key=f"restore {node}",
+                f"`{part}`",
+                key=f"restore {part}",
                 icon=":material/close:",
                 type="tertiary",
                 on_click=state.choose,
-                args=(scene.experiment.circuit, [other for other in nodes if other != node]),
+                args=(scene, [other for other in parts if other != part]),
             )
 
 
@@ -163,22 +211,34 @@ def _neighbours(
         return
     with st.container(gap=None):
         for neighbour in near[:_FIRST_FEW]:
-            _neighbour(scene, title, neighbour)
+            _neighbour(scene, node, title, neighbour)
     if len(near) > _FIRST_FEW:
         with st.expander(f"{len(near) - _FIRST_FEW} more"), st.container(gap=None):
             for neighbour in near[_FIRST_FEW:]:
-                _neighbour(scene, title, neighbour)
+                _neighbour(scene, node, title, neighbour)
 
 
-def _neighbour(scene: Scene, title: str, neighbour: Neighbour) -> None:
+def _neighbour(scene: Scene, node: Node, title: str, neighbour: Neighbour) -> None:
     by = f"by {neighbour.by}" if neighbour.weight is None else signed(neighbour.weight)
-    st.button(
-        f"`{neighbour.node}` {by}",
-        key=f"{title} {neighbour.node} {neighbour.by}",
-        type="tertiary",
-        on_click=state.choose,
-        args=(scene.experiment.circuit, (neighbour.node,)),
-    )
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.button(
+            f"`{neighbour.node}` {by}",
+            key=f"{title} {neighbour.node} {neighbour.by}",
+            type="tertiary",
+            on_click=state.choose,
+            args=(scene, (neighbour.node,)),
+        )
+        edge = scene.wiring.edge_between(node, neighbour.node)
+        if neighbour.weight is not None and edge is not None:
+            st.button(
+                "cut",
+                key=f"cut {edge}",
+                icon=":material/content_cut:",
+                type="tertiary",
+                help="Restore the node and switch off this one edge.",
+                on_click=state.choose,
+                args=(scene, (edge,)),
+            )
 
 
 def _no_input(node: Node) -> str:

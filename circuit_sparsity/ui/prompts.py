@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
-from circuit_sparsity.circuits.next_token import NextToken, next_token
+from circuit_sparsity.circuits.next_token import NextToken, next_token, next_token_without
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token, token_strip
+from circuit_sparsity.plots.words import what
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import state
+from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
 _FIELD = "prompt"
@@ -67,18 +69,18 @@ def fitting(tokens: Sequence[int], context: int, tokenizer: Tokenizer) -> Sequen
     return tokens[dropped:] if cut or too_many <= 0 else None
 
 
-def runs(experiment: Experiment, tokens: Sequence[int]) -> dict[str, NextToken]:
+def runs(scene: Scene, tokens: Sequence[int]) -> dict[str, NextToken]:
     """What model, circuit and (where nodes are switched off) ablated circuit expect next."""
+    experiment = scene.experiment
     model, means, circuit = experiment.model, experiment.means, experiment.circuit
     found = {
         "Whole model": next_token(model, tokens),
         f"Circuit, {circuit.size} nodes": next_token(model, tokens, experiment.alive, means),
     }
-    nodes = state.picked(circuit)
-    if nodes:
-        smaller = circuit.without(nodes).masks(model.config)
-        name = f"Circuit without {nodes[0] if len(nodes) == 1 else f'{len(nodes)} nodes'}"
-        found[name] = next_token(model, tokens, smaller, means)
+    parts = (*state.picked(scene), *state.picked_edges(scene))
+    if parts:
+        name = f"Circuit without {what(parts)}"
+        found[name] = next_token_without(circuit, model, means, tokens, parts, state.fill())
     return found
 
 

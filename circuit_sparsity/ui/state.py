@@ -1,31 +1,36 @@
-"""Which nodes are switched off: one list, followed by graph, table, search field and address.
+"""What is switched off: one list of nodes and edges, followed by graph, tables, field and address.
 
 The search field's widget owns the list, because a widget can be bound to the address. `outside`
 counts the changes that did not come from the graph; only those make the graph mark nodes anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.compiled import Fill
+from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.names import Node
+from circuit_sparsity.ui.cached import Sight
 
 NODES = "nodes"  # the widget's key and the address's parameter
 TABLE = "node_table"
+EDGES = "edge_table"
+FILL = "fill"  # key and parameter: what the switched-off are held at
+Part = Node | Edge
 _OUTSIDE = "outside picks"
 _TROUBLE = "unknown nodes"
 _CIRCUIT = "circuit of the picks"
 _KEPT = "picked nodes"
 
 
-def prepare(circuit: Circuit) -> None:
+def prepare(scene: Sight) -> None:
     """Bring the list in line with this circuit; call before the widgets are drawn.
 
-    Nodes that a link names and the circuit does not keep are remembered for `unknown_nodes`. A
+    Parts that a link names and the circuit does not have are remembered for `unknown_nodes`. A
     widget forgets its value on another page, so the list is kept beside it.
     """
-    names = set(map(str, circuit.node_list))
+    names = _names(scene)
     if NODES in st.session_state:
         asked = st.session_state[NODES]
     else:
@@ -36,43 +41,55 @@ def prepare(circuit: Circuit) -> None:
     if _KEPT not in st.session_state:
         st.session_state[_TROUBLE] = [name for name in asked if name not in names]
     st.session_state[NODES] = st.session_state[_KEPT] = kept
-    if st.session_state.get(_CIRCUIT) != circuit.title:
-        st.session_state[_CIRCUIT] = circuit.title
-        _follow(circuit)
+    if st.session_state.get(_CIRCUIT) != scene.circuit.title:
+        st.session_state[_CIRCUIT] = scene.circuit.title
+        _follow(scene)
 
 
-def picked(circuit: Circuit) -> tuple[Node, ...]:
+def picked(scene: Sight) -> tuple[Node, ...]:
     """The nodes that are switched off now, in the order they were picked."""
-    return circuit.require(Node.parse(name) for name in st.session_state[NODES])
+    names = (name for name in st.session_state[NODES] if ">" not in name)
+    return scene.circuit.require(map(Node.parse, names))
 
 
-def pick_in_graph(circuit: Circuit, names: Iterable[str]) -> None:
+def picked_edges(scene: Sight) -> tuple[Edge, ...]:
+    """The edges that are switched off now."""
+    names = set(st.session_state[NODES])
+    return tuple(edge for edge in scene.wiring.edges if str(edge) in names)
+
+
+def fill() -> Fill:
+    """What they are held at: their means, or zero."""
+    return "zero" if st.session_state.get(FILL) == "zero" else "mean"
+
+
+def pick_in_graph(scene: Sight, names: Iterable[str]) -> None:
     """Take over what the graph already shows."""
     _forget_trouble()
-    known = set(map(str, circuit.node_list))
+    known = _names(scene)
     st.session_state[NODES] = [name for name in names if name in known]
-    _mark_rows(circuit)
+    _mark_rows(scene)
 
 
-def choose(circuit: Circuit, nodes: Iterable[Node]) -> None:
-    """Switch off exactly these nodes, and make the graph show it."""
+def choose(scene: Sight, parts: Iterable[Part]) -> None:
+    """Switch off exactly these, and make the graph show it."""
     _forget_trouble()
-    st.session_state[NODES] = [str(node) for node in nodes]
-    _follow(circuit)
+    st.session_state[NODES] = [str(part) for part in parts]
+    _follow(scene)
 
 
-def changed_in_field(circuit: Circuit) -> None:
+def changed_in_field(scene: Sight) -> None:
     """The search field was used."""
     _forget_trouble()
-    _follow(circuit)
+    _follow(scene)
 
 
-def changed_in_table(circuit: Circuit) -> None:
-    """Rows were ticked."""
+def changed_in_table(table: str, rows: Sequence[Part]) -> None:
+    """Rows were ticked; what no row of this table shows stays as it is."""
     _forget_trouble()
-    rows = st.session_state[TABLE]["selection"]["rows"]
-    ticked = [str(circuit.node_list[row]) for row in rows]
-    before = [name for name in st.session_state[NODES] if name in ticked]
+    shown = {str(part) for part in rows}
+    ticked = [str(rows[row]) for row in st.session_state[table]["selection"]["rows"]]
+    before = [n for n in st.session_state[NODES] if n in ticked or n not in shown]
     st.session_state[NODES] = before + [name for name in ticked if name not in before]
     _count()
 
@@ -87,15 +104,20 @@ def unknown_nodes() -> list[str]:
     return st.session_state.get(_TROUBLE, [])
 
 
-def _follow(circuit: Circuit) -> None:
-    _mark_rows(circuit)
+def _names(scene: Sight) -> set[str]:
+    return {str(part) for part in (*scene.wiring.nodes, *scene.wiring.edges)}
+
+
+def _follow(scene: Sight) -> None:
+    _mark_rows(scene)
     _count()
 
 
-def _mark_rows(circuit: Circuit) -> None:
+def _mark_rows(scene: Sight) -> None:
     chosen = set(st.session_state[NODES])
-    rows = [i for i, node in enumerate(circuit.node_list) if str(node) in chosen]
-    st.session_state[TABLE] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    for table, parts in ((TABLE, scene.wiring.nodes), (EDGES, scene.wiring.edges)):
+        rows = [i for i, part in enumerate(parts) if str(part) in chosen]
+        st.session_state[table] = {"selection": {"rows": rows, "columns": [], "cells": []}}
 
 
 def _forget_trouble() -> None:

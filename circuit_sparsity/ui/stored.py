@@ -16,7 +16,7 @@ from circuit_sparsity.opening import open_stored
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.layout import Layout, lay_out
-from circuit_sparsity.plots.stored_graph import stored_figure
+from circuit_sparsity.plots.shaded_graph import shaded_figure
 from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.release import StoredCircuit
 from circuit_sparsity.store import Store
@@ -91,7 +91,7 @@ def _scene(choice: Choice, version: Stamp) -> StoredScene:
 def _figure(
     _seen: StoredScene, identity: int, theme: str | None, baked: tuple[Node, ...]
 ) -> Figure:
-    return stored_figure(
+    return shaded_figure(
         _seen.wiring, _seen.layout, _seen.config, _seen.deltas, palette(theme), baked
     )
 
@@ -100,7 +100,7 @@ def _figure(
 def _explore(seen: StoredScene) -> None:
     with messages.in_place():
         circuit = seen.circuit
-        state.prepare(circuit)
+        state.prepare(seen)
         messages.unknown_nodes(state.unknown_nodes(), circuit.title)
         left, right = st.columns([0.66, 0.34], gap="medium")
         with left:
@@ -116,7 +116,7 @@ def _explore(seen: StoredScene) -> None:
                 help="Edges are the nonzero weights between kept nodes.",
             )
             table.search_field(seen)
-            _inspector(seen, state.picked(circuit))
+            _inspector(seen, state.picked(seen))
         with st.expander(f"All {circuit.size} nodes as a table", icon=":material/table:"):
             deltas = [seen.deltas[node] for node in seen.wiring.nodes]
             table.nodes(seen, {"stored rise of the loss, nats": deltas})
@@ -188,7 +188,7 @@ def _buttons(seen: StoredScene, node: Node, title: str, near: Iterable[Neighbour
                 key=f"{title} {neighbour.node} {neighbour.by}",
                 type="tertiary",
                 on_click=state.choose,
-                args=(seen.circuit, (neighbour.node,)),
+                args=(seen, (neighbour.node,)),
             )
 
 

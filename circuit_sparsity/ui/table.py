@@ -12,20 +12,19 @@ from circuit_sparsity.ui.cached import Sight, identity
 
 
 def search_field(scene: Sight) -> None:
-    """The list of what is switched off, which is also a search over all nodes."""
-    circuit = scene.circuit
+    """The list of what is switched off, which is also a search over all nodes and edges."""
     st.multiselect(
         "Switched off",
-        [str(node) for node in circuit.node_list],
+        [str(part) for part in (*scene.wiring.nodes, *scene.wiring.edges)],
         key=state.NODES,
         bind="query-params",
         wrap=True,
         select_all=False,
-        placeholder="Nothing: type to find a node",
+        placeholder="Nothing: type to find a node or an edge",
         on_change=state.changed_in_field,
-        args=(circuit,),
-        help="These nodes are mean-ablated together. The page's address holds them: copy it to "
-        "share this view.",
+        args=(scene,),
+        help="These nodes and edges (source>target) are ablated together. The page's address "
+        "holds them: copy it to share this view.",
     )
 
 
@@ -34,10 +33,30 @@ def nodes(scene: Sight, more: Mapping[str, Sequence[float]] = MappingProxyType({
     st.dataframe(
         _frame(scene, identity(scene)).assign(**more),
         key=state.TABLE,
-        on_select=lambda: state.changed_in_table(scene.circuit),
+        on_select=lambda: state.changed_in_table(state.TABLE, scene.wiring.nodes),
         selection_mode="multi-row",
         hide_index=True,
         width="stretch",
+    )
+
+
+def edges(scene: Sight, more: Mapping[str, Sequence[float]] = MappingProxyType({})) -> None:
+    """Every edge with its weight and ``more`` columns; ticked rows are switched off."""
+    st.dataframe(
+        _edge_frame(scene, identity(scene)).assign(**more),
+        key=state.EDGES,
+        on_select=lambda: state.changed_in_table(state.EDGES, scene.wiring.edges),
+        selection_mode="multi-row",
+        hide_index=True,
+        width="stretch",
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _edge_frame(_scene: Sight, identity: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"source": str(edge.source), "target": str(edge.target), "weight": edge.weight}
+        for edge in _scene.wiring.edges
     )
 
 

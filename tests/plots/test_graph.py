@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from circuit_sparsity.circuits.wiring import wiring
 from circuit_sparsity.names import Node, circuit_locations
 from circuit_sparsity.plots.colours import DARK, LIGHT
@@ -37,7 +39,7 @@ def dense_circuit():
 def test_every_node_is_a_point_that_carries_its_name():
     made = sign_model()
     figure, _, layout = figure_of(made.model, made.circuit)
-    (points,) = figure.data
+    points, _ = figure.data
     assert list(points.customdata) == [*made.nodes, ANCHOR]
     for name, x, y in zip(made.nodes, points.x, points.y, strict=False):
         wanted = layout.places[Node.parse(name)]
@@ -105,7 +107,18 @@ def test_the_same_circuit_gives_the_same_figure():
     first, _, _ = figure_of(made.model, made.circuit)
     again, _, _ = figure_of(made.model, made.circuit)
     assert first.to_json() == again.to_json()
-    assert '"selectedpoints":null' in first.to_json() or "selectedpoints" not in first.to_json()
+    assert first.data[0].selectedpoints is None
+
+
+def test_every_edge_has_a_point_in_its_middle_that_is_seen_when_picked():
+    made = sign_model()
+    figure, wired, layout = figure_of(made.model, made.circuit)
+    middles, edge = figure.data[1], wired.edges[0]
+    assert list(middles.customdata) == [str(edge) for edge in wired.edges]
+    (x0, y0), (x1, y1) = (layout.places[end] for end in (edge.source, edge.target))
+    assert middles.x[0] == pytest.approx((x0 + x1) / 2, abs=1e-3)
+    assert middles.y[0] == pytest.approx((y0 + y1) / 2, abs=1e-2)
+    assert (middles.marker.opacity, middles.selected.marker.opacity) == (0, 1)
 
 
 def test_picks_from_outside_are_marked_together_with_the_anchor():

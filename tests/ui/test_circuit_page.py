@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from circuit_sparsity.names import Node
 from circuit_sparsity.opening import open_circuit
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
@@ -35,9 +36,10 @@ def said(app):
     return "\n".join(part.value for part in (*app.error, *app.warning, *app.info))
 
 
-def test_the_field_offers_exactly_the_nodes_of_the_circuit(open_app, experiment):
+def test_the_field_offers_exactly_the_nodes_and_edges_of_the_circuit(open_app, experiment):
     app = open_app(**QUERY)
-    assert app.multiselect(key="nodes").options == list(map(str, experiment.circuit.node_list))
+    parts = (*experiment.circuit.node_list, *experiment.edges)
+    assert app.multiselect(key="nodes").options == list(map(str, parts))
     assert app.multiselect(key="nodes").value == []
 
 
@@ -175,11 +177,55 @@ def test_a_file_that_is_replaced_is_drawn_anew(open_app, own_cache, release_fixt
     other = release_fixture / "viz" / MODEL / "else_elif_beeg" / SWEEP / K / "viz_data.pt"
     shutil.copy(other, own_cache / "viz" / MODEL / TASK / SWEEP / K / "viz_data.pt")
     app = open_app(**QUERY)
-    after = app.multiselect(key="nodes").options
+    after = [name for name in app.multiselect(key="nodes").options if ">" not in name]
     assert set(after) != set(before)
     figure = json.loads(app.get("plotly_chart")[0].proto.spec)
     assert figure["data"][0]["customdata"][:-1] == after
     assert list(app.dataframe[0].value["node"]) == after
+
+
+def test_a_link_switches_an_edge_off_and_holds_it_at_zero(open_app, experiment):
+    edge = experiment.edges[0]
+    app = open_app(**QUERY, nodes=[str(edge)], fill="zero")
+    loss, _ = metrics(app)["Task loss, nats"]
+    assert number(loss) == pytest.approx(experiment.ablate([edge], "zero").after.loss, abs=1e-4)
+    assert any(f"Without `{edge}`" in text.value for text in app.markdown)
+
+
+def test_every_node_shows_what_it_costs_alone(open_app, experiment):
+    shown = open_app(**QUERY).dataframe[0].value
+    (column,) = [name for name in shown.columns if name.startswith("rise of the loss")]
+    effects = experiment.ablate_each(experiment.circuit.node_list)
+    assert list(shown[column]) == pytest.approx([e.delta for e in effects], abs=1e-5)
+
+
+def test_edges_are_ablated_one_by_one_when_asked(open_app, experiment):
+    app = open_app(**QUERY)
+    app.toggle(key="cost of edges").set_value(True).run()
+    shown = app.dataframe[1].value
+    effects = experiment.ablate_each(experiment.edges)
+    assert list(shown.iloc[:, -1]) == pytest.approx([e.delta for e in effects], abs=1e-5)
+
+
+def test_a_named_node_outside_the_circuit_is_added(open_app, experiment):
+    app = open_app(**QUERY)
+    app.toggle(key="look outside").set_value(True).run()
+    places = experiment.alive.items()
+    node = next(
+        f"{place}:{i}" for place, mask in places for i, on in enumerate(mask.tolist()) if not on
+    )
+    app.text_input[-1].set_value(node).run()
+    shown = app.dataframe[-1].value
+    (effect,) = experiment.add_each([Node.parse(node)])
+    assert list(shown["node"]) == [node]
+    assert list(shown["change of the loss when added, nats"]) == pytest.approx([effect.delta])
+
+
+def test_a_node_that_the_model_lacks_is_named(open_app):
+    app = open_app(**QUERY)
+    app.toggle(key="look outside").set_value(True).run()
+    app.text_input[-1].set_value("0.attn.q:99999").run()
+    assert r"the model has no node 0.attn.q\:99999" in said(app)
 
 
 def test_losses_on_the_page_are_below_what_two_answers_can_cost(open_app, experiment):

@@ -33,11 +33,15 @@ class FullRun(CircuitRun):
         rows = torch.arange(len(self.right), device=self.right.device)
         found = [torch.empty(0, len(self.right), device=self.right.device)]
         for ablated in ablations:
-            logits = self._logits(ablated, fill)
+            logits = self.logits_without(ablated, fill)
             found.append((logits[rows, self.right] - logits[rows, self.wrong])[None])
         return torch.cat(found)  # set prompt
 
-    def _logits(self, ablated: Ablation, fill: Fill) -> Float[Tensor, "prompt vocab"]:
+    @torch.no_grad()
+    def logits_without(
+        self, ablated: Ablation, fill: Fill = "mean"
+    ) -> Float[Tensor, "prompt vocab"]:
+        """Next-token logits at each prompt's last token."""
         if not ablated:
             return self.run.base
         places = [part.target if isinstance(part, Edge) else part for part in ablated]
