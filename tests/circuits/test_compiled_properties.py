@@ -1,0 +1,58 @@
+"""Compiled circuits on whatever hypothesis thinks of: kept sets, ablations, architectures."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from circuit_sparsity import model as model_module
+from circuit_sparsity.circuits.compiled import compile_circuit, full
+from circuit_sparsity.circuits.compiled.full import full_run
+from tests.circuits.random_circuits import (
+    EVERY_TOP_K,
+    Ties,
+    random_ablations,
+    random_circuit,
+    random_means,
+    random_model,
+    random_prompts,
+)
+
+PLACES = EVERY_TOP_K.split(",")
+ARCHITECTURES = st.fixed_dictionaries(
+    {
+        "n_layer": st.integers(1, 3),
+        "sink": st.booleans(),
+        "d_pos_emb": st.sampled_from([0, 6]),
+        "activation_type": st.sampled_from(["gelu", "relu"]),
+        "bias": st.booleans(),
+        "afrac": st.sampled_from([None, 0.1, 0.3, 0.8]),
+        "afrac_loctypes": st.sets(st.sampled_from(PLACES)).map(lambda s: ",".join(sorted(s))),
+    }
+)
+SHARES = st.sampled_from([0.0, 0.02, 0.15, 0.5, 0.97, 1.0])
+SEEDS = st.integers(0, 10_000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ARCHITECTURES, SHARES, SEEDS, st.sampled_from(["mean", "zero"]))
+def test_any_circuit_without_any_of_its_parts_is_the_masked_model(options, share, seed, fill):
+    model = random_model(seed, density=0.15 + seed % 7 / 10, **options)
+    circuit = random_circuit(model, share, seed)
+    means, batch = random_means(model, seed), random_prompts(model, n=5, seed=seed)
+    sets = random_ablations(circuit, model, n=6, seed=seed)
+    reference, near = watched(circuit, model, means, batch, sets, fill)
+    got = compile_circuit(circuit, model, means).on(batch).margins_without(sets, fill)
+    off = (got - reference).abs() > 1e-5 * max(1.0, float(reference.abs().max()))
+    assert not off[:, ~near].any()
+
+
+def watched(circuit, model, means, batch, sets, fill):
+    """The masked model's margins, and the prompts in which a top-k hung on a rounding."""
+    ties, plain = Ties(), model_module.abs_top_k
+    model_module.abs_top_k = full.abs_top_k = ties
+    try:
+        margins = full_run(circuit, model, means, batch).margins_without(sets, fill)
+    finally:
+        model_module.abs_top_k = full.abs_top_k = plain
+    near = torch.zeros(len(batch), dtype=torch.bool) if ties.near is None else ties.near
+    return margins, near
