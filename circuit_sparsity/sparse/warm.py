@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from circuit_sparsity.sparse.attention import attend_panels, token_bounds
 from circuit_sparsity.sparse.matrix import SparseMatrix
+from circuit_sparsity.sparse.norm import norm_panels
 from circuit_sparsity.sparse.panels import from_panels, to_panels
 from circuit_sparsity.sparse.product import sparse_linear
 from circuit_sparsity.sparse.topk import abs_top_k, top_k_mask_flat
@@ -22,6 +24,12 @@ def _uses() -> Iterator[Callable[[], object]]:
     yield lambda: from_panels(panels, 1)
     yield lambda: sparse_linear(panels, matrix)
     yield lambda: abs_top_k_panels(panels, 1)
+    yield lambda: _backward(lambda x: norm_panels(x, torch.ones(2)))
+    yield lambda: _backward(lambda x: attend_panels(x, x, x, None, token_bounds(1, 16), 1))
+
+
+def _backward(use: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    use(torch.ones(1, 2, 16, requires_grad=True)).sum().backward()
 
 
 def warm_up(progress: Callable[[int, int], None] | None = None) -> None:

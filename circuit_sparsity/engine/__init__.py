@@ -1,0 +1,23 @@
+"""The sparse engine: the model's own modules over compressed weights, computed in panels."""
+
+from circuit_sparsity.engine.assemble import (
+    ENGINES,
+    Engine,
+    Weights,
+    assemble,
+    expected_shapes,
+    with_engine,
+)
+from circuit_sparsity.engine.modules import SparseEmbedding, SparseLinear, compressed
+
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "SparseEmbedding",
+    "SparseLinear",
+    "Weights",
+    "assemble",
+    "compressed",
+    "expected_shapes",
+    "with_engine",
+]
