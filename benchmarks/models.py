@@ -50,9 +50,7 @@ def random_weights(shape: Shape, seed: int = 0) -> dict[str, torch.Tensor | Spar
     return found
 
 
-def _matrix(
-    rows: int, columns: int, density: float, generator: torch.Generator
-) -> SparseMatrix:
+def _matrix(rows: int, columns: int, density: float, generator: torch.Generator) -> SparseMatrix:
     count = max(1, round(rows * columns * density))
     flat = torch.randint(rows * columns, (count,), generator=generator)
     values = torch.randn(count, generator=generator) * (columns * density) ** -0.5

@@ -8,11 +8,13 @@ from circuit_sparsity.engine.assemble import (
     expected_shapes,
     with_engine,
 )
+from circuit_sparsity.engine.blocks import PanelBlock
 from circuit_sparsity.engine.modules import SparseEmbedding, SparseLinear, compressed
 
 __all__ = [
     "ENGINES",
     "Engine",
+    "PanelBlock",
     "SparseEmbedding",
     "SparseLinear",
     "Weights",

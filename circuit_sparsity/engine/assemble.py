@@ -28,8 +28,8 @@ def expected_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
 def assemble(config: GPTConfig, weights: Weights, engine: Engine = "auto") -> GPT:
     """A frozen model in evaluation mode, of tensors whose names and shapes have been checked.
 
-    ``auto`` keeps a matrix compressed where that multiplies faster on a CPU. Tensors are taken as
-    they are, not copied.
+    ``auto`` keeps a matrix compressed where that multiplies faster on a CPU. What stays dense is
+    copied, so that nothing depends on the file or the model it came from.
     """
     if engine not in ENGINES:
         raise ValueError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}")
@@ -63,7 +63,7 @@ def _chosen(name: str, x: Tensor | SparseMatrix, engine: Engine) -> Tensor | Spa
         density = nonzero / max(rows * columns, 1)
         if engine == "sparse" or prefer_sparse(density, _TOKENS, (rows, columns)):
             return x if isinstance(x, SparseMatrix) else SparseMatrix.from_dense(x)
-    return x.dense() if isinstance(x, SparseMatrix) else x.detach().float()
+    return x.dense() if isinstance(x, SparseMatrix) else x.detach().float().clone()
 
 
 def _place(model: GPT, name: str, x: Tensor | SparseMatrix) -> None:

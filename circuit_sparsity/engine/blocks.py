@@ -7,7 +7,9 @@ it and back, which costs .2 ns an entry, and not at all where there is no hook.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import cast
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
@@ -16,15 +18,24 @@ from circuit_sparsity.engine.modules import SparseLinear
 from circuit_sparsity.hooks import Hook, no_hook
 from circuit_sparsity.model import MLP, Attention, Block, GPTConfig
 from circuit_sparsity.sparse import (
+    Layer,
+    Map,
+    Read,
+    Write,
     abs_top_k_panels,
+    add_panels,
+    as_kept,
+    as_map,
     attend_panels,
     from_panels,
+    gelu_panels,
     norm_panels,
+    run_layer,
     to_panels,
     token_bounds,
 )
 
-Panels = Float[Tensor, "panels channels 16"]
+Panels = Float[Tensor, "panels _ 16"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ def _cut(config: GPTConfig, place: str, dim: int) -> Callable[[Tensor], Tensor]:
 
 
 def _activate(name: str, panels: Panels) -> Panels:
-    return nn.functional.gelu(panels) if name == "gelu" else nn.functional.relu(panels)
+    return gelu_panels(panels) if name == "gelu" else nn.functional.relu(panels)
 
 
 def _dense(linear: nn.Module, panels: Panels) -> Panels:
@@ -109,7 +120,7 @@ class PanelAttention(Attention):
         parts = dict(zip("qkv", self._parts(read), strict=True))
         k, q, v = (hook(f"{at}.{name}", self._panel_cut[name](parts[name])) for name in "kqv")
         # What no output reads need not be computed, unless somebody looks.
-        heads = self._read_heads if hook is no_hook and not q.requires_grad else None
+        heads = self.read_heads if hook is no_hook and not q.requires_grad else None
         y = attend_panels(q, k, v, self.sink_logit, layout.bounds, self.config.n_head, heads)
         y = hook(f"{at}.y", y)
         return hook(f"{at}.resid_delta", self._panel_cut_out(_linear(self.c_proj, y)))
@@ -120,7 +131,7 @@ class PanelAttention(Attention):
         return list(_dense(self.c_attn, read).split(self.config.d_attn, dim=1))
 
     @cached_property
-    def _read_heads(self) -> Int32[Tensor, " live"] | None:
+    def read_heads(self) -> Int32[Tensor, " live"] | None:
         """Heads that some weight of ``c_proj`` reads; None where all are."""
         if not isinstance(self.c_proj, SparseLinear):
             return None
@@ -177,21 +188,85 @@ class PanelBlock(Block):
         layout = Layout(*x.shape[:2])
         x, hook = hook(f"{self.layer}.resid_in", x), layout.show(hook)
         panels = layout.turn(x)
-        beside = (None, None)
-        if positions is not None:
-            beside = tuple(layout.repeat(norm(positions)) for norm in (self.ln_p1, self.ln_p2))
+        beside = self._beside(positions, layout)
+        if hook is no_hook and self._whole is not None and not _wants_gradient(panels):
+            run_layer(self._whole, panels, beside, layout.bounds)
+            return layout.turn_back(panels)
         read = _norm(self.ln_1, panels, beside[0])
-        panels = self._panel_cut_mid(self._add(panels + self.attn.in_panels(read, layout, hook)))
+        delta = self.attn.in_panels(read, layout, hook)
+        panels = self._panel_cut_mid(self._add(add_panels(panels, delta)))
         panels = hook(f"{self.layer}.resid_mid", panels)
         read = _norm(self.ln_2, panels, beside[1])
-        panels = self._panel_cut_end(self._add(panels + self.mlp.in_panels(read, hook)))
+        panels = self._panel_cut_end(self._add(add_panels(panels, self.mlp.in_panels(read, hook))))
         return layout.turn_back(panels)
 
+    def _beside(self, positions: Tensor | None, layout: Layout) -> tuple[Panels, Panels]:
+        """The concatenated positions, as attention and as the MLP read them."""
+        if positions is None:
+            nothing = torch.empty(-(-layout.prompts * layout.length // 16), 0, 16)
+            return nothing, nothing
+        return layout.repeat(self.ln_p1(positions)), layout.repeat(self.ln_p2(positions))
 
-def _norm(norm: nn.Module, panels: Panels, beside: Panels | None) -> Panels:
+    @cached_property
+    def _whole(self) -> Layer | None:
+        """What runs the layer in one go; None where a matrix is dense."""
+        attn, mlp, config = self.attn, self.mlp, self.attn.config
+        maps = (attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj)
+        if not all(isinstance(linear, SparseLinear) for linear in maps):
+            return None
+        into_heads, from_heads, into_neurons, from_neurons = cast(list[SparseLinear], maps)
+        q, k, v = (
+            as_map(*part, config.kept(f"attn_{name}", config.d_attn))
+            for part, name in zip(into_heads.three, "qkv", strict=True)
+        )
+        relu = config.residual_activation_type == "relu"
+
+        def after(place: str) -> Write:
+            return Write(relu, as_kept(config.kept(place, config.d_model), config.d_model))
+
+        return Layer(
+            config.d_model,
+            config.n_head,
+            attn.read_heads,
+            attn.sink_logit,
+            _read(self.ln_1, config, "attn_in"),
+            q,
+            k,
+            v,
+            _map(from_heads, config, "attn_out"),
+            after("resid_post_attn"),
+            _read(self.ln_2, config, "mlp_in"),
+            _map(into_neurons, config, "mlp_neuron"),
+            "gelu" if config.activation_type == "gelu" else "relu",
+            _map(from_neurons, config, "mlp_out"),
+            after("resid_post_mlp"),
+        )
+
+
+def _map(linear: SparseLinear, config: GPTConfig, place: str) -> Map:
+    return as_map(linear.matrix, linear.bias, config.kept(place, linear.out_features))
+
+
+def _read(norm: nn.Module, config: GPTConfig, place: str) -> Read:
+    gain, bias, centred, epsilon = _norm_values(norm)
+    kept = as_kept(config.kept(place, config.d_read), config.d_read)
+    return Read(gain.numpy(), bias.numpy(), centred, np.float32(epsilon), kept)
+
+
+def _wants_gradient(x: Tensor) -> bool:
+    return x.requires_grad and torch.is_grad_enabled()
+
+
+def _norm_values(norm: nn.Module) -> tuple[Tensor, Tensor, bool, float]:
+    """Gain, bias, whether the mean is taken off, epsilon."""
     assert isinstance(norm, nn.RMSNorm | nn.LayerNorm), f"{type(norm).__name__} is no norm"
-    centred = isinstance(norm, nn.LayerNorm)
+    gain = norm.weight.detach()
     bias = norm.bias if isinstance(norm, nn.LayerNorm) else None
-    return norm_panels(
-        panels, norm.weight, bias, centred=centred, epsilon=norm.eps, beside=beside
-    )
+    bias = torch.zeros_like(gain) if bias is None else bias.detach()
+    epsilon = torch.finfo(torch.float32).eps if norm.eps is None else norm.eps
+    return gain, bias, isinstance(norm, nn.LayerNorm), epsilon
+
+
+def _norm(norm: nn.Module, panels: Panels, beside: Panels) -> Panels:
+    gain, bias, centred, epsilon = _norm_values(norm)
+    return norm_panels(panels, gain, bias, centred=centred, epsilon=epsilon, beside=beside)

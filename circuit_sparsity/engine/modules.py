@@ -45,6 +45,8 @@ class _Compressed(nn.Module):
 class SparseLinear(_Compressed):
     """``x @ weight.T + bias``; there is a gradient for x and none for the weights."""
 
+    bias: nn.Parameter | None
+
     def __init__(self, matrix: SparseMatrix, bias: Float[Tensor, " rows"] | None) -> None:
         super().__init__(matrix)
         self.out_features, self.in_features = matrix.shape
@@ -65,16 +67,17 @@ class SparseLinear(_Compressed):
         self, panels: Float[Tensor, "panels columns 16"]
     ) -> list[Float[Tensor, "panels third 16"]]:
         """The first, second and last third of the result, each a tensor of its own."""
-        return [sparse_linear(panels, *part) for part in self._thirds]
+        return [sparse_linear(panels, *part) for part in self.three]
 
     @cached_property
-    def _thirds(self) -> list[tuple[SparseMatrix, Tensor | None]]:
+    def three(self) -> list[tuple[SparseMatrix, Tensor | None]]:
+        """The thirds of the rows, with their biases."""
         third = self.out_features // 3
-        parts = [slice(start, start + third) for start in (0, third, 2 * third)]
-        return [
-            (self.matrix.rows(part.start, part.stop), None if self.bias is None else self.bias[part])
-            for part in parts
-        ]
+        parts = []
+        for start in (0, third, 2 * third):
+            bias = None if self.bias is None else self.bias[start : start + third]
+            parts.append((self.matrix.rows(start, start + third), bias))
+        return parts
 
 
 class SparseEmbedding(_Compressed):

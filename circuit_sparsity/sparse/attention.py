@@ -143,7 +143,9 @@ def attend_panel(q, k, v, step, panel, head, channels, scale, sink, starts, scor
 
 
 @kernel
-def _forward(q, k, v, panels, channels, scale, sink, starts, heads, y, norms, all_heads, begin, end):
+def _forward(
+    q, k, v, panels, channels, scale, sink, starts, heads, y, norms, all_heads, begin, end
+):
     step = all_heads * channels * 16
     scores = np.empty(panels * 256, np.float32)
     for index in range(begin, end):
