@@ -10,7 +10,7 @@ import math
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -175,7 +175,7 @@ def save_model(model: GPT, folder: Path) -> None:
     save_file(pack(model.state_dict()), folder / COMPACT_FILE)
 
 
-def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def pack(state: Weights) -> dict[str, Tensor]:
     """Tensors with many zeros as values and flat int32 positions; the others as they are."""
     packed: dict[str, Tensor] = {}
     for name, x in state.items():
@@ -183,15 +183,24 @@ def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return packed
 
 
-def pack_one(name: str, x: Tensor) -> dict[str, Tensor]:
+def pack_one(name: str, x: Tensor | SparseMatrix) -> dict[str, Tensor]:
     """What ``pack`` makes of one tensor."""
+    if isinstance(x, SparseMatrix):
+        positions = x.row_indices() * x.shape[1] + x.columns
+        return _packed(name, x.values, positions, x.shape)
     positions = x.flatten().nonzero().flatten()
     if len(positions) > _COMPACT_BELOW * x.numel():
         return {name: x.contiguous()}
+    return _packed(name, x.flatten()[positions], positions, x.shape)
+
+
+def _packed(
+    name: str, values: Tensor, positions: Tensor, shape: Sequence[int]
+) -> dict[str, Tensor]:
     return {
-        name: x.flatten()[positions],
+        name: values,
         name + _POSITIONS: positions.to(torch.int32),
-        name + _SHAPE: torch.tensor(x.shape, dtype=torch.int32),
+        name + _SHAPE: torch.tensor(shape, dtype=torch.int32),
     }
 
 

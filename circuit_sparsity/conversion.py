@@ -80,15 +80,18 @@ def _converted(
     state: Mapping[str, Tensor],
     passes: "_Passes",
     cancel: threading.Event | None,
-) -> Path:
+) -> Path | None:
     mark = _mark(source)
     mark["source_sha256"] = sha256_of(source, cancel, passes.tell)
     packed: dict[str, Tensor] = {}
     for name, x in passes.over(state):
         packed |= pack_one(name, x)
-    bytes_ = save(packed, mark)
-    _verify(load(bytes_), state, passes)
-    return write_atomically(target, lambda file: file.write(bytes_))
+    content = save(packed, mark)
+    _verify(load(content), state, passes)
+    try:
+        return write_atomically(target, lambda file: file.write(content))
+    except OSError:
+        return None  # no room for it: the source opens too, only later
 
 
 def is_of(compact: Path, source: Path) -> bool:

@@ -119,9 +119,7 @@ def _model(name: str, stamps: tuple[Stamp, ...]) -> GPT:
     return model
 
 
-@st.cache_resource(
-    show_spinner="Preparing the arithmetic for this machine: once, up to a minute …"
-)
+@st.cache_resource(show_spinner="Preparing the arithmetic for this machine: once, up to a minute …")
 def _ready() -> None:
     """Compile what sparse models compute with; under a second once it is on disk."""
     keep_freed_memory()

@@ -152,23 +152,18 @@ def _verified(
     return Outcome(good, bad, size)
 
 
-def _converted(
-    store: Store, checked: Outcome, report: Report, cancel: threading.Event
-) -> Outcome:
+def _converted(store: Store, checked: Outcome, report: Report, cancel: threading.Event) -> Outcome:
     """What large checkpoints among the good files need to open quickly, done now."""
     bad = dict(checked.bad)
     for name in checked.good:
-        folder, _, file = name.rpartition("/")
-        if file == paths.DENSE_WEIGHTS and store.path_of_model(folder.rpartition("/")[2]):
-            place = _place(name, tuple(checked.good))
-            try:
-                convert(
-                    store.folder / folder,
-                    lambda now, place=place: report(Step("convert", now, place)),
-                    cancel,
-                )
-            except CheckpointError as trouble:
-                bad[name] = str(trouble)
+        model = paths.model_of(name) if name.endswith(paths.DENSE_WEIGHTS) else None
+        folder = store.path_of_model(model) if model else None
+        if folder is None:
+            continue
+        try:
+            convert(folder, lambda now: report(Step("convert", now)), cancel)
+        except CheckpointError as trouble:
+            bad[name] = str(trouble)
     return replace(checked, bad=bad)
 
 
