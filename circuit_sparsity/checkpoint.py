@@ -6,10 +6,11 @@ Every oddity of the released files ends here: old keys, unknown keys, a missing
 
 import dataclasses
 import json
+import math
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from circuit_sparsity.engine import Engine, Weights, assemble, expected_shapes
 from circuit_sparsity.model import GPT, GPTConfig
+from circuit_sparsity.sparse import SparseMatrix
+from circuit_sparsity.store import Damaged
+from circuit_sparsity.store.health import check_whole
 
 CONFIG_FILE = "beeg_config.json"
 DENSE_FILE = "final_model.pt"
@@ -81,58 +86,72 @@ def parse_config(raw: Mapping[str, object], source: str) -> GPTConfig:
         raise CheckpointError(f"{source}: {error}") from error
 
 
-def load_model(folder: str | Path, cuda: bool = False) -> GPT:
+def load_model(folder: str | Path, cuda: bool = False, engine: Engine = "auto") -> GPT:
     """The model in ``folder``, in evaluation mode, its parameters frozen.
 
-    Reads the compact form where there is one, else the released ``final_model.pt``. Raises
+    Reads the compact form where there is one, else the released ``final_model.pt``. ``engine``
+    says how weights are kept and multiplied: ``dense``, ``sparse`` (compressed, on a CPU), or by
+    ``auto`` each as is faster there, and dense with ``cuda``. The numbers are the same. Raises
     CheckpointError when a file is missing, empty or damaged, or tensors are missing, left over or
     of another shape; the message names them.
     """
     folder = Path(folder)
-    config = read_config(folder / CONFIG_FILE)
-    model = GPT(config)
     compact = folder / COMPACT_FILE
-    source = compact if compact.exists() else folder / DENSE_FILE
-    load_state(model, read_state(source), str(source))
-    model.requires_grad_(False).eval()
+    return open_weights(folder, compact if compact.exists() else folder / DENSE_FILE, engine, cuda)
+
+
+def open_weights(folder: Path, source: Path, engine: Engine = "auto", cuda: bool = False) -> GPT:
+    """The model whose configuration is in ``folder`` and whose weights are in ``source``."""
+    if cuda and engine == "sparse":
+        raise ValueError('engine is "sparse", which computes on a CPU; leave it out with cuda')
+    config = read_config(folder / CONFIG_FILE)
+    weights = fitting(config, read_weights(source), str(source))
+    model = assemble(config, weights, "dense" if cuda else engine)
     return model.cuda() if cuda else model
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Named tensors of a ``.pt`` (weights only) or compact ``.safetensors`` file."""
+def read_weights(path: Path) -> dict[str, Tensor | SparseMatrix]:
+    """Tensors of a ``.pt`` (weights only) or compact ``.safetensors`` file, by name.
+
+    Nothing is copied: tensors are mapped from the file, matrices stored compactly stay so.
+    """
     if not path.exists():
         raise CheckpointError(f"no weights at {path}: fetch the model, or name another folder")
-    size = path.stat().st_size
+    try:
+        check_whole(path)
+    except Damaged as damaged:
+        raise CheckpointError(str(damaged)) from damaged
     try:
         if path.suffix == ".safetensors":
             return unpack(load_file(path))
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (
         SafetensorError,
         RuntimeError,
         EOFError,
         KeyError,
         OSError,
+        ValueError,
         pickle.UnpicklingError,
         zipfile.BadZipFile,
     ) as error:
         raise CheckpointError(
-            f"{path} ({size:,} bytes) cannot be read as weights: {_first_line(error)}; "
-            "the file is cut off or damaged: delete it and fetch the model again"
+            f"{path} ({path.stat().st_size:,} bytes) cannot be read as weights: "
+            f"{_first_line(error)}; the file is damaged: delete it and fetch the model again"
         ) from error
 
 
-def load_state(model: GPT, state: Mapping[str, Tensor], source: str) -> None:
-    """Copy ``state`` into ``model``; exactly its tensors, but for what old files leave out."""
-    state = {name: x for name, x in state.items() if not name.endswith(".attn.bias")}
-    expected = model.state_dict()
-    state.setdefault("final_logits_bias", expected["final_logits_bias"])
-    problems = [f"missing {name}" for name in expected if name not in state]
-    problems += [f"unexpected {name}" for name in state if name not in expected]
+def fitting(config: GPTConfig, weights: Weights, source: str) -> Weights:
+    """``weights``, exactly those of a model, but for what old files leave out or have too much."""
+    weights = {name: x for name, x in weights.items() if not name.endswith(".attn.bias")}
+    expected = expected_shapes(config)
+    weights.setdefault("final_logits_bias", torch.zeros(config.vocab_size))
+    problems = [f"missing {name}" for name in expected if name not in weights]
+    problems += [f"unexpected {name}" for name in weights if name not in expected]
     problems += [
-        f"{name} has shape {tuple(x.shape)}, expected {tuple(expected[name].shape)}"
-        for name, x in state.items()
-        if name in expected and x.shape != expected[name].shape
+        f"{name} has shape {tuple(x.shape)}, expected {expected[name]}"
+        for name, x in weights.items()
+        if name in expected and tuple(x.shape) != expected[name]
     ]
     if problems:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" * (len(problems) > 8))
@@ -140,7 +159,12 @@ def load_state(model: GPT, state: Mapping[str, Tensor], source: str) -> None:
             f"{source} does not fit its configuration: {shown}; "
             f"check that {CONFIG_FILE} belongs to these weights"
         )
-    model.load_state_dict(state)
+    return weights
+
+
+def load_state(model: GPT, state: Mapping[str, Tensor], source: str) -> None:
+    """Copy ``state`` into a dense ``model``; exactly its tensors, as ``fitting`` says."""
+    model.load_state_dict(fitting(model.config, state, source))
 
 
 def save_model(model: GPT, folder: Path) -> None:
@@ -151,33 +175,62 @@ def save_model(model: GPT, folder: Path) -> None:
     save_file(pack(model.state_dict()), folder / COMPACT_FILE)
 
 
-def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def pack(state: Weights) -> dict[str, Tensor]:
     """Tensors with many zeros as values and flat int32 positions; the others as they are."""
     packed: dict[str, Tensor] = {}
     for name, x in state.items():
-        positions = x.flatten().nonzero().flatten()
-        if len(positions) > _COMPACT_BELOW * x.numel():
-            packed[name] = x.contiguous()
-            continue
-        packed[name] = x.flatten()[positions]
-        packed[name + _POSITIONS] = positions.to(torch.int32)
-        packed[name + _SHAPE] = torch.tensor(x.shape, dtype=torch.int32)
+        packed |= pack_one(name, x)
     return packed
 
 
-def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of ``pack``."""
-    state: dict[str, Tensor] = {}
+def pack_one(name: str, x: Tensor | SparseMatrix) -> dict[str, Tensor]:
+    """What ``pack`` makes of one tensor."""
+    if isinstance(x, SparseMatrix):
+        positions = x.row_indices() * x.shape[1] + x.columns
+        return _packed(name, x.values, positions, x.shape)
+    positions = x.flatten().nonzero().flatten()
+    if len(positions) > _COMPACT_BELOW * x.numel():
+        return {name: x.contiguous()}
+    return _packed(name, x.flatten()[positions], positions, x.shape)
+
+
+def _packed(
+    name: str, values: Tensor, positions: Tensor, shape: Sequence[int]
+) -> dict[str, Tensor]:
+    return {
+        name: values,
+        name + _POSITIONS: positions.to(torch.int32),
+        name + _SHAPE: torch.tensor(shape, dtype=torch.int32),
+    }
+
+
+def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor | SparseMatrix]:
+    """The inverse of ``pack``; matrices that were stored without their zeros stay so."""
+    found: dict[str, Tensor | SparseMatrix] = {}
     for name, x in packed.items():
         if name.endswith((_POSITIONS, _SHAPE)):
             continue
-        if name + _POSITIONS not in packed:
-            state[name] = x
-            continue
-        dense = torch.zeros(packed[name + _SHAPE].tolist(), dtype=x.dtype)
-        dense.view(-1)[packed[name + _POSITIONS].long()] = x
-        state[name] = dense
-    return state
+        found[name] = x
+        if name + _POSITIONS in packed:
+            shape = packed[name + _SHAPE].tolist()
+            found[name] = _unpacked(name, x, packed[name + _POSITIONS].long(), shape)
+    return found
+
+
+def _unpacked(
+    name: str, values: Tensor, positions: Tensor, shape: list[int]
+) -> Tensor | SparseMatrix:
+    size = math.prod(shape)
+    ascending = bool((positions[1:] > positions[:-1]).all())
+    inside = not len(positions) or (int(positions[0]) >= 0 and int(positions[-1]) < size)
+    if not (ascending and inside and len(positions) == len(values)):
+        raise ValueError(f"{name} holds positions that do not fit its shape {shape}")
+    if len(shape) == 2:
+        rows, columns = positions // shape[1], positions % shape[1]
+        return SparseMatrix.from_entries(rows, columns, values, (shape[0], shape[1]))
+    dense = torch.zeros(shape, dtype=values.dtype)
+    dense.view(-1)[positions] = values
+    return dense
 
 
 def _first_line(error: BaseException) -> str:

@@ -299,6 +299,11 @@ class GPT(nn.Module):
         """The layers in order."""
         return cast(list[Block], list(self.transformer.h))
 
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return self.final_logits_bias.device
+
     def initialise(self, seed: int) -> None:
         """Draw fresh weights: normal 0.02, ``c_proj`` 0.02/sqrt(2·layers), biases 0."""
         generator = torch.Generator().manual_seed(seed)

@@ -1,16 +1,20 @@
 """From names to values: find the files of a circuit, read them, and lay it on the table."""
 
+import threading
+
 import torch
 
-from circuit_sparsity.checkpoint import load_model
 from circuit_sparsity.circuits.ablation import answer_logits
 from circuit_sparsity.circuits.answers import best_separating_pair, oriented
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means
+from circuit_sparsity.conversion import open_converted
+from circuit_sparsity.engine import Engine
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.model import GPT
 from circuit_sparsity.release import StoredCircuit, read_means, read_viz, task_batch
 from circuit_sparsity.store import NotHere, Store
+from circuit_sparsity.store.progress import Report
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.task import Task, TaskBatch, encode, task_context
 from circuit_sparsity.tokenizer import Tokenizer, load_tokenizer
@@ -54,8 +58,17 @@ def open_stored(store: Store, model: str, task: str, sweep: str, k: str) -> Stor
     return read_viz(path, model=model, task=task, sweep=sweep, k=k)
 
 
-def open_model(store: Store, name: str) -> GPT:
-    """The model of that name, frozen."""
+def open_model(
+    store: Store,
+    name: str,
+    engine: Engine = "auto",
+    progress: Report | None = None,
+    cancel: threading.Event | None = None,
+) -> GPT:
+    """The model of that name, frozen.
+
+    A large checkpoint is made compact the first time; ``progress`` hears how far that is.
+    """
     folder = store.path_of_model(name)
     if folder is None:
         known = [row.name for row in store.models()]
@@ -65,7 +78,7 @@ def open_model(store: Store, name: str) -> GPT:
                 f"download it with `python -m circuit_sparsity fetch {name}`"
             )
         raise NotHere(f"there is no model named {name!r}; there are: {', '.join(known)}")
-    return load_model(folder)
+    return open_converted(folder, engine, progress, cancel)
 
 
 def open_means(store: Store, model: str) -> Means:

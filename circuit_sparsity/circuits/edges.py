@@ -4,12 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.engine import SparseLinear
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import Location, Node
+from circuit_sparsity.sparse import SparseMatrix
 
 EDGE_KINDS = (  # block, source kind, target kind
     ("attn", "act_in", "q"),
@@ -57,7 +60,12 @@ def _between(circuit: Circuit, model: GPT, source: Location, target: Location) -
     into, out_of = circuit.nodes.get(target, ()), circuit.nodes.get(source, ())
     if not into or not out_of:
         return
-    weight = weight_between(model, source, target)[list(into)][:, list(out_of)]
+    linear, first = _map_between(model, source, target)
+    if isinstance(linear, SparseLinear):
+        rows = torch.tensor(into) + first
+        weight = linear.matrix.select(rows, torch.tensor(out_of)).dense()
+    else:
+        weight = weight_between(model, source, target)[list(into)][:, list(out_of)]
     for row, column in weight.nonzero().tolist():
         yield Edge(
             Node(source, out_of[column]), Node(target, into[row]), float(weight[row, column])
@@ -67,16 +75,37 @@ def _between(circuit: Circuit, model: GPT, source: Location, target: Location) -
 def weight_between(
     model: GPT, source: Location, target: Location
 ) -> Float[Tensor, "target source"]:
-    """The matrix that carries ``source`` into ``target`` inside one block."""
+    """The matrix that carries ``source`` into ``target`` inside one block, dense.
+
+    Where the model keeps it compressed it is made anew at each call: see ``matrix_between``.
+    """
+    linear, first = _map_between(model, source, target)
+    width = model.config.width(target)
+    if isinstance(linear, SparseLinear):
+        return linear.matrix.rows(first, first + width).dense()
+    return linear.weight[first : first + width]
+
+
+def matrix_between(model: GPT, source: Location, target: Location) -> SparseMatrix:
+    """The same without its zeros; shared with the model where that keeps it so."""
+    linear, first = _map_between(model, source, target)
+    width = model.config.width(target)
+    if isinstance(linear, SparseLinear):
+        return linear.matrix.rows(first, first + width)
+    return SparseMatrix.from_dense(linear.weight[first : first + width].cpu())
+
+
+def _map_between(
+    model: GPT, source: Location, target: Location
+) -> tuple[nn.Linear | SparseLinear, int]:
+    """The linear map from ``source`` to ``target``, and the first of its rows that is meant."""
     assert source.layer is not None, f"{source} is inside no block"
     block = model.blocks[source.layer]
     if source.block == "mlp":
-        return block.mlp.c_fc.weight if target.kind == "post_act" else block.mlp.c_proj.weight
+        return (block.mlp.c_fc if target.kind == "post_act" else block.mlp.c_proj), 0
     if target.kind == "resid_delta":
-        return block.attn.c_proj.weight
-    part = "qkv".index(target.kind)
-    d_attn = model.config.d_attn
-    return block.attn.c_attn.weight[part * d_attn : (part + 1) * d_attn]
+        return block.attn.c_proj, 0
+    return block.attn.c_attn, "qkv".index(target.kind) * model.config.d_attn
 
 
 def bias_of(model: GPT, target: Location) -> Float[Tensor, " target"] | None:

@@ -67,7 +67,7 @@ def mean_activations(model: GPT, batches: Iterable[Int[Tensor, "batch pos"]]) ->
     count = 0
     for tokens in batches:
         recorder = Recorder()
-        model.residual(tokens.to(model.lm_head.weight.device), recorder)
+        model.residual(tokens.to(model.device), recorder)
         count += tokens.numel()
         for place in places:
             sums[place] += recorder.tensors[str(place)].double().sum(dim=(0, 1)).cpu()

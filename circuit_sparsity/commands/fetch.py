@@ -2,8 +2,10 @@
 
 import argparse
 
+from circuit_sparsity.checkpoint import CheckpointError
 from circuit_sparsity.commands.answer import Answer, Say
-from circuit_sparsity.store import Store, StoreError
+from circuit_sparsity.conversion import convert
+from circuit_sparsity.store import Store, StoreError, paths
 from circuit_sparsity.store.progress import Progress
 from circuit_sparsity.store.selection import files_for, missing
 from circuit_sparsity.store.words import size_in_words, time_in_words
@@ -31,6 +33,9 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     if len(fetched.troubles) == len(wanted) > 0:
         raise StoreError("; ".join(map(str, fetched.troubles.values())))
     troubles = {name: str(trouble) for name, trouble in fetched.troubles.items()}
+    for name in names:
+        if name.endswith(paths.DENSE_WEIGHTS) and name not in troubles:
+            troubles |= _make_compact(store, name, say)
     data = {
         "fetched": [name for name in wanted if name not in troubles],
         "already_here": [name for name in names if name not in wanted],
@@ -45,6 +50,23 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
             *(f"not fetched: {message}" for message in troubles.values()),
         ),
     )
+
+
+def _make_compact(store: Store, name: str, say: Say) -> dict[str, str]:
+    """Prepare a large checkpoint, so that it opens quickly; what went wrong, by name."""
+    model = paths.model_of(name)
+    folder = model and store.path_of_model(model)
+    if not folder:
+        return {}
+    try:
+        convert(folder, lambda now: say(f"making {name} compact: {_share(now)}"))
+    except CheckpointError as trouble:
+        return {name: str(trouble)}
+    return {}
+
+
+def _share(now: Progress) -> str:
+    return f"{now.done / now.total:.0%}" if now.total else size_in_words(now.done)
 
 
 def _names(store: Store, arguments: argparse.Namespace) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def _over_windows(
     found = {node: torch.empty(windows.shape, dtype=torch.float16) for node in nodes}
     for start in range(0, len(windows), WINDOWS_A_BATCH):
         step()
-        batch = windows[start : start + WINDOWS_A_BATCH].long().to(model.lm_head.weight.device)
+        batch = windows[start : start + WINDOWS_A_BATCH].long().to(model.device)
         for node, values in node_activations(model, nodes, batch).items():
             found[node][start : start + WINDOWS_A_BATCH] = values
     return found

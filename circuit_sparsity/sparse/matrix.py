@@ -101,6 +101,34 @@ class SparseMatrix:
         other.__dict__["transposed"] = self
         return other
 
+    def rows(self, start: int, stop: int) -> "SparseMatrix":
+        """The rows ``start`` to ``stop``; the values are shared.
+
+        >>> SparseMatrix.from_dense(torch.eye(3)).rows(1, 2).dense()
+        tensor([[0., 1., 0.]])
+        """
+        first, last = (int(self.starts[row]) for row in (start, stop))
+        starts = self.starts[start : stop + 1] - first
+        columns, values = self.columns[first:last], self.values[first:last]
+        return SparseMatrix(starts, columns, values, (stop - start, self.shape[1]))
+
+    def take_rows(self, index: Int[Tensor, " taken"]) -> Float[Tensor, "taken columns"]:
+        """Dense rows, in the order asked for.
+
+        >>> SparseMatrix.from_dense(torch.eye(2)).take_rows(torch.tensor([1, 1, 0]))
+        tensor([[0., 1.],
+                [0., 1.],
+                [1., 0.]])
+        """
+        first, last = self.starts[index].long(), self.starts[index + 1].long()
+        counts = last - first
+        which = torch.arange(len(index)).repeat_interleave(counts)
+        before = counts.cumsum(0) - counts
+        entry = torch.arange(len(which)) - (before - first)[which]
+        taken = torch.zeros(len(index), self.shape[1])
+        taken[which, self.columns[entry].long()] = self.values[entry]
+        return taken
+
     def select(
         self, rows: Int[Tensor, " kept_rows"], columns: Int[Tensor, " kept_columns"]
     ) -> "SparseMatrix":

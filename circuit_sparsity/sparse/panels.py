@@ -4,9 +4,12 @@ A panel of 8,192 channels is half a megabyte and stays in a core's own cache whi
 multiplied and thresholded; with all tokens side by side every pass would go to main memory.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from circuit_sparsity.sparse.compiled import kernel
 from circuit_sparsity.sparse.threads import run_parts, split
@@ -41,12 +44,7 @@ def _from_panels(source, target, tokens, channels, begin, end):
                 target[token * channels + channel] = source[at + channel * 16 + token - first]
 
 
-def to_panels(x: Float[Tensor, "tokens channels"]) -> Float[Tensor, "panels channels 16"]:
-    """Tokens-first activations in panels; the lanes past the last token are zero.
-
-    >>> to_panels(torch.ones(3, 2)).sum(dim=2)
-    tensor([[3., 3.]])
-    """
+def _turned(x: Tensor) -> Tensor:
     tokens, channels = x.shape
     source = x.detach().to(torch.float32).contiguous().view(-1).numpy()
     out = torch.empty(-(-tokens // LANES), channels, LANES)
@@ -61,15 +59,7 @@ def to_panels(x: Float[Tensor, "tokens channels"]) -> Float[Tensor, "panels chan
     return out
 
 
-def from_panels(
-    panels: Float[Tensor, "panels channels 16"], tokens: int
-) -> Float[Tensor, "tokens channels"]:
-    """The inverse: the first ``tokens`` tokens, tokens-first."""
-    if not 0 <= tokens <= len(panels) * LANES:
-        raise ValueError(
-            f"from_panels: {tokens} tokens asked of {len(panels)} panels, which hold 0 to "
-            f"{len(panels) * LANES}"
-        )
+def _turned_back(panels: Tensor, tokens: int) -> Tensor:
     channels = panels.shape[1]
     out = torch.empty(tokens, channels)
     source, target = panels.detach().contiguous().view(-1).numpy(), out.view(-1).numpy()
@@ -80,3 +70,48 @@ def from_panels(
     used = -(-tokens // LANES)
     run_parts(work, split(used, _LEAST_ENTRIES // (channels * LANES + 1)))
     return out
+
+
+class _ToPanels(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.tokens = len(x)
+        return _turned(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return _turned_back(grads[0], ctx.tokens)
+
+
+class _FromPanels(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, panels: Tensor, tokens: int) -> Tensor:
+        ctx.panels = len(panels)
+        return _turned_back(panels, tokens)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        turned = _turned(grads[0])
+        spare = ctx.panels - len(turned)
+        return (turned if not spare else functional.pad(turned, (0, 0, 0, 0, 0, spare))), None
+
+
+def to_panels(x: Float[Tensor, "tokens channels"]) -> Float[Tensor, "panels channels 16"]:
+    """Tokens-first activations in panels; the lanes past the last token are zero.
+
+    >>> to_panels(torch.ones(3, 2)).sum(dim=2)
+    tensor([[3., 3.]])
+    """
+    return _ToPanels.apply(x)  # pyright: ignore[reportReturnType]
+
+
+def from_panels(
+    panels: Float[Tensor, "panels channels 16"], tokens: int
+) -> Float[Tensor, "tokens channels"]:
+    """The inverse: the first ``tokens`` tokens, tokens-first."""
+    if not 0 <= tokens <= len(panels) * LANES:
+        raise ValueError(
+            f"from_panels: {tokens} tokens asked of {len(panels)} panels, which hold 0 to "
+            f"{len(panels) * LANES}"
+        )
+    return _FromPanels.apply(panels, tokens)  # pyright: ignore[reportReturnType]

@@ -15,13 +15,14 @@ from torch.nn import functional
 
 from circuit_sparsity.sparse.activation import gelu16, relu16
 from circuit_sparsity.sparse.compiled import kernel
+from circuit_sparsity.sparse.elementwise import gelu_panels
 from circuit_sparsity.sparse.matrix import SparseMatrix
 from circuit_sparsity.sparse.memory import empty
 from circuit_sparsity.sparse.threads import run_parts, split
 from circuit_sparsity.sparse.vector import load, multiply_add, splat, store
 
 Activation = Literal["none", "gelu", "relu"]
-_CODE: dict[str, int] = {"none": 0, "gelu": 1, "relu": 2}
+ACTIVATION_CODES: dict[str, int] = {"none": 0, "gelu": 1, "relu": 2}
 
 LANES = 16
 _LEAST_WORK = (
@@ -192,8 +193,10 @@ def sparse_linear(
     """
     _check(x, matrix, bias)
     if not (x.requires_grad and torch.is_grad_enabled()):
-        return _product(x, matrix, bias, _CODE[activation])
+        return _product(x, matrix, bias, ACTIVATION_CODES[activation])
     out = _SparseProduct.apply(x, matrix, bias)
+    if activation == "gelu" and x.ndim == 3:
+        return gelu_panels(out)  # pyright: ignore[reportArgumentType]
     if activation == "gelu":
         return functional.gelu(out)  # pyright: ignore[reportArgumentType]
     return functional.relu(out) if activation == "relu" else out  # pyright: ignore

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.sparse.compiled import kernel
+from circuit_sparsity.sparse.elementwise import where_kept
 from circuit_sparsity.sparse.threads import run_parts, split
 from circuit_sparsity.sparse.vector import (
     add_where_reaching,
@@ -252,7 +253,7 @@ class _TopChannels(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (out,) = ctx.saved_tensors
-        return torch.where(out != 0, grads[0], torch.zeros(())), None
+        return where_kept(out, grads[0]), None
 
 
 def abs_top_k_panels(

@@ -57,7 +57,7 @@ def publish(
     save_model(model.cpu(), folder)
     for file in paths.TOKENIZER:
         shutil.copyfile(tokenizer_folder(settings, run) / file, folder / file)
-    stored = load_model(folder)
+    stored = load_model(folder, engine="dense")
     viz = store.local_folder(str(Path(paths.means_name(name)).parent), {"what": "reference means"})
     write_means(reference_means(stored, settings, corpus), viz / paths.MEANS)
     curves = store.local_folder(str(Path(paths.curve_name(name)).parent), {"what": "training"})

@@ -14,6 +14,7 @@ import streamlit as st
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.wiring import Wiring, wiring
+from circuit_sparsity.engine import PanelBlock
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.model import GPT, GPTConfig
 from circuit_sparsity.names import Node
@@ -27,6 +28,7 @@ from circuit_sparsity.opening import (
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure, circuit_figure
 from circuit_sparsity.plots.layout import Layout, lay_out
+from circuit_sparsity.sparse import keep_freed_memory, warm_up
 from circuit_sparsity.store import Store
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui.pickers import Choice
@@ -111,7 +113,17 @@ def _scene(choice: Choice, stamps: tuple[Stamp, ...]) -> Scene:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the model …")
 def _model(name: str, stamps: tuple[Stamp, ...]) -> GPT:
-    return open_model(Store.from_environment(), name)
+    model = open_model(Store.from_environment(), name)
+    if any(isinstance(block, PanelBlock) for block in model.blocks):
+        _ready()
+    return model
+
+
+@st.cache_resource(show_spinner="Preparing the arithmetic for this machine: once, up to a minute …")
+def _ready() -> None:
+    """Compile what sparse models compute with; under a second once it is on disk."""
+    keep_freed_memory()
+    warm_up()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from circuit_sparsity.store import Progress, Refreshed, Store, StoreError, Unreachable
+from circuit_sparsity.checkpoint import CheckpointError
+from circuit_sparsity.conversion import convert
+from circuit_sparsity.store import Progress, Refreshed, Store, StoreError, Unreachable, paths
 from circuit_sparsity.store.container import fetch_all
 from circuit_sparsity.ui.jobs import Job, Report, jobs
 
 KINDS = ("fetch", "verify", "refresh")  # of jobs that the library page shows
-Stage = Literal["size", "download", "verify", "list"]
+Stage = Literal["size", "download", "verify", "convert", "list"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def fetch(store: Store, names: Iterable[str], title: str, renew: bool = False) -
         bad = {name: str(trouble) for name, trouble in fetched.troubles.items()}
         here = [name for name in wanted if name not in bad]
         checked = _verified(store, here, report, cancel)
+        checked = _converted(store, checked, report, cancel)
         size = sum(path.stat().st_size for path in fetched.paths)
         return replace(checked, bad=bad | dict(checked.bad), size=size)
 
@@ -147,6 +150,21 @@ def _verified(
             path = store.find(name)
             size += path.stat().st_size if path else 0
     return Outcome(good, bad, size)
+
+
+def _converted(store: Store, checked: Outcome, report: Report, cancel: threading.Event) -> Outcome:
+    """What large checkpoints among the good files need to open quickly, done now."""
+    bad = dict(checked.bad)
+    for name in checked.good:
+        model = paths.model_of(name) if name.endswith(paths.DENSE_WEIGHTS) else None
+        folder = store.path_of_model(model) if model else None
+        if folder is None:
+            continue
+        try:
+            convert(folder, lambda now: report(Step("convert", now)), cancel)
+        except CheckpointError as trouble:
+            bad[name] = str(trouble)
+    return replace(checked, bad=bad)
 
 
 def _place(name: str, names: tuple[str, ...]) -> tuple[int, int] | None:

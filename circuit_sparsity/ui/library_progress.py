@@ -13,6 +13,7 @@ _STAGES = {
     "size": "Asking for sizes",
     "download": "Downloading",
     "verify": "Verifying",
+    "convert": "Making the weights compact, so that they open quickly",
     "list": "Asking the container for its list",
 }
 _SHOWN = 4  # files that went wrong, before the rest is folded away

@@ -1,0 +1,31 @@
+"""The claims of speed and memory, measured here: python benchmarks/bench.py [GROUP ...]"""
+
+import argparse
+from collections.abc import Callable
+
+import torch
+from engine import density_rows, forward_row, gradient_row, memory_rows
+from models import YOLO1, YOLO2
+from table import Row, print_rows
+
+from circuit_sparsity.sparse import keep_freed_memory, warm_up
+
+GROUPS: dict[str, Callable[[int], list[Row]]] = {
+    "forward": lambda rounds: [forward_row(YOLO2, 15, rounds), forward_row(YOLO1, 6, rounds)],
+    "gradient": lambda rounds: [gradient_row(YOLO2, 12, rounds)],
+    "memory": lambda rounds: memory_rows(YOLO2),
+    "density": density_rows,
+}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("group", nargs="*", choices=[[], *GROUPS], default=list(GROUPS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    warm_up()
+    for group in args.group:
+        print_rows(GROUPS[group](args.rounds))
