@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary
 import streamlit as st
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.compiled.warm import warm_up as warm_up_circuits
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.wiring import Wiring, wiring
-from circuit_sparsity.engine import PanelBlock
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.model import GPT, GPTConfig
 from circuit_sparsity.names import Node
@@ -113,17 +113,16 @@ def _scene(choice: Choice, stamps: tuple[Stamp, ...]) -> Scene:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the model …")
 def _model(name: str, stamps: tuple[Stamp, ...]) -> GPT:
-    model = open_model(Store.from_environment(), name)
-    if any(isinstance(block, PanelBlock) for block in model.blocks):
-        _ready()
-    return model
+    _ready()
+    return open_model(Store.from_environment(), name)
 
 
 @st.cache_resource(show_spinner="Preparing the arithmetic for this machine: once, up to a minute …")
 def _ready() -> None:
-    """Compile what sparse models compute with; under a second once it is on disk."""
+    """Compile what models and circuits compute with; under a second once it is on disk."""
     keep_freed_memory()
     warm_up()
+    warm_up_circuits()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
