@@ -2,10 +2,12 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
-from engine import density_rows, forward_row, gradient_row, memory_rows
+from engine import DENSITIES, density_rows, forward_row, gradient_row, memory_rows
 from models import YOLO1, YOLO2
+from picture import draw
 from table import Row, print_rows
 
 from circuit_sparsity.sparse import keep_freed_memory, warm_up
@@ -22,10 +24,14 @@ if __name__ == "__main__":
     parser.add_argument("group", nargs="*", choices=[[], *GROUPS], default=list(GROUPS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--picture", type=Path, help="where to draw the group density")
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     warm_up()
     for group in args.group:
-        print_rows(GROUPS[group](args.rounds))
+        rows = GROUPS[group](args.rounds)
+        print_rows(rows)
+        if group == "density" and args.picture:
+            draw(DENSITIES, rows, args.picture)

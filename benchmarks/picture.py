@@ -1,0 +1,46 @@
+"""The cost of the sparse engine against density, as a picture."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+from plotly import graph_objects as go
+from table import Row
+
+
+def draw(parts: tuple[int, ...], rows: list[Row], path: Path) -> None:
+    """Milliseconds of both engines over one over density, both axes logarithmic."""
+    figure = go.Figure(layout_template="plotly_white")
+    for name, times in (
+        ("dense engine", [row.baseline for row in rows]),
+        ("sparse engine", [row.ours for row in rows]),
+    ):
+        figure.add_scatter(x=[1 / part for part in parts], y=times, name=name)
+    ticks = {"tickvals": [1 / part for part in parts], "ticktext": [f"1/{part}" for part in parts]}
+    figure.update_xaxes(type="log", title="share of weights that is not zero", **ticks)
+    figure.update_yaxes(type="log", title="milliseconds for 256 tokens", dtick=1)
+    figure.update_layout(width=800, height=450, title=_title(parts, rows))
+    _save(figure, path)
+
+
+def _title(parts: tuple[int, ...], rows: list[Row]) -> str:
+    wins = [part for part, row in zip(parts, rows, strict=True) if row.ratio >= 1]
+    if len(wins) == len(parts):
+        return f"One layer of 1,024 channels: compressed weights win up to 1/{parts[-1]}"
+    return f"One layer of 1,024 channels: compressed weights win up to about 1/{min(wins)}"
+
+
+def _save(figure: go.Figure, path: Path) -> None:
+    chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        page_file = Path(folder) / "figure.html"
+        figure.write_html(page_file, include_plotlyjs=True)
+        browser = playwright.chromium.launch(
+            executable_path=chromium if Path(chromium).exists() else None
+        )
+        page = browser.new_page(viewport={"width": 820, "height": 470})
+        page.goto(page_file.as_uri())
+        page.wait_for_selector(".scatterlayer .trace")
+        page.locator(".plot-container").screenshot(path=str(path))
+        browser.close()
