@@ -10,9 +10,11 @@ from circuit_sparsity.ui import (
     messages,
     panels,
     pickers,
+    reproduced,
     state,
     stored,
     table,
+    texts,
 )
 from circuit_sparsity.ui.cached import Scene
 
@@ -26,11 +28,13 @@ def page() -> None:
     if not fetching.circuit_is_here(choice):
         return
     if not fetching.model_is_here(choice.model):
-        stored.page(stored.scene(choice))
+        reproduced.cannot(choice.model)
+        stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
         return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
     explore(scene)
+    reproduced.badge(scene)
 
 
 @st.fragment
@@ -46,6 +50,7 @@ def explore(scene: Scene) -> None:
             panels.inspector(scene)
         with st.expander(f"All {circuit.size} nodes as a table", icon=":material/table:"):
             table.nodes(scene)
+        texts.of_picked_node(scene.choice)
 
 
 def _what_it_does(task: str) -> str:
