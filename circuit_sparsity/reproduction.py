@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuit_sparsity.circuits.ablation import answer_logits, mean_fill
+from circuit_sparsity.circuits.ablation import mean_fill
 from circuit_sparsity.circuits.answers import pairs_of_loss
 from circuit_sparsity.circuits.near_ties import NearTies
 from circuit_sparsity.circuits.node_activations import node_activations

@@ -46,8 +46,13 @@ def test_every_stored_number_of_the_fixture_is_computed_again(opened, name: str)
 
 def test_answers_that_the_file_does_not_name_are_found_by_its_losses(opened) -> None:
     stored, experiment = opened(f"{YOLO1}/16")
-    batch, known = experiment.batch, (int(experiment.batch.right[0]), int(experiment.batch.wrong[0]))
-    guess = replace(batch, right=torch.full_like(batch.right, 7), wrong=torch.full_like(batch.wrong, 9))
+    batch, known = (
+        experiment.batch,
+        (int(experiment.batch.right[0]), int(experiment.batch.wrong[0])),
+    )
+    guess = replace(
+        batch, right=torch.full_like(batch.right, 7), wrong=torch.full_like(batch.wrong, 9)
+    )
     half = len(batch) // 2
     guess.right[half:], guess.wrong[half:] = 9, 7
     result = reproduce(stored, replace(experiment, batch=guess))

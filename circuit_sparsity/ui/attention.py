@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -73,7 +72,9 @@ def view_field(circuit: Circuit, config: GPTConfig) -> View:
         help="Channels that the circuit keeps come first.",
     )
     st.caption(_MEANS[show or PATTERN])
-    nodes = [f"{kind} {', '.join(map(str, of))}" for kind, of in _by_kind(circuit, config, layer, head)]
+    nodes = [
+        f"{kind} {', '.join(map(str, of))}" for kind, of in _by_kind(circuit, config, layer, head)
+    ]
     st.caption(f"The circuit keeps of this head: {'; '.join(nodes) or 'nothing'}.")
     return View(layer, head, show or PATTERN, int(channel or options[0]))
 
@@ -149,7 +150,9 @@ def _numbers(
 
 def _heads(circuit: Circuit, config: GPTConfig) -> dict[str, tuple[int, int]]:
     every = [(layer, head) for layer in range(config.n_layer) for head in range(config.n_head)]
-    kept = {_of(node, config) for node in circuit.node_list if node.location.kind in ("q", "k", "v")}
+    kept = {
+        _of(node, config) for node in circuit.node_list if node.location.kind in ("q", "k", "v")
+    }
     every.sort(key=lambda place: (place not in kept, place))
     return {f"layer {layer}, head {head}": (layer, head) for layer, head in every}
 

@@ -77,8 +77,10 @@ def _key(scene: Scene) -> tuple[object, ...]:
 
 def _start(scene: Scene) -> Job:
     def work(report: Report, cancel: threading.Event) -> Reproduction:
-        file = stored.scene(scene.choice).stored
-        return reproduce(file, scene.experiment, lambda *done: report(done), cancel)
+        def progress(done: int, of: int) -> None:
+            report((done, of))
+
+        return reproduce(stored.scene(scene.choice).stored, scene.experiment, progress, cancel)
 
     return jobs().start(_key(scene), f"Reproduce {scene.circuit.title}", work, again=True)
 
@@ -147,8 +149,9 @@ def _answers(result: Reproduction, scene: Scene) -> None:
     st.warning(
         f"**The file's losses are about other answers than this page's.** It does not name them; "
         f"of all pairs of tokens, {shown} gives both stored losses, of model and circuit, and is "
-        f"used in this comparison. The page's live losses are on {plain(scene.experiment.batch_name)}."
-        f" In a terminal, `--answers {ids}` runs with the file's.",
+        "used in this comparison. The page's live losses are on "
+        f"{plain(scene.experiment.batch_name)}. In a terminal, `--answers {ids}` runs with the "
+        "file's.",
         icon=":material/swap_horiz:",
     )
 
