@@ -108,7 +108,7 @@ def side_by_side(
                     view.show != PATTERN,
                     "weight" if view.show == PATTERN else "adds",
                 ),
-                key=f"attention {name}",
+                key=f"attention_{name}".replace(" ", "_"),
                 config={"displaylogo": False},
                 alt=f"{view.show} of layer {view.layer}, head {view.head}: {name}",
             )

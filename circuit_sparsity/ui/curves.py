@@ -181,10 +181,17 @@ def _no_curve(store: Store, model: str) -> None:
 
 
 def _here(choice: Choice) -> list[StoredScene]:
+    """Every circuit of this model and task that can be read; what cannot is said."""
     rows = [row for row in Store.from_environment().rows() if row.where != "remote"]
     of_task = [row for row in rows if (row.model, row.task) == (choice.model, choice.task)]
+    found = []
     with st.spinner("Reading the circuits …"):
-        return [stored.scene(Choice(row.model, row.task, row.sweep, row.k)) for row in of_task]
+        for row in of_task:
+            try:
+                found.append(stored.scene(Choice(row.model, row.task, row.sweep, row.k)))
+            except (ValueError, OSError) as error:
+                st.warning(f"Left out: {plain(str(error))}", icon=":material/warning:")
+    return found
 
 
 def _others(choice: Choice, here: int) -> str:

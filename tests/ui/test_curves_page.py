@@ -38,6 +38,14 @@ def test_the_loss_of_every_circuit_here_stands_over_its_size(open_app, with_curv
     assert app.dataframe[0].value["nodes"].tolist() == [16, 64, 128]
 
 
+def test_a_damaged_circuit_is_left_out_and_named(open_app, with_curve):
+    folder = with_curve / "viz/csp_yolo1/single_double_quote/prune_v2"
+    (folder / "16" / "viz_data.pt").write_bytes(b"no zip")
+    app = open_app("curves", **YOLO1)
+    assert figures(app)[0]["data"][0]["x"] == [64, 128]
+    assert "Left out" in app.warning[0].value
+
+
 def test_the_search_is_drawn_over_its_runs(open_app, cache):
     stored = read_viz(cache / "viz" / MODEL / TASK / SWEEP / K / "viz_data.pt")
     line = figures(open_app("curves", **QUERY))[1]["data"][0]
