@@ -1,9 +1,9 @@
 """Lines over nodes, runs or steps, and the levels that they are compared with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import log10
+from math import ceil, floor, log10
 from typing import Any
 
 from plotly.graph_objects import Figure
@@ -12,6 +12,7 @@ from circuit_sparsity.plots.colours import Palette
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _HEIGHT = 380
+_MOST_DECADES = 3  # with marks at 2 and 5 too
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,13 @@ def line_figure(
     """
     levels = {name: level for name, level in (levels or {}).items() if level > 0 or not y.log}
     inks = (palette.negative, palette.positive, palette.attention, palette.ablated, palette.node)
+    heights = [*levels.values(), *(value for line in lines for value in line.y)]
     data = [_trace(line, i, inks, x, y) for i, line in enumerate(lines)]
     layout = {
         "height": _HEIGHT,
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
-        "xaxis": _axis(x, palette),
-        "yaxis": _axis(y, palette),
+        "xaxis": _axis(x, palette, (value for line in lines for value in line.x)),
+        "yaxis": _axis(y, palette, heights),
         "shapes": [_level(level, palette) for level in levels.values()],
         "annotations": [_name(name, level, y, palette) for name, level in levels.items()],
         "legend": {"orientation": "h", "y": -0.25, "yanchor": "top"},
@@ -81,7 +83,7 @@ def _trace(line: Line, i: int, inks: Sequence[str], x: Axis, y: Axis) -> dict[st
     }
 
 
-def _axis(axis: Axis, palette: Palette) -> dict[str, Any]:
+def _axis(axis: Axis, palette: Palette, values: Iterable[float]) -> dict[str, Any]:
     return {
         "title": {"text": axis.title},
         "type": "log" if axis.log else "linear",
@@ -89,10 +91,24 @@ def _axis(axis: Axis, palette: Palette) -> dict[str, Any]:
         "linecolor": palette.faint,
         "zeroline": False,
         "automargin": True,
-        "tickformat": "~s" if not axis.log else None,
-        "dtick": "D2" if axis.log else None,
-        "exponentformat": "power",
+        "exponentformat": "none",
+        "separatethousands": True,
+        **(_ticks(values) if axis.log else {}),
     }
+
+
+def _ticks(values: Iterable[float]) -> dict[str, Any]:
+    """Marks at 1, 2 and 5 times powers of ten; Plotly writes all but the powers as one digit.
+
+    >>> _ticks([0.004, 0.09])["ticktext"]
+    ['0.002', '0.005', '0.01', '0.02', '0.05', '0.1', '0.2']
+    """
+    powers = [log10(value) for value in values if value > 0] or [0.0]
+    low, high = floor(min(powers)), ceil(max(powers))
+    steps = (1,) if high - low > _MOST_DECADES else (1, 2, 5)
+    marks = [step * 10.0**power for power in range(low, high + 1) for step in steps]
+    inside = [m for m in marks if min(powers) - 0.5 <= log10(m) <= max(powers) + 0.5]
+    return {"tickvals": inside, "ticktext": [f"{mark:,.10g}" for mark in inside]}
 
 
 def _level(level: float, palette: Palette) -> dict[str, Any]:

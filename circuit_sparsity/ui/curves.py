@@ -108,13 +108,13 @@ def training(model: str) -> None:
     if not families:
         st.info(f"The training curve of {plain(model)} holds no numbers.", icon=":material/info:")
         return
-    left, right = st.columns([0.66, 0.34], gap="medium")
+    left, right = st.columns([0.55, 0.45], gap="medium")
     with left:
         _one_family(families)
     with right:
         st.markdown("**Where it ended**")
         rows = [
-            {"quantity": name, "value": f"{curve.values[-1]:,.5g}", "unit": unit(name)}
+            {"quantity": name, "value": _number(curve.values[-1]), "unit": unit(name)}
             for name, curve in curves.items()
         ]
         st.dataframe(pd.DataFrame(rows), hide_index=True)
@@ -127,6 +127,10 @@ def unit(name: str) -> str:
     ('nats per token, held-out text', 'neurons that fire at all', 'as the file names it')
     """
     return _UNITS.get(name.split("/")[0], "as the file names it")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.5g}"
 
 
 def _one_family(families: dict[str, dict[str, Curve]]) -> None:
