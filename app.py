@@ -9,7 +9,10 @@ page = st.navigation(
     [
         st.Page("pages/circuit.py", title="Circuit", icon=":material/hub:", default=True),
         st.Page("pages/prompt.py", title="Your prompt", icon=":material/edit_note:"),
+        st.Page("pages/attention.py", title="Attention", icon=":material/grid_on:"),
         st.Page("pages/tokens.py", title="Tokens", icon=":material/text_fields:"),
+        st.Page("pages/curves.py", title="Curves", icon=":material/show_chart:"),
+        st.Page("pages/weights.py", title="Weights", icon=":material/scatter_plot:"),
         st.Page("pages/library.py", title="Library", icon=":material/local_library:"),
     ]
 )

@@ -10,8 +10,10 @@ from circuit_sparsity.ui import (
     overview,
     panels,
     pickers,
+    reproduced,
     state,
     stored,
+    texts,
 )
 from circuit_sparsity.ui.cached import Scene
 
@@ -25,11 +27,13 @@ def page() -> None:
     if not fetching.circuit_is_here(choice):
         return
     if not fetching.model_is_here(choice.model):
-        stored.page(stored.scene(choice))
+        reproduced.cannot(choice.model)
+        stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
         return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
     explore(scene)
+    reproduced.badge(scene)
 
 
 @st.fragment
@@ -43,6 +47,7 @@ def explore(scene: Scene) -> None:
         with right:
             panels.inspector(scene)
         overview.tables(scene)
+        texts.of_picked_node(scene.choice)
 
 
 def _what_it_does(task: str) -> str:

@@ -1,11 +1,12 @@
 """Which two tokens a stored task asks about, worked out from a model's own answers."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 _CANDIDATES = 48  # likeliest tokens of each half that are tried against each other
+_ENTRIES = 8_000_000  # of a block of margins, 32 MB
 
 
 def best_separating_pair(logits: Float[Tensor, "prompt vocab"]) -> tuple[int, int]:
@@ -35,3 +36,24 @@ def oriented(logits: Float[Tensor, "prompt vocab"], pair: tuple[int, int]) -> tu
     straight = F.softplus(-margin[:half]).mean() + F.softplus(margin[half:]).mean()
     turned = F.softplus(margin[:half]).mean() + F.softplus(-margin[half:]).mean()
     return pair if straight <= turned else (pair[1], pair[0])
+
+
+def pairs_of_loss(
+    logits: Float[Tensor, "prompt vocab"], loss: float, tolerance: float
+) -> Int[Tensor, "pair 2"]:
+    """Every pair of tokens whose mean two-way loss over the prompts is ``loss``, in nats.
+
+    The first of a pair answers the first half of the prompts, the second the second half.
+    """
+    prompts, n_vocab = logits.shape
+    side = torch.ones(prompts, 1, 1)
+    side[: prompts // 2] = -1  # softplus(-margin) where the first token is right
+    block = max(1, _ENTRIES // max(1, prompts * n_vocab))
+    found = []
+    for start in range(0, n_vocab, block):
+        margin = logits[:, start : start + block, None] - logits[:, None]  # prompt block vocab
+        losses = F.softplus(side * margin).mean(0)
+        near = ((losses - loss).abs() <= tolerance).nonzero()
+        found.append(near + torch.tensor([start, 0]))
+    pairs = torch.cat(found)
+    return pairs[pairs[:, 0] != pairs[:, 1]]

@@ -1,5 +1,6 @@
 """The release's files as values, and values as the release's files."""
 
+from circuit_sparsity.release.curves import Curve, read_curves
 from circuit_sparsity.release.documents import documents
 from circuit_sparsity.release.errors import ReleaseError
 from circuit_sparsity.release.means import read_means, write_means
@@ -20,6 +21,7 @@ from circuit_sparsity.release.writing import viz_contents, write_viz
 
 __all__ = [
     "QUANTILES",
+    "Curve",
     "Doc",
     "EdgeMatrix",
     "Extremes",
@@ -31,6 +33,7 @@ __all__ = [
     "TaskSamples",
     "documents",
     "last_tokens",
+    "read_curves",
     "read_means",
     "read_viz",
     "task_batch",

@@ -79,6 +79,11 @@ def scene(choice: Choice) -> Scene:
     return _scene(choice, stamps)
 
 
+def model(name: str) -> GPT:
+    """A model that is here, read from disk the first time."""
+    return _model(name, _model_stamps(Store.from_environment(), name))
+
+
 def tokenizer(model: str) -> Tokenizer:
     """The tokenizer of a model."""
     folder = Store.from_environment().path_of_tokenizer(model)

@@ -15,6 +15,8 @@ from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.pickers import Choice
 
 _WEIGHTS = (paths.DENSE_WEIGHTS, paths.COMPACT_WEIGHTS)
+_NOT_RUN = "this circuit cannot be run yet; what its file stores can be looked at"
+_NOT_READ = "its weights cannot be shown yet"
 _STAGES = {"size": "Size", "download": "Download", "verify": "Verify", "load": "Open"}
 
 
@@ -41,13 +43,17 @@ def circuit_is_here(choice: Choice) -> bool:
     return False
 
 
-def model_is_here(model: str) -> bool:
-    """Whether all that running a circuit of the model takes is here; if not, it is offered."""
+def model_is_here(model: str, to_run: bool = True) -> bool:
+    """Whether all that running a circuit of the model takes is here; if not, it is offered.
+
+    Without ``to_run``, weights and tokenizer are enough.
+    """
     store = Store.from_environment()
-    names = missing_to_run(store, model)
+    missing = missing_to_run if to_run else missing_to_read
+    names = missing(store, model)
     job = library_jobs.find_fetch(store, names)
     if job is None or not job.running:
-        names = missing_to_run(store, model)  # a job may have ended since the first look
+        names = missing(store, model)  # a job may have ended since the first look
     if not names:
         return True
     trouble = library_jobs.trouble_with(store, paths.means_name(model))
@@ -58,18 +64,22 @@ def model_is_here(model: str) -> bool:
     elif job is not None and (job.state != "done" or job.result().bad):
         _follow(job, model)
     else:
-        _offer(store, model, names)
+        _offer(store, model, names, _NOT_RUN if to_run else _NOT_READ)
     return False
 
 
 def missing_to_run(store: Store, model: str) -> tuple[str, ...]:
     """Files that running a circuit of the model takes and that are not here."""
+    means = () if store.path_of_means(model) is not None else (paths.means_name(model),)
+    return (*missing_to_read(store, model), *means)
+
+
+def missing_to_read(store: Store, model: str) -> tuple[str, ...]:
+    """Files that looking at the model's weights and tokens takes and that are not here."""
     names: list[str] = []
     if store.path_of_model(model) is None:
         names += [name for name in store.model_files(model) if name.startswith("models/")]
     names += _missing_tokenizer(store, model)
-    if store.path_of_means(model) is None:
-        names.append(paths.means_name(model))
     return tuple(dict.fromkeys(names))
 
 
@@ -114,7 +124,7 @@ def _stages(job: Job, title: str) -> None:
     box.update(state="running")  # leaving the block marks it as complete
 
 
-def _offer(store: Store, model: str, names: tuple[str, ...]) -> None:
+def _offer(store: Store, model: str, names: tuple[str, ...], so: str) -> None:
     known = {item.name: item.size for item in store.items()}
     trouble = ""
     if any(known.get(name) is None for name in names if name.endswith(_WEIGHTS)):
@@ -128,9 +138,8 @@ def _offer(store: Store, model: str, names: tuple[str, ...]) -> None:
     size, free = size_in_words(total or None), store.usage().free
     said, button = st.columns([0.74, 0.26], vertical_alignment="center")
     said.info(
-        f"**The model {plain(model)} is not on this machine**, so this circuit cannot be run yet; "
-        f"what its file stores can be looked at. The model takes {size}, {size_in_words(free)} "
-        f"are free.{trouble}",
+        f"**The model {plain(model)} is not on this machine**, so {so}. The model takes {size}, "
+        f"{size_in_words(free)} are free.{trouble}",
         icon=":material/cloud_download:",
     )
     button.button(

@@ -21,7 +21,7 @@ Part = Node | Edge
 _OUTSIDE = "outside picks"
 _TROUBLE = "unknown nodes"
 _CIRCUIT = "circuit of the picks"
-_KEPT = "picked nodes"
+KEPT = "picked nodes"
 
 
 def prepare(scene: Sight) -> None:
@@ -34,13 +34,13 @@ def prepare(scene: Sight) -> None:
     if NODES in st.session_state:
         asked = st.session_state[NODES]
     else:
-        asked = st.query_params.get_all(NODES) or st.session_state.get(_KEPT, [])
+        asked = st.query_params.get_all(NODES) or st.session_state.get(KEPT, [])
     kept = [name for name in asked if name in names]
     if NODES not in st.session_state:
         st.query_params[NODES] = kept
-    if _KEPT not in st.session_state:
+    if KEPT not in st.session_state:
         st.session_state[_TROUBLE] = [name for name in asked if name not in names]
-    st.session_state[NODES] = st.session_state[_KEPT] = kept
+    st.session_state[NODES] = st.session_state[KEPT] = kept
     if st.session_state.get(_CIRCUIT) != scene.circuit.title:
         st.session_state[_CIRCUIT] = scene.circuit.title
         _follow(scene)

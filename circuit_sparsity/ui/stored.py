@@ -1,7 +1,7 @@
 """A circuit from its file alone: what was measured when it was made, without the model."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,14 +63,17 @@ def scene(choice: Choice) -> StoredScene:
     return _scene(choice, cached.stamp(path))
 
 
-def page(seen: StoredScene) -> None:
-    """Graph, numbers, the picked nodes and the table; every number is a stored one."""
+def page(seen: StoredScene, below: Callable[[], None] = lambda: None) -> None:
+    """Graph, numbers, the picked nodes and the table; every number is a stored one.
+
+    ``below`` is drawn under the table, and again whenever the picked nodes change.
+    """
     task = seen.circuit.task
     st.markdown(
         f"**{messages.plain(task)}**: every number below is **stored**, measured by whoever made "
         "the file. Nothing is run here."
     )
-    _explore(seen)
+    _explore(seen, below)
 
 
 @st.cache_resource(max_entries=24, show_spinner="Reading the circuit …")
@@ -97,7 +100,7 @@ def _figure(
 
 
 @st.fragment
-def _explore(seen: StoredScene) -> None:
+def _explore(seen: StoredScene, below: Callable[[], None]) -> None:
     with messages.in_place():
         circuit = seen.circuit
         state.prepare(seen)
@@ -120,6 +123,7 @@ def _explore(seen: StoredScene) -> None:
         with st.expander(f"All {circuit.size} nodes as a table", icon=":material/table:"):
             deltas = [seen.deltas[node] for node in seen.wiring.nodes]
             table.nodes(seen, {"stored rise of the loss, nats": deltas})
+        below()
 
 
 def _inspector(seen: StoredScene, nodes: Sequence[Node]) -> None:

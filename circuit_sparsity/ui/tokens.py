@@ -142,12 +142,12 @@ def live(experiment: Experiment, tokens: Sequence[int], node: Node) -> list[Stri
     ]
 
 
-def draw(strips: Sequence[Strip], tokenizer: Tokenizer | None) -> None:
-    """All strips on one scale, zero in its middle."""
+def draw(strips: Sequence[Strip], tokenizer: Tokenizer | None, largest: float = 0.0) -> None:
+    """All strips on one scale, zero in its middle; it goes at least to ``largest``."""
     if not strips:
         return
     colours = palette(st.context.theme.type)
-    largest = max(abs(value) for strip in strips for value in strip.activations)
+    largest = max(largest, *(abs(value) for strip in strips for value in strip.activations))
     st.html(scale_legend(colours, largest))
     for strip in strips:
         shown = _token_bytes(strip.tokens, tokenizer)

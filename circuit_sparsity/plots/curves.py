@@ -1,0 +1,131 @@
+"""Lines over nodes, runs or steps, and the levels that they are compared with."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import ceil, floor, log10
+from typing import Any
+
+from plotly.graph_objects import Figure
+
+from circuit_sparsity.plots.colours import Palette
+
+_DASHES = ("solid", "dash", "dot", "dashdot")
+_HEIGHT = 380
+_MOST_DECADES = 3  # with marks at 2 and 5 too
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points joined in order; ``ids`` name them to whoever listens to clicks."""
+
+    name: str
+    x: Sequence[int | float]
+    y: Sequence[int | float]
+    ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis measures, with its unit."""
+
+    title: str
+    log: bool = False
+
+
+def line_figure(
+    lines: Sequence[Line],
+    x: Axis,
+    y: Axis,
+    palette: Palette,
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Each line with a mark at every point; ``levels`` are dotted horizontals with a name.
+
+    Lines differ in dash and mark too, not in colour alone. On a logarithmic axis, what is not
+    positive is left out.
+    """
+    levels = {name: level for name, level in (levels or {}).items() if level > 0 or not y.log}
+    inks = (palette.negative, palette.positive, palette.attention, palette.ablated, palette.node)
+    heights = [*levels.values(), *(value for line in lines for value in line.y)]
+    data = [_trace(line, i, inks, x, y) for i, line in enumerate(lines)]
+    layout = {
+        "height": _HEIGHT,
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "xaxis": _axis(x, palette, (value for line in lines for value in line.x)),
+        "yaxis": _axis(y, palette, heights),
+        "shapes": [_level(level, palette) for level in levels.values()],
+        "annotations": [_name(name, level, y, palette) for name, level in levels.items()],
+        "legend": {"orientation": "h", "y": -0.25, "yanchor": "top"},
+        "showlegend": len(lines) > 1,
+        "hovermode": "closest",
+        "font": {"color": palette.text},
+        "paper_bgcolor": palette.background,
+        "plot_bgcolor": palette.background,
+    }
+    return Figure(data=data, layout=layout)
+
+
+def _trace(line: Line, i: int, inks: Sequence[str], x: Axis, y: Axis) -> dict[str, Any]:
+    named = f"<b>{escape(line.name, quote=False)}</b><br>"
+    which = "%{customdata}<br>" if line.ids else ""
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": escape(line.name, quote=False),
+        "x": list(line.x),
+        "y": [None if y.log and value <= 0 else value for value in line.y],
+        "customdata": list(line.ids) or None,
+        "line": {"color": inks[i % len(inks)], "dash": _DASHES[i // len(inks) % len(_DASHES)]},
+        "marker": {"size": 8 if len(line.x) <= 60 else 4, "symbol": i % 8},
+        "hovertemplate": f"{named}{which}{x.title}: %{{x:,}}<br>{y.title}: %{{y:.5g}}"
+        "<extra></extra>",
+    }
+
+
+def _axis(axis: Axis, palette: Palette, values: Iterable[float]) -> dict[str, Any]:
+    return {
+        "title": {"text": axis.title},
+        "type": "log" if axis.log else "linear",
+        "gridcolor": palette.band,
+        "linecolor": palette.faint,
+        "zeroline": False,
+        "automargin": True,
+        "exponentformat": "none",
+        "separatethousands": True,
+        **(_ticks(values) if axis.log else {}),
+    }
+
+
+def _ticks(values: Iterable[float]) -> dict[str, Any]:
+    """Marks at 1, 2 and 5 times powers of ten; Plotly writes all but the powers as one digit.
+
+    >>> _ticks([0.004, 0.09])["ticktext"]
+    ['0.002', '0.005', '0.01', '0.02', '0.05', '0.1', '0.2']
+    """
+    powers = [log10(value) for value in values if value > 0] or [0.0]
+    low, high = floor(min(powers)), ceil(max(powers))
+    steps = (1,) if high - low > _MOST_DECADES else (1, 2, 5)
+    marks = [step * 10.0**power for power in range(low, high + 1) for step in steps]
+    inside = [m for m in marks if min(powers) - 0.5 <= log10(m) <= max(powers) + 0.5]
+    return {"tickvals": inside, "ticktext": [f"{mark:,.10g}" for mark in inside]}
+
+
+def _level(level: float, palette: Palette) -> dict[str, Any]:
+    line = {"color": palette.faint, "dash": "dot", "width": 1}
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level} | {
+        "line": line
+    }
+
+
+def _name(name: str, level: float, axis: Axis, palette: Palette) -> dict[str, Any]:
+    return {
+        "xref": "paper",
+        "x": 1,
+        "xanchor": "right",
+        "yanchor": "bottom",
+        "y": log10(level) if axis.log else level,
+        "text": escape(f"{name} {level:.4g}", quote=False),
+        "showarrow": False,
+        "font": {"color": palette.faint, "size": 12},
+    }

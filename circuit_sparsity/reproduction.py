@@ -1,0 +1,243 @@
+"""What a circuit's file stores, computed here again, and how far the two are apart."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuit_sparsity.circuits.ablation import mean_fill
+from circuit_sparsity.circuits.answers import pairs_of_loss
+from circuit_sparsity.circuits.near_ties import NearTies
+from circuit_sparsity.circuits.node_activations import node_activations
+from circuit_sparsity.circuits.resumed import ResumableRun, resumable_run
+from circuit_sparsity.experiment import Cancelled, Experiment, Progress
+from circuit_sparsity.hooks import chain, no_hook
+from circuit_sparsity.names import Node
+from circuit_sparsity.release.values import StoredCircuit, TaskSamples
+from circuit_sparsity.tasks.task import TaskBatch, two_way_loss
+
+LOSS_TOLERANCE = 1e-5  # nats per sequence: float32 sums in another order stay well below it
+_HALF_STEP = 2.0**-11  # of float16, in which activations are stored, as a share of the value
+_NOISE = 2e-5  # of float32 through the layers, as a share of the largest value
+_PROMPTS_AT_ONCE = 16
+
+Step = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Numbers that were stored, compared with the same numbers computed here."""
+
+    count: int
+    largest: float  # |stored - here|
+    at: str  # where that is
+    scale: float  # the largest magnitude among the stored numbers
+    beyond: int  # how many differ by more than rounding explains
+    near_ties: int = 0  # left out: decided by a top-k whose boundary is closer than rounding
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How far the numbers of a circuit's file are from those computed here."""
+
+    losses: Mapping[str, Differences]  # by what they are, in words; nats per sequence
+    activations: Mapping[str, Differences]
+    answers: tuple[int, int] | None  # the file's pair of answer tokens, where all prompts share one
+    found_by_loss: bool  # whether that pair is the one that gives the stored losses, not the given
+    prompts: int
+
+    @property
+    def agrees(self) -> bool:
+        return not any(d.beyond for d in (*self.losses.values(), *self.activations.values()))
+
+
+def reproduce(
+    stored: StoredCircuit,
+    experiment: Experiment,
+    progress: Progress = lambda done, of: None,
+    cancel: threading.Event | None = None,
+) -> Reproduction:
+    """Compute the losses and activations in ``stored`` again and compare.
+
+    Released files do not name their answers: where the experiment's do not give the stored
+    losses of model and circuit, every pair of tokens is tried, and the pair that gives both is
+    used. Raises ValueError when the file's prompts are not the experiment's, and Cancelled when
+    ``cancel`` is set meanwhile.
+    """
+    experiment = replace(experiment, batch=_stored_prompts(stored, experiment.batch))
+    passes = 2 * -(-len(experiment.batch) // _PROMPTS_AT_ONCE)
+    of = 2 + passes + len(stored.node_losses) + len(stored.block_losses)
+    step = _steps(of, progress, cancel)
+    step()
+    run = resumable_run(
+        experiment.model,
+        experiment.alive,
+        experiment.means,
+        experiment.batch.tokens,
+        experiment.batch.last,
+    )
+    step()
+    batch, found_by_loss = _batch(stored, experiment, run)
+    result = Reproduction(
+        losses=_losses(stored, experiment, run, batch, step),
+        activations={
+            "model": _activations(stored.task_samples, experiment, False, step),
+            "circuit": _activations(stored.task_samples_circuit, experiment, True, step),
+        },
+        answers=_pair(batch),
+        found_by_loss=found_by_loss,
+        prompts=len(batch),
+    )
+    progress(of, of)
+    return result
+
+
+def _stored_prompts(stored: StoredCircuit, batch: TaskBatch) -> TaskBatch:
+    """The prompts of ``batch`` that the file's numbers are about: all, or its first pairs."""
+    theirs = stored.task_samples.tokens
+    pairs = len(theirs) // 2
+    if pairs <= batch.n_pairs:
+        first = batch if pairs == batch.n_pairs else batch.select(range(pairs))
+        if first.tokens.shape == theirs.shape and torch.equal(first.tokens.cpu(), theirs):
+            return first
+    raise ValueError(
+        f"{stored.title} stores {len(theirs)} prompts of up to {theirs.shape[1]} tokens that are "
+        f"not among the {len(batch)} that run here: its task or tokenizer has changed since it "
+        "was made, so its numbers cannot be compared; make the circuit again"
+    )
+
+
+def _batch(
+    stored: StoredCircuit, experiment: Experiment, run: ResumableRun
+) -> tuple[TaskBatch, bool]:
+    """The prompts with the answers that the file's losses are about, and whether they are new."""
+    batch = experiment.batch
+    of_model = experiment.logits(None)
+    wanted = ((of_model, stored.model_loss), (run.base, stored.circuit_loss))
+    apart = [abs(_loss(logits, batch) - loss) for logits, loss in wanted]
+    if max(apart) <= LOSS_TOLERANCE or _pair(batch) is None:
+        return batch, False
+    tried = pairs_of_loss(of_model, stored.model_loss, LOSS_TOLERANCE)
+    others = [_with_answers(batch, (int(first), int(second))) for first, second in tried.tolist()]
+    best = min(
+        others,
+        key=lambda other: abs(_loss(run.base, other) - stored.circuit_loss),
+        default=batch,
+    )
+    if abs(_loss(run.base, best) - stored.circuit_loss) > LOSS_TOLERANCE:
+        return batch, False
+    return best, best is not batch
+
+
+def _losses(
+    stored: StoredCircuit,
+    experiment: Experiment,
+    run: ResumableRun,
+    batch: TaskBatch,
+    step: Step,
+) -> dict[str, Differences]:
+    nodes, blocks = {}, {}
+    for node in stored.node_losses:
+        step()
+        nodes[str(node)] = _loss(run.without((node,)), batch)
+    for block in stored.block_losses:
+        step()
+        members = tuple(n for n in stored.circuit.node_list if n.location.block_name == block)
+        blocks[block] = _loss(run.without(members), batch)
+    of_model = _loss(experiment.logits(None), batch)
+    of_nodes = {str(node): loss for node, loss in stored.node_losses.items()}
+    return {
+        "model": _compare({"model": stored.model_loss}, {"model": of_model}),
+        "circuit": _compare({"circuit": stored.circuit_loss}, {"circuit": _loss(run.base, batch)}),
+        "nodes": _compare(of_nodes, nodes),
+        "blocks": _compare(stored.block_losses, blocks),
+    }
+
+
+def _compare(stored: Mapping[str, float], here: Mapping[str, float]) -> Differences:
+    apart = {name: abs(loss - here[name]) for name, loss in stored.items()}
+    worst = max(apart, key=lambda name: apart[name], default="")
+    beyond = sum(not difference <= LOSS_TOLERANCE for difference in apart.values())
+    scale = max(map(abs, stored.values()), default=0.0)
+    return Differences(len(stored), apart.get(worst, 0.0), worst, scale, beyond)
+
+
+def _activations(
+    samples: TaskSamples, experiment: Experiment, of_circuit: bool, step: Step
+) -> Differences:
+    """Over every kept node and token, but for values that a near-tie of a top-k decides."""
+    model, nodes = experiment.model, tuple(samples.activations)
+    parts = []
+    for start in range(0, len(samples.tokens), _PROMPTS_AT_ONCE):
+        step()
+        tokens = experiment.batch.tokens[start : start + _PROMPTS_AT_ONCE]
+        fill = mean_fill(experiment.alive, experiment.means) if of_circuit else no_hook
+        ties = NearTies(model, nodes)
+        here = node_activations(model, nodes, tokens, chain(fill, ties))
+        rows = slice(start, start + len(tokens))
+        for node in nodes:
+            kept = samples.activations[node][rows].float()
+            parts.append(_of_node(node, kept, here[node].float().cpu(), ties))
+    worst = max(parts, key=lambda part: part.largest, default=Differences(0, 0.0, "", 0.0, 0))
+    return replace(
+        worst,
+        count=sum(part.count for part in parts),
+        scale=max((part.scale for part in parts), default=0.0),
+        beyond=sum(part.beyond for part in parts),
+        near_ties=sum(part.near_ties for part in parts),
+    )
+
+
+def _of_node(
+    node: Node, stored: Float[Tensor, "prompt pos"], here: Float[Tensor, "prompt pos"], t: NearTies
+) -> Differences:
+    tied = t.found.get(node, torch.zeros_like(stored, dtype=torch.bool)).cpu()
+    apart = (stored - here).abs()
+    rounding = _HALF_STEP * here.abs() + _NOISE * max(float(here.abs().max()), 1.0)
+    compared = apart[~tied]
+    return Differences(
+        count=compared.numel(),
+        largest=float(compared.max()) if compared.numel() else 0.0,
+        at=str(node),
+        scale=float(stored.abs().max()),
+        beyond=int((~(apart <= rounding) & ~tied).sum()),
+        near_ties=int(tied.sum()),
+    )
+
+
+def _loss(logits: Float[Tensor, "prompt vocab"], batch: TaskBatch) -> float:
+    return float(two_way_loss(logits, batch.right, batch.wrong).mean())
+
+
+def _pair(batch: TaskBatch) -> tuple[int, int] | None:
+    """The two answers, where all prompts of a half have the same right one; else None."""
+    half = len(batch) // 2
+    first, second = set(batch.right[:half].tolist()), set(batch.right[half:].tolist())
+    wrong = set(batch.wrong[:half].tolist()), set(batch.wrong[half:].tolist())
+    if len(first) == len(second) == 1 and wrong == (second, first):
+        return first.pop(), second.pop()
+    return None
+
+
+def _with_answers(batch: TaskBatch, pair: tuple[int, int]) -> TaskBatch:
+    half = len(batch) // 2
+    right = torch.tensor([pair[0]] * half + [pair[1]] * half)
+    wrong = torch.tensor([pair[1]] * half + [pair[0]] * half)
+    return replace(batch, right=right, wrong=wrong)
+
+
+def _steps(of: int, progress: Progress, cancel: threading.Event | None) -> Step:
+    """Counts the parts of the work; raises Cancelled between two of them."""
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(f"stopped after {done} of {of} runs")
+        progress(done, of)
+        done += 1
+
+    return step

@@ -1,0 +1,96 @@
+"""Under the graph: the texts on which the picked node fires, as its file stores them."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+import torch
+
+from circuit_sparsity.names import Node
+from circuit_sparsity.plots.words import signed
+from circuit_sparsity.release import TaskSamples, last_tokens
+from circuit_sparsity.store import Store
+from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.ui import cached, state, stored, tokens
+from circuit_sparsity.ui.messages import plain
+from circuit_sparsity.ui.pickers import Choice
+from circuit_sparsity.ui.stored import StoredScene
+from circuit_sparsity.ui.tokens import Strip
+
+_PROMPTS, _DOCUMENTS = "Task prompts", "Pretraining text"
+_MODEL, _CIRCUIT = "Whole model", "Circuit alone"
+_CLASSES_HELP = (
+    "The task's prompts come in pairs that differ in what decides the answer: class 1 and class 2. "
+    "The difference is class 1 minus class 2 at the same position."
+)
+
+
+def of_picked_node(choice: Choice) -> None:
+    """The last picked node on the file's prompts and documents; says how to pick when none is."""
+    seen = stored.scene(choice)
+    picked = state.picked(seen)
+    st.markdown("##### Where a node fires", help=stored.STORED_HELP)
+    if not picked:
+        st.caption("Pick a node, and its activation on the stored texts stands here, by token.")
+        return
+    node = picked[-1]
+    has_tokenizer = Store.from_environment().path_of_tokenizer(choice.model) is not None
+    tokenizer = cached.tokenizer(choice.model) if has_tokenizer else None
+    source = st.segmented_control(
+        f"`{node}`, on which text",
+        (_PROMPTS, _DOCUMENTS),
+        default=_PROMPTS,
+        required=True,
+        key="texts_source",
+    )
+    if source == _DOCUMENTS:
+        tokens.draw(tokens.stored_documents(seen, node), tokenizer)
+    else:
+        _prompts(seen, node, tokenizer)
+
+
+def _prompts(seen: StoredScene, node: Node, tokenizer: Tokenizer | None) -> None:
+    both = {_MODEL: seen.stored.task_samples, _CIRCUIT: seen.stored.task_samples_circuit}
+    pairs = len(both[_MODEL].tokens) // 2
+    if pairs == 0 or any(node not in samples.activations for samples in both.values()):
+        st.info(f"The file holds no prompts for {plain(str(node))}.", icon=":material/info:")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        run = st.segmented_control(
+            "Activations in", list(both), default=_MODEL, required=True, key="texts_run"
+        )
+        pair = st.number_input(f"Pair, 1 to {pairs}", 1, pairs, key="texts_pair", width=150)
+    samples = both[run or _MODEL]
+    largest = max(float(s.activations[node].abs().max()) for s in both.values())
+    st.caption(_at_the_end(samples, node), help=_CLASSES_HELP)
+    tokens.draw(_pair(samples, node, int(pair) - 1), tokenizer, largest)
+
+
+def _at_the_end(samples: TaskSamples, node: Node) -> str:
+    last = last_tokens(samples.tokens)
+    ends = samples.activations[node][torch.arange(len(last)), last]
+    half = len(last) // 2
+    one, two = float(ends[:half].mean()), float(ends[half:].mean())
+    return (
+        f"At the last token, where the answer is read, mean over {half} prompts a class, stored: "
+        f"class 1 {signed(one)}, class 2 {signed(two)}, difference {signed(one - two)}."
+    )
+
+
+def _pair(samples: TaskSamples, node: Node, pair: int) -> list[Strip]:
+    rows = (pair, pair + len(samples.tokens) // 2)
+    ends = [int(end) + 1 for end in last_tokens(samples.tokens[list(rows)])]
+    texts = [samples.tokens[row, :end].tolist() for row, end in zip(rows, ends, strict=True)]
+    values = [
+        samples.activations[node][row, :end].tolist() for row, end in zip(rows, ends, strict=True)
+    ]
+    strips = [
+        Strip(f"Class {number}, stored", text, of, len(text) - 1)
+        for number, (text, of) in enumerate(zip(texts, values, strict=True), start=1)
+    ]
+    return [*strips, _difference(texts, values)]
+
+
+def _difference(texts: Sequence[Sequence[int]], values: Sequence[Sequence[float]]) -> Strip:
+    """Class 1 minus class 2, on the tokens of class 1, as far as both go."""
+    apart = [one - two for one, two in zip(*values, strict=False)]
+    return Strip("Difference, class 1 − class 2", texts[0][: len(apart)], apart)

@@ -1,0 +1,26 @@
+"""Losses over sizes, over a search and over a training, as the files store them."""
+
+import streamlit as st
+
+from circuit_sparsity.ui import curves, fetching, messages, pickers
+
+
+def page() -> None:
+    model, choice = pickers.chosen_model(), pickers.chosen()
+    if model is None:
+        messages.no_circuits()
+        return
+    pickers.link_trouble()
+    if choice is None:
+        messages.no_circuits(model)
+    elif fetching.circuit_is_here(choice):
+        with messages.in_place():
+            curves.sizes(choice)
+            curves.search(choice)
+    with messages.in_place():
+        curves.training(model)
+
+
+st.title("Curves")
+with messages.in_place():
+    page()

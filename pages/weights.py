@@ -1,0 +1,28 @@
+"""What the weights say by themselves: embedding, unembedding, bigram table, positions."""
+
+import streamlit as st
+
+from circuit_sparsity.ui import cached, fetching, messages, pickers, weights
+
+
+def page() -> None:
+    model = pickers.chosen_model()
+    if model is None:
+        messages.no_circuits()
+        return
+    pickers.link_trouble()
+    if not fetching.model_is_here(model, to_run=False):
+        return
+    st.markdown(
+        f"The weights of **{messages.plain(model)}**, as they are; nothing is run. Zeros, which "
+        "most of them are, are left out of tables and histograms."
+    )
+    found, tokenizer = cached.model(model), cached.tokenizer(model)
+    weights.channel(found, tokenizer)
+    weights.token(found, tokenizer)
+    weights.places(found)
+
+
+st.title("Weights")
+with messages.in_place():
+    page()
