@@ -45,7 +45,7 @@ def badge(scene: Scene) -> None:
         words, button = st.columns([0.72, 0.28], vertical_alignment="center")
         words.markdown("**Are the stored numbers right?** Compute them again here.", help=_WHAT)
         button.button(
-            "Reproduce" if job is None else "Reproduce again",
+            "Reproduce again" if job is not None and not job.running else "Reproduce",
             key="reproduce",
             icon=":material/verified:",
             width="stretch",
