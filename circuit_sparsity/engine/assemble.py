@@ -1,10 +1,11 @@
 """Put a model together from its tensors, each dense or compressed, without a dense copy of it."""
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from circuit_sparsity.engine.blocks import PanelBlock
 from circuit_sparsity.engine.modules import SparseEmbedding, SparseLinear
@@ -19,9 +20,24 @@ _TOKENS = 64  # of a typical pass: one prompt, or the prompts of a task
 _WHOLE = ("transformer.wpe.weight", "bigram_table")  # read by rows or added: never multiplied
 
 
+class _Unfilled(TorchFunctionMode):
+    """Leaves tensors as they were allocated: on the meta device, nowhere.
+
+    Filling meta tensors would load torch's symbolic library, 70 MB.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
 def expected_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of a model, by name; nothing is allocated."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         return {name: tuple(x.shape) for name, x in GPT(config).state_dict().items()}
 
 
@@ -36,7 +52,7 @@ def assemble(config: GPTConfig, weights: Weights, engine: Engine = "auto") -> GP
     chosen = {name: _chosen(name, x, engine) for name, x in weights.items()}
     if config.tied_unembed:
         chosen["lm_head.weight"] = chosen["transformer.wte.weight"]
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         model = GPT(config)
         for layer in range(config.n_layer):
             at = f"transformer.h.{layer}."
