@@ -16,13 +16,14 @@ from circuit_sparsity.pruning.answers import Evaluation
 from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.calibration import Calibration, calibrate
 from circuit_sparsity.pruning.dangling import Liveness
+from circuit_sparsity.pruning.goal import TARGET_LOSS, Goal
 from circuit_sparsity.pruning.learn import Report, Snapshot, learn
 from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import FAST, PruneSettings
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
 from circuit_sparsity.pruning.subject import Subject
 
-TARGET_LOSS = 0.15  # nats per sequence, the paper's; chance is 0.693
+PAPER = Goal(TARGET_LOSS)
 SWEEP = "local"
 
 
@@ -51,24 +52,27 @@ def prune(
     Raises ValueError for a k that the model does not have, TargetNotReached, and Cancelled when
     ``cancel`` is set meanwhile.
     """
-    if target is not None and k is not None:
-        raise ValueError(f"got a target loss ({target}) and a number of nodes ({k}); give one")
+    goal = Goal.of(target, k)
     if k is not None:
         check_size(k, subject)
-    ranking = rank(subject, settings, report, cancel)
-    return Cut(subject, ranking, report, cancel).circuit(target, k, sweep)
+    ranking = rank(subject, settings, goal, report, cancel)
+    return Cut(subject, ranking, report, cancel).circuit(goal, sweep)
 
 
 def rank(
     subject: Subject,
     settings: PruneSettings = FAST,
+    goal: Goal = PAPER,
     report: Report = lambda snapshot: None,
     cancel: threading.Event | None = None,
 ) -> Ranking:
-    """The subject's nodes by importance, in the way that the settings name."""
+    """The subject's nodes by importance, in the way that the settings name.
+
+    The goal is what a steered search ends at; the ranking can be cut at any size.
+    """
     if settings.method == "attribution":
         return attribute(subject, settings, cancel)
-    return learn(subject, settings, report, cancel)
+    return learn(subject, settings, goal, report, cancel)
 
 
 def check_size(k: int, subject: Subject) -> None:
@@ -112,15 +116,13 @@ class Cut:
         self._started = time.monotonic()
         self.losses: dict[int, float] = {}  # by number of nodes
 
-    def circuit(self, target: float | None, k: int | None, sweep: str = SWEEP) -> Circuit:
+    def circuit(self, goal: Goal, sweep: str = SWEEP) -> Circuit:
         """The circuit of k nodes, or the smallest cut that meets the target."""
-        if k is not None:
-            check_size(k, self.subject)
-            kept = exactly(k, self.ranking.order, self.subject.layout, self.live)
-        else:
-            target = TARGET_LOSS if target is None else target
-            kept = self.live(self._top(self._fewest(target)))
-        return self._finished(kept, target, sweep)
+        if goal.k is not None:
+            check_size(goal.k, self.subject)
+            kept = exactly(goal.k, self.ranking.order, self.subject.layout, self.live)
+            return self._finished(kept, None, sweep)
+        return self._finished(self.live(self._top(self._fewest(goal.target))), goal.target, sweep)
 
     def loss(self, kept: Bool[Tensor, " node"]) -> float:
         """The larger mean task loss of evaluation and validation prompts, in nats."""

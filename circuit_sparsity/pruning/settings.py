@@ -10,8 +10,9 @@ from typing import Any
 
 METHODS = ("masks", "attribution")
 PENALTIES = ("nodes", "log_nodes")
-_AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef")
-_POSITIVE = ("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip")
+ORDERS = ("tau", "last_on")
+_AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef", "steer")
+_POSITIVE = ("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip", "aim")
 _FRACTIONS = ("warm_up", "inv_beta2", "beta1")
 
 
@@ -38,11 +39,14 @@ class PruneSettings:
     grad_clip: float = 1.0  # largest norm of the gradient
     penalty: str = "nodes"  # what k_coef multiplies: nodes on, or their natural logarithm
     k_coef: float = 1e-3  # nats of task loss that one node (or one unit of log k) may cost
+    steer: float = 0.0  # by how much the logarithm of k_coef may move in a step, towards the goal
+    aim: float = 0.6  # share of the target loss that steering holds the steps' loss at
+    order: str = "tau"  # nodes rank by mask parameter, or first by the last step they were on
     calibrate: bool = False  # fit a scale and a shift of the answers' logits before comparing
     bf16: bool = True  # compute the steps in bfloat16; the final losses never are
 
     def __post_init__(self) -> None:
-        for name, allowed in (("method", METHODS), ("penalty", PENALTIES)):
+        for name, allowed in (("method", METHODS), ("penalty", PENALTIES), ("order", ORDERS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}"

@@ -12,6 +12,7 @@ import torch
 from circuit_sparsity.experiment import Cancelled, Experiment
 from circuit_sparsity.hooks import Hook
 from circuit_sparsity.pruning.answers import margins
+from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Snapshot
 from circuit_sparsity.pruning.prune import Cut, TargetNotReached, name_of, prune, rank
 from circuit_sparsity.pruning.settings import PUBLISHED, QUICK, PruneSettings
@@ -63,8 +64,13 @@ def test_losses_of_the_marked_model_are_those_on_paper(sink: bool) -> None:
 @MODELS
 @pytest.mark.parametrize(
     "settings",
-    [SHORT, QUICK, dataclasses.replace(SHORT, penalty="log_nodes", k_coef=0.0048, seed=3)],
-    ids=["masks", "attribution", "log_k"],
+    [
+        SHORT,
+        QUICK,
+        dataclasses.replace(SHORT, penalty="log_nodes", k_coef=0.0048, seed=3),
+        dataclasses.replace(SHORT, steer=0.05, order="last_on"),
+    ],
+    ids=["masks", "attribution", "log_k", "steered"],
 )
 def test_pruning_finds_exactly_the_circuit(
     make: Callable[[], HandMade], settings: PruneSettings
@@ -120,7 +126,7 @@ def test_no_subset_of_sixteen_nodes_is_smaller_than_what_pruning_finds() -> None
 def test_k_nodes_are_k_nodes(make: Callable[[], HandMade]) -> None:
     subject = subject_of(make())
     cut = Cut(subject, rank(subject, QUICK))
-    sizes = [cut.circuit(None, k).size for k in range(1, subject.layout.size + 1)]
+    sizes = [cut.circuit(Goal(k=k)).size for k in range(1, subject.layout.size + 1)]
     assert sizes == list(range(1, subject.layout.size + 1))
 
 
