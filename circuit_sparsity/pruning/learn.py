@@ -24,9 +24,9 @@ REPORT_EVERY = 10  # steps between lines of history; each reads a number from th
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Where a run is: ``done`` of ``of`` steps, or probes of the size once ``stage`` is "size"."""
+    """Where a run is: ``done`` of ``of`` steps of "masks", sizes tried, nodes or edges removed."""
 
-    stage: str  # "masks" or "size"
+    stage: str  # "masks", "size", "nodes" or "edges"
     done: int
     of: int
     loss: float  # nats per sequence

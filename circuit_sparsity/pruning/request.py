@@ -21,7 +21,7 @@ from circuit_sparsity.opening import (
     open_tokenizer,
 )
 from circuit_sparsity.pruning.learn import Report
-from circuit_sparsity.pruning.prune import SWEEP, prune
+from circuit_sparsity.pruning.find import SWEEP, prune
 from circuit_sparsity.pruning.settings import FAST, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.release import write_viz

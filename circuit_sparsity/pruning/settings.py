@@ -12,7 +12,7 @@ METHODS = ("masks", "attribution")
 PENALTIES = ("nodes", "log_nodes")
 ORDERS = ("tau", "last_on")
 _AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef", "steer")
-_POSITIVE = ("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip", "aim")
+_POSITIVE = ("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip", "aim", "spare")
 _FRACTIONS = ("warm_up", "inv_beta2", "beta1")
 
 
@@ -43,6 +43,8 @@ class PruneSettings:
     aim: float = 0.6  # share of the target loss that steering holds the steps' loss at
     order: str = "tau"  # nodes rank by mask parameter, or first by the last step they were on
     calibrate: bool = False  # fit a scale and a shift of the answers' logits before comparing
+    minimal: bool = False  # remove what the circuit does not need, node by node
+    spare: float = 2.0  # how many times as many nodes as would do that removal begins with
     bf16: bool = True  # compute the steps in bfloat16; the final losses never are
 
     def __post_init__(self) -> None:

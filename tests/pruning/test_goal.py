@@ -27,17 +27,20 @@ def test_a_price_rises_below_the_aim_and_falls_above_it() -> None:
     # Then the mean of the losses is 0.9 · 0.04 + 0.1 · 2 = 0.236: down by the whole 0.05.
     price = Price(Goal(target=0.2), PruneSettings(k_coef=1e-3, steer=0.05, aim=0.5))
     price.see(0.04, 5000)
+    assert price.k_coef == pytest.approx(1e-3)  # all that were ever on still are
+    price.see(0.04, 2000)
     assert math.log(price.k_coef / 1e-3) == pytest.approx(0.03)
-    price.see(2.0, 5000)
+    price.see(2.0, 2000)
     assert math.log(price.k_coef / 1e-3) == pytest.approx(0.03 - 0.05)
 
 
 def test_with_an_exact_size_the_price_rises_as_long_as_there_are_more_nodes() -> None:
     price = Price(Goal(k=100), PruneSettings(k_coef=1e-3, steer=0.05))
     price.see(9.0, 5000)
+    price.see(9.0, 200)
     assert math.log(price.k_coef / 1e-3) == pytest.approx(0.05)
     price.see(9.0, 80)
-    assert math.log(price.k_coef / 1e-3) == pytest.approx(0.05 - 0.2 * 0.05)
+    assert math.log(price.k_coef / 1e-3) == pytest.approx(0.05 + 0.05 * math.log2(0.8))
 
 
 def test_the_goal_is_the_papers_unless_another_is_given() -> None:

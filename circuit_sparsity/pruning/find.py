@@ -1,8 +1,9 @@
-"""``prune``: rank the nodes, decide how many stay, drop what dangles, say how it went."""
+"""From a subject to a circuit: rank the nodes, decide how many stay, drop what is not needed."""
 
 import dataclasses
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from circuit_sparsity.pruning.calibration import Calibration, calibrate
 from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.goal import TARGET_LOSS, Goal
 from circuit_sparsity.pruning.learn import Report, Snapshot, learn
+from circuit_sparsity.pruning.minimality import Minimal, Trimmer
 from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import FAST, PruneSettings
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
@@ -35,7 +37,7 @@ class TargetNotReached(ValueError):
         self.lowest, self.nodes = lowest, nodes
 
 
-def prune(
+def find(
     subject: Subject,
     settings: PruneSettings = FAST,
     *,
@@ -48,7 +50,8 @@ def prune(
     """A circuit of the subject's task: the fewest nodes that meet ``target``, or exactly ``k``.
 
     ``target`` is a mean loss in nats per sequence (0.15 when neither is given), to be met on the
-    evaluation and on the validation prompts. ``found`` tells settings, losses, history, seconds.
+    evaluation and on the validation prompts. ``found`` tells settings, losses, history, seconds,
+    and where the settings ask for it, what the circuit could do without.
     Raises ValueError for a k that the model does not have, TargetNotReached, and Cancelled when
     ``cancel`` is set meanwhile.
     """
@@ -120,9 +123,34 @@ class Cut:
         """The circuit of k nodes, or the smallest cut that meets the target."""
         if goal.k is not None:
             check_size(goal.k, self.subject)
-            kept = exactly(goal.k, self.ranking.order, self.subject.layout, self.live)
-            return self._finished(kept, None, sweep)
-        return self._finished(self.live(self._top(self._fewest(goal.target))), goal.target, sweep)
+            kept = self.exactly(goal.k)
+        else:
+            kept = self.live(self._top(self._fewest(goal.target)))
+        if self.ranking.settings.minimal:
+            return self._minimal(kept, goal, sweep)
+        return self._finished(kept, goal, sweep)
+
+    def exactly(self, k: int) -> Bool[Tensor, " node"]:
+        """The k best nodes that are live together."""
+        return exactly(k, self.ranking.order, self.subject.layout, self.live)
+
+    def curve(self, sizes: Sequence[int] | None = None) -> tuple[tuple[int, float], ...]:
+        """Number of nodes and loss in nats of the nested circuits, on a log grid if not given."""
+        grid = log_grid(self.subject.layout.size) if sizes is None else sizes
+        return tuple((k, self.loss(self.exactly(k))) for k in grid)
+
+    def _minimal(self, kept: Bool[Tensor, " node"], goal: Goal, sweep: str) -> Circuit:
+        """From more nodes than are wanted down to the goal, one by one."""
+        size, most = int(kept.sum()), self.subject.layout.size
+        start = self.exactly(min(round(self.ranking.settings.spare * size), most))
+        trimmer = Trimmer(self.subject, self._report, self._cancel)
+        circuit = self._circuit(start, sweep)
+        if goal.k is None:
+            found = trimmer.minimal(circuit, goal.target)
+        else:
+            found = trimmer.smallest(circuit, goal.k)
+        masks = found.circuit.masks(self.subject.model.config)
+        return self._finished(self.subject.layout.join(masks), goal, sweep, size, found)
 
     def loss(self, kept: Bool[Tensor, " node"]) -> float:
         """The larger mean task loss of evaluation and validation prompts, in nats."""
@@ -172,31 +200,45 @@ class Cut:
             others = others if others is None else calibration.apply(others)
         return _Measured(_loss(found), None if others is None else _loss(others), calibration)
 
-    def _finished(self, kept: Bool[Tensor, " node"], target: float | None, sweep: str) -> Circuit:
-        subject, ranking = self.subject, self.ranking
-        measured = self._measure(kept)
+    def _finished(
+        self,
+        kept: Bool[Tensor, " node"],
+        goal: Goal,
+        sweep: str,
+        bisected: int | None = None,
+        minimal: Minimal | None = None,
+    ) -> Circuit:
+        ranking, measured = self.ranking, self._measure(kept)
         calibration = measured.calibration
         found: dict[str, Any] = {
             "circuit_sparsity": "prune",
             "settings": ranking.settings.to_dict(),
             "seed": ranking.settings.seed,
-            "target": target,
+            "target": goal.target if goal.k is None else None,
             "loss": measured.loss,
             "validation_loss": measured.validation,
             "live": int(self.live(kept).sum()),
-            "model_nodes": subject.layout.size,
+            "model_nodes": self.subject.layout.size,
             "calibration": dataclasses.asdict(calibration) if calibration else None,
             "history": [dataclasses.asdict(moment) for moment in ranking.history],
             "curve": [list(item) for item in sorted(self.losses.items())],
             "seconds": ranking.seconds + time.monotonic() - self._started,
         }
+        if minimal is not None:
+            found["minimality"] = {"nodes_bisected": bisected, **minimal.to_dict()}
+        return self._circuit(kept, sweep, found)
+
+    def _circuit(
+        self, kept: Bool[Tensor, " node"], sweep: str, found: Mapping[str, Any] | None = None
+    ) -> Circuit:
+        subject = self.subject
         return Circuit(
             subject.layout.nodes(kept),
             subject.model_name,
             subject.task_name,
             sweep,
-            name_of(int(kept.sum()), ranking.settings),
-            found,
+            name_of(int(kept.sum()), self.ranking.settings),
+            found or {},
             subject.means.hash,
         )
 
