@@ -20,6 +20,7 @@ ROWS = (  # a module imports only from rows before its own, and from its own pac
     ("measurement", "opening"),
     ("training",),
     ("pruning",),
+    ("evidence",),
     ("plots",),
     ("commands", "ui"),
     ("__main__",),

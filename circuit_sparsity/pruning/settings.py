@@ -12,7 +12,9 @@ METHODS = ("masks", "attribution")
 PENALTIES = ("nodes", "log_nodes")
 ORDERS = ("tau", "last_on")
 _AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef", "steer")
-_POSITIVE = ("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip", "aim", "spare")
+_POSITIVE = (
+    *("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip", "aim", "spare"),
+)
 _FRACTIONS = ("warm_up", "inv_beta2", "beta1")
 
 
@@ -96,8 +98,10 @@ FAST = PruneSettings()
 # The centres of the published search; it does not say how many steps a run takes.
 PUBLISHED = PruneSettings(steps=1000, pairs=64, k_coef=1e-4, bf16=False)
 QUICK = PruneSettings(method="attribution", pairs=64)
+# Fast masks with a steered price, then node by node: the smallest circuits of these four.
+FULL = PruneSettings(steer=0.05, order="last_on", minimal=True)
 PRESETS: Mapping[str, PruneSettings] = types.MappingProxyType(
-    {"fast": FAST, "published": PUBLISHED, "quick": QUICK}
+    {"fast": FAST, "published": PUBLISHED, "quick": QUICK, "full": FULL}
 )
 
 

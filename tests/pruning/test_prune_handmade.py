@@ -12,9 +12,9 @@ import torch
 from circuit_sparsity.experiment import Cancelled, Experiment
 from circuit_sparsity.hooks import Hook
 from circuit_sparsity.pruning.answers import margins
+from circuit_sparsity.pruning.find import Cut, TargetNotReached, find, name_of, rank
 from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.find import Cut, TargetNotReached, find, name_of, rank
 from circuit_sparsity.pruning.settings import PUBLISHED, QUICK, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.tasks.task import TaskBatch
