@@ -13,6 +13,9 @@ EVIDENCE = "evidence.json"
 
 def write_evidence(evidence: Evidence, store: Store, circuit: Circuit) -> Path:
     """Write into the user's folder, whole or not at all; what ships is not touched."""
+    names = circuit.model, circuit.task, circuit.sweep, circuit.k
+    if not (store.folder / paths.viz_name(*names)).is_file():
+        store.viz_folder(*names, {"what": "evidence"})  # a folder of our own, not of downloads
     path = paths.inside(store.folder, _name(circuit))
     text = json.dumps(evidence.to_dict(), indent=1, allow_nan=False) + "\n"
     return write_atomically(path, lambda file: file.write(text.encode()))

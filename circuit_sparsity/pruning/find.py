@@ -19,7 +19,7 @@ from circuit_sparsity.pruning.calibration import Calibration, calibrate
 from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.goal import TARGET_LOSS, Goal
 from circuit_sparsity.pruning.learn import Report, Snapshot, learn
-from circuit_sparsity.pruning.minimality import Minimal, Trimmer
+from circuit_sparsity.pruning.minimality import MOST, Minimal, Trimmer
 from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import FAST, PruneSettings
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
@@ -51,7 +51,7 @@ def find(
 
     ``target`` is a mean loss in nats per sequence (0.15 when neither is given), to be met on the
     evaluation and on the validation prompts. ``found`` tells settings, losses, history, seconds,
-    and where the settings ask for it, what the circuit could do without.
+    and, where the settings ask for removal, what went and what else could go.
     Raises ValueError for a k that the model does not have, TargetNotReached, and Cancelled when
     ``cancel`` is set meanwhile.
     """
@@ -126,7 +126,7 @@ class Cut:
             kept = self.exactly(goal.k)
         else:
             kept = self.live(self._top(self._fewest(goal.target)))
-        if self.ranking.settings.minimal:
+        if self.ranking.settings.minimal and int(kept.sum()) <= MOST:
             return self._minimal(kept, goal, sweep)
         return self._finished(kept, goal, sweep)
 
@@ -141,8 +141,8 @@ class Cut:
 
     def _minimal(self, kept: Bool[Tensor, " node"], goal: Goal, sweep: str) -> Circuit:
         """From more nodes than are wanted down to the goal, one by one."""
-        size, most = int(kept.sum()), self.subject.layout.size
-        start = self.exactly(min(round(self.ranking.settings.spare * size), most))
+        size, most = int(kept.sum()), min(MOST, self.subject.layout.size)
+        start = self.exactly(max(size, min(round(self.ranking.settings.spare * size), most)))
         trimmer = Trimmer(self.subject, self._report, self._cancel)
         circuit = self._circuit(start, sweep)
         if goal.k is None:

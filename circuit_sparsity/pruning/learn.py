@@ -44,7 +44,7 @@ def learn(
     report: Report = lambda snapshot: None,
     cancel: threading.Event | None = None,
 ) -> Ranking:
-    """Nodes ranked by their mask parameters after the last step, as ``settings.order`` says.
+    """Nodes ranked by their mask parameters after the last step.
 
     Raises Cancelled when ``cancel`` is set meanwhile.
     """
@@ -61,7 +61,7 @@ def learn(
             report(Snapshot("masks", step + 1, settings.steps, moment.loss, moment.nodes, kept))
     seconds = time.monotonic() - started
     suggested = int((run.tau >= 0).sum())
-    return Ranking(run.scores.cpu(), suggested, settings, tuple(history), seconds)
+    return Ranking(run.tau.cpu(), suggested, settings, tuple(history), seconds)
 
 
 def schedule(step: int, settings: PruneSettings) -> float:
@@ -104,12 +104,6 @@ class _Run:
         rate = torch.optim.lr_scheduler.LambdaLR(self.adam, lambda step: schedule(step, settings))
         self.rate = rate
         self.means = subject.layout.views(subject.mean_vector)
-        self.step, self.last_on = 0, torch.zeros_like(self.tau)
-
-    @property
-    def scores(self) -> Float[Tensor, " node"]:
-        """What ranks the nodes: tau in [-1, 1], above all the last step in which it was on."""
-        return self.tau if self.settings.order == "tau" else 2 * self.last_on + self.tau
 
     def advance(self, batch: TaskBatch) -> Float[Tensor, ""]:
         """One optimiser step; the task loss before it."""
@@ -122,8 +116,6 @@ class _Run:
         self.adam.step()
         self.rate.step()
         self.tau.clamp_(-1, 1)
-        self.step += 1
-        self.last_on[self.tau >= 0] = self.step
         self.price.see(float(loss), nodes)
         return loss
 

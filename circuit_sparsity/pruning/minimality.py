@@ -24,10 +24,13 @@ from circuit_sparsity.names import Node
 from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.learn import Report, Snapshot
 from circuit_sparsity.pruning.subject import Subject
+from circuit_sparsity.tasks.task import TaskBatch
 
 Part = TypeVar("Part")
 Losses = Callable[[Sequence[Sequence[Part]]], Float[Tensor, " set"]]
 ONE_BY_ONE = 96  # up to so many parts, one goes at a time; of more, a sixteenth
+FEW_PAIRS = 16  # of each kind, that order the parts of a circuit of more nodes than those
+MOST = 512  # nodes; removal from more would take minutes, and what is spare among them is plenty
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Trimmer:
         self._batches = [subject.evaluation]
         if subject.validation is not None:
             self._batches.append(subject.validation)
+        self._few = [b.select(range(min(FEW_PAIRS, b.n_pairs))) for b in self._batches]
         self._liveness = Liveness(subject.model, subject.means, subject.readout)
 
     def minimal(self, circuit: Circuit, target: float) -> Minimal:
@@ -89,8 +93,9 @@ class Trimmer:
         start = circuit.size
         while circuit.size > k:
             losses = self._losses(circuit)
+            few = losses if circuit.size <= ONE_BY_ONE else self._losses(circuit, self._few)
             most = min(_at_a_time(circuit.size), circuit.size - k)
-            gone, loss = _removable(circuit.node_list, losses, target, most)
+            gone, loss = _removable(circuit.node_list, few, losses, target, most)
             if not gone:
                 break
             circuit = circuit.without(gone)
@@ -113,7 +118,7 @@ class Trimmer:
         while True:
             left = [edge for edge in joins if edge not in set(spare)]
             without = lambda sets: losses([[*spare, *more] for more in sets])  # noqa: B023, E731
-            gone, found = _removable(left, without, target, _at_a_time(len(left)))
+            gone, found = _removable(left, without, without, target, _at_a_time(len(left)))
             if not gone:
                 return Minimal(circuit, before, len(joins), tuple(spare), loss)
             spare, loss = [*spare, *gone], found
@@ -123,9 +128,11 @@ class Trimmer:
         """The larger mean task loss of evaluation and validation prompts, in nats."""
         return float(self._losses(circuit)([()])[0])
 
-    def _losses(self, circuit: Circuit) -> Losses[Node | Edge]:
+    def _losses(
+        self, circuit: Circuit, batches: Sequence[TaskBatch] | None = None
+    ) -> Losses[Node | Edge]:
         compiled = compile_circuit(circuit, self.subject.model, self.subject.means)
-        runs = [compiled.on(batch) for batch in self._batches]
+        runs = [compiled.on(batch) for batch in batches or self._batches]
 
         def losses(sets: Sequence[Sequence[Node | Edge]]) -> Float[Tensor, " set"]:
             margins = [run.margins_without(sets) for run in runs]
@@ -141,21 +148,21 @@ class Trimmer:
 
 
 def _removable(
-    parts: Sequence[Part], losses: Losses, target: float, most: int
+    parts: Sequence[Part], alone: Losses, losses: Losses, target: float, most: int
 ) -> tuple[list[Part], float]:
     """Up to ``most`` parts that may go together, and the loss without them.
 
-    Taken are the first of those whose single removal leaves the lowest loss, as many as may.
+    Taken are the first of those whose removal ``alone`` leaves the lowest loss, as many as may.
     """
     if not parts:
         return [], 0.0
-    alone = losses([[part] for part in parts])
-    order = [int(i) for i in alone.argsort(stable=True)[:most] if alone[i] <= target]
-    if len(order) <= 1:
-        return [parts[i] for i in order], float(alone.min())
-    together = losses([[parts[i] for i in order[:n]] for n in range(1, len(order) + 1)])
-    n = int((together <= target).nonzero().max()) + 1
-    return [parts[i] for i in order[:n]], float(together[n - 1])
+    order = alone([[part] for part in parts]).argsort(stable=True)[:most].tolist()
+    sizes = [n for n in range(1, len(order) + 1) if n in (1, len(order)) or n % 4 == 0]
+    together = losses([[parts[i] for i in order[:n]] for n in sizes])
+    fine = [i for i, loss in enumerate(together) if loss <= target]
+    if not fine:
+        return [], float(together[0])
+    return [parts[i] for i in order[: sizes[fine[-1]]]], float(together[fine[-1]])
 
 
 def _at_a_time(n: int) -> int:

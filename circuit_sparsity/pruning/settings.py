@@ -10,7 +10,6 @@ from typing import Any
 
 METHODS = ("masks", "attribution")
 PENALTIES = ("nodes", "log_nodes")
-ORDERS = ("tau", "last_on")
 _AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef", "steer")
 _POSITIVE = (
     *("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip", "aim", "spare"),
@@ -43,14 +42,13 @@ class PruneSettings:
     k_coef: float = 1e-3  # nats of task loss that one node (or one unit of log k) may cost
     steer: float = 0.0  # by how much the logarithm of k_coef may move in a step, towards the goal
     aim: float = 0.6  # share of the target loss that steering holds the steps' loss at
-    order: str = "tau"  # nodes rank by mask parameter, or first by the last step they were on
     calibrate: bool = False  # fit a scale and a shift of the answers' logits before comparing
-    minimal: bool = False  # remove what the circuit does not need, node by node
+    minimal: bool = False  # then remove what is not needed, node by node, from at most 512 nodes
     spare: float = 2.0  # how many times as many nodes as would do that removal begins with
     bf16: bool = True  # compute the steps in bfloat16; the final losses never are
 
     def __post_init__(self) -> None:
-        for name, allowed in (("method", METHODS), ("penalty", PENALTIES), ("order", ORDERS)):
+        for name, allowed in (("method", METHODS), ("penalty", PENALTIES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}"
@@ -97,9 +95,9 @@ class PruneSettings:
 FAST = PruneSettings()
 # The centres of the published search; it does not say how many steps a run takes.
 PUBLISHED = PruneSettings(steps=1000, pairs=64, k_coef=1e-4, bf16=False)
-QUICK = PruneSettings(method="attribution", pairs=64)
+QUICK = PruneSettings(method="attribution", pairs=64, minimal=True, spare=1.0)
 # Fast masks with a steered price, then node by node: the smallest circuits of these four.
-FULL = PruneSettings(steer=0.05, order="last_on", minimal=True)
+FULL = PruneSettings(steer=0.05, minimal=True)
 PRESETS: Mapping[str, PruneSettings] = types.MappingProxyType(
     {"fast": FAST, "published": PUBLISHED, "quick": QUICK, "full": FULL}
 )

@@ -22,8 +22,8 @@ from tests.handmade import LN2, MARGIN_OF_4, HandMade, circuit_of, marked_model,
 MADE = pytest.mark.parametrize(
     "made", [sign_model(), marked_model(), marked_model(sink=True)], ids=["sign", "key", "sink"]
 )
-QUICKLY = dataclasses.replace(QUICK, minimal=True)
-FULLY = PruneSettings(steps=60, learning_rate=1e-2, steer=0.05, order="last_on", minimal=True)
+QUICKLY = dataclasses.replace(QUICK, spare=2.0)
+FULLY = PruneSettings(steps=60, learning_rate=1e-2, steer=0.05, minimal=True)
 
 
 def subject_of(made: HandMade) -> Subject:

@@ -68,7 +68,7 @@ def test_losses_of_the_marked_model_are_those_on_paper(sink: bool) -> None:
         SHORT,
         QUICK,
         dataclasses.replace(SHORT, penalty="log_nodes", k_coef=0.0048, seed=3),
-        dataclasses.replace(SHORT, steer=0.05, order="last_on"),
+        dataclasses.replace(SHORT, steer=0.05),
     ],
     ids=["masks", "attribution", "log_k", "steered"],
 )
