@@ -20,6 +20,7 @@ from circuit_sparsity.tasks.task import answer_margin
 
 DRAWS = 10  # random circuits of each kind
 CONTROL_PAIRS = 32  # pairs that curves and random circuits are measured on
+MANY = 256  # nodes; the minimality of larger circuits is measured on those pairs alone too
 RANDOM = "random nodes"
 RANDOM_PER_LOCATION = "random nodes, as many at each location"
 
@@ -78,7 +79,7 @@ def _measured(it: Experiment, step: Step) -> Evidence:
         kl=divergence(model, circuit),
         exact_match=_match(_margin(it, model) > 0, _margin(it, circuit) > 0),
         exact_match_full=_match(model.argmax(dim=-1), circuit.argmax(dim=-1)),
-        minimality=minimality(it),
+        minimality=minimality(it if it.circuit.size <= MANY else first_pairs(it, CONTROL_PAIRS)),
         relative_sparsity=it.circuit.size / learnable if learnable else 0.0,
         full_sparsity=it.circuit.size / total,
     )

@@ -21,7 +21,7 @@ from circuit_sparsity.pruning.goal import TARGET_LOSS, Goal
 from circuit_sparsity.pruning.learn import Report, Snapshot, learn
 from circuit_sparsity.pruning.minimality import MOST, Minimal, Trimmer
 from circuit_sparsity.pruning.ranking import Ranking
-from circuit_sparsity.pruning.settings import FAST, PruneSettings
+from circuit_sparsity.pruning.settings import FAST, PruneSettings, preset
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
 from circuit_sparsity.pruning.subject import Subject
 
@@ -92,11 +92,11 @@ def name_of(size: int, settings: PruneSettings) -> str:
 
     >>> name_of(104, PruneSettings(seed=1))
     'k104_seed1'
-    >>> name_of(308, PruneSettings(method="attribution", pairs=64))
+    >>> name_of(308, preset("quick"))
     'k308_seed0_quick'
     """
-    preset = settings.preset
-    return f"k{size}_seed{settings.seed}" + ("" if preset == "fast" else f"_{preset}")
+    way = settings.preset
+    return f"k{size}_seed{settings.seed}" + ("" if way == "fast" else f"_{way}")
 
 
 class Cut:
@@ -119,14 +119,20 @@ class Cut:
         self._started = time.monotonic()
         self.losses: dict[int, float] = {}  # by number of nodes
 
-    def circuit(self, goal: Goal, sweep: str = SWEEP) -> Circuit:
-        """The circuit of k nodes, or the smallest cut that meets the target."""
+    def circuit(self, goal: Goal, sweep: str = SWEEP, minimal: bool | None = None) -> Circuit:
+        """The circuit of k nodes, or the smallest that meets the target.
+
+        Nodes are removed one by one if ``minimal`` says so, or else the settings. Without, the
+        circuit of k nodes is a second's work: it is the ranking's own, one of a nested family.
+        """
+        if minimal is None:
+            minimal = self.ranking.settings.minimal
         if goal.k is not None:
             check_size(goal.k, self.subject)
             kept = self.exactly(goal.k)
         else:
             kept = self.live(self._top(self._fewest(goal.target)))
-        if self.ranking.settings.minimal and int(kept.sum()) <= MOST:
+        if minimal and int(kept.sum()) <= MOST:
             return self._minimal(kept, goal, sweep)
         return self._finished(kept, goal, sweep)
 

@@ -24,7 +24,7 @@ from circuit_sparsity.opening import (
 from circuit_sparsity.pruning.find import SWEEP, Cut, check_size, find, rank
 from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Report
-from circuit_sparsity.pruning.nested import Nested, write_nested
+from circuit_sparsity.pruning.nested import Nested, read_nested, write_nested
 from circuit_sparsity.pruning.settings import FAST, FULL, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.release import write_viz
@@ -142,6 +142,24 @@ def carry_out(
     path = keep(experiment, store, document_windows(model, tokenizer), progress, cancel)
     write_nested(nested, path.parent)
     return Pruned(circuit, experiment, path, nested)
+
+
+def open_cut(
+    store: Store, circuit: Circuit, task: Task | None = None, cancel: threading.Event | None = None
+) -> Cut | None:
+    """The run that found a stored circuit, ready to be cut at any size; None where none lies.
+
+        open_cut(store, circuit).circuit(Goal(k=96), minimal=False)
+
+    ``task`` is one of one's own, where the circuit's is not among those that are known by name.
+    """
+    path = store.path_of_viz(circuit.model, circuit.task, circuit.sweep, circuit.k)
+    nested = None if path is None else read_nested(path.parent)
+    if nested is None:
+        return None
+    settings = nested.ranking.settings
+    subject = open_subject(circuit.model, task or circuit.task, settings, store=store)
+    return Cut(subject, nested.ranking, cancel=cancel)
 
 
 def keep(

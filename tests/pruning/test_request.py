@@ -9,10 +9,9 @@ from circuit_sparsity.circuits.circuit import total_nodes
 from circuit_sparsity.evidence.stored import read_evidence
 from circuit_sparsity.opening import open_model, open_stored, open_tokenizer
 from circuit_sparsity.pruning import request as ways
-from circuit_sparsity.pruning.find import Cut
 from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.nested import read_nested
-from circuit_sparsity.pruning.request import PruneRequest, carry_out, open_subject, prune
+from circuit_sparsity.pruning.request import PruneRequest, carry_out, open_cut, open_subject, prune
 from circuit_sparsity.pruning.settings import QUICK
 from circuit_sparsity.store import Store, paths
 from circuit_sparsity.tasks.own import OwnTask
@@ -69,8 +68,12 @@ def test_an_own_task_of_five_pairs_is_stored_with_the_circuits_of_every_size(sto
     assert nested.curve == made.nested.curve
     assert nested.curve[-1][0] == total_nodes(config)
     assert nested.curve[-1][1] >= 0
-    cut = Cut(open_subject(MODEL, FEW, QUICK), nested.ranking)
-    assert [cut.circuit(Goal(k=k)).size for k in (1, 12, 100)] == [1, 12, 100]
+    cut = open_cut(store, made.circuit, FEW)
+    assert cut is not None
+    found = [cut.circuit(Goal(k=k), minimal=False) for k in (1, 12, 100)]
+    assert [circuit.size for circuit in found] == [1, 12, 100]
+    assert "minimality" in made.circuit.found
+    assert "minimality" not in found[1].found
 
 
 def test_the_command_finds_measures_and_tells(store, capsys) -> None:
