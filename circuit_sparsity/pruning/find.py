@@ -21,7 +21,7 @@ from circuit_sparsity.pruning.goal import TARGET_LOSS, Goal
 from circuit_sparsity.pruning.learn import Report, Snapshot, learn
 from circuit_sparsity.pruning.minimality import MOST, Minimal, Trimmer
 from circuit_sparsity.pruning.ranking import Ranking
-from circuit_sparsity.pruning.settings import FAST, PruneSettings, preset
+from circuit_sparsity.pruning.settings import FAST, PruneSettings
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
 from circuit_sparsity.pruning.subject import Subject
 
@@ -92,8 +92,8 @@ def name_of(size: int, settings: PruneSettings) -> str:
 
     >>> name_of(104, PruneSettings(seed=1))
     'k104_seed1'
-    >>> name_of(308, preset("quick"))
-    'k308_seed0_quick'
+    >>> name_of(308, PruneSettings(steps=1000, pairs=64, k_coef=1e-4, bf16=False))
+    'k308_seed0_published'
     """
     way = settings.preset
     return f"k{size}_seed{settings.seed}" + ("" if way == "fast" else f"_{way}")
