@@ -16,7 +16,7 @@ from circuit_sparsity.release import StoredCircuit, read_means, read_viz, task_b
 from circuit_sparsity.store import NotHere, Store
 from circuit_sparsity.store.progress import Report
 from circuit_sparsity.tasks import TASKS
-from circuit_sparsity.tasks.task import Task, TaskBatch, encode, task_context
+from circuit_sparsity.tasks.task import Task, TaskBatch, encode, pairs_up_to, task_context
 from circuit_sparsity.tokenizer import Tokenizer, load_tokenizer
 
 TEST_PAIRS = 128
@@ -149,7 +149,7 @@ def batch_of_tests(
     task: Task, tokenizer: Tokenizer, model: GPT, pairs: int = TEST_PAIRS
 ) -> TaskBatch:
     """The prompts that everything of ours is measured on: never pruned on, seeded."""
-    chosen = task.pairs("test", pairs, TEST_SEED)
+    chosen = pairs_up_to(task, "test", pairs, TEST_SEED)
     return encode(chosen, tokenizer, task_context(model.config.block_size))
 
 

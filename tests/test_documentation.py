@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from circuit_sparsity.__main__ import COMMANDS
+from circuit_sparsity.evidence.definitions import DEFINITIONS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,6 +22,12 @@ def test_the_readme_names_every_page(page):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_readme_names_every_command(command):
     assert f"python -m circuit_sparsity {command}" in README
+
+
+@pytest.mark.parametrize("one", DEFINITIONS.values(), ids=DEFINITIONS)
+def test_measures_are_defined_in_the_documents_as_on_the_page(one):
+    text = (ROOT / "docs" / "EVIDENCE.md").read_text(encoding="utf-8")
+    assert f"| {one.name} | {one.sentence} | {one.unit} | {one.anchor} |" in text
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -22,6 +22,7 @@ ROWS = (  # a module imports only from rows before its own, and from its own pac
     ("measurement", "opening", "reproduction"),
     ("training",),
     ("pruning",),
+    ("evidence",),
     ("plots",),
     ("commands", "ui"),
     ("__main__",),

@@ -4,10 +4,15 @@ import argparse
 import dataclasses
 
 from circuit_sparsity.commands.answer import Answer, Say
+from circuit_sparsity.commands.evidence import evidence_data, evidence_lines
+from circuit_sparsity.evidence.measures import measure
+from circuit_sparsity.evidence.stored import write_evidence
+from circuit_sparsity.pruning.find import SWEEP
+from circuit_sparsity.pruning.goal import TARGET_LOSS
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.prune import SWEEP, TARGET_LOSS
 from circuit_sparsity.pruning.request import Pruned, PruneRequest, carry_out
 from circuit_sparsity.pruning.settings import PRESETS, preset
+from circuit_sparsity.store import Store
 
 HELP = "find a circuit: fewest nodes at a target loss, or exactly k nodes"
 
@@ -22,11 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", default=SWEEP, help=f"folder of the result ({SWEEP})")
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="fast", help="how to look")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--preset", choices=sorted(PRESETS), default="fast", help="how to look")
+    how.add_argument(
+        "--mode",
+        choices=("quick", "full"),
+        help="the preset of that name, and evidence for what it finds",
+    )
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
-    settings = dataclasses.replace(preset(arguments.preset), seed=arguments.seed)
+    chosen = arguments.mode or arguments.preset
+    settings = dataclasses.replace(preset(chosen), seed=arguments.seed)
     request = PruneRequest(
         arguments.model,
         arguments.task,
@@ -40,7 +52,18 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         report=lambda snapshot: say(_progress(snapshot)),
         progress=lambda done, of: say(f"measuring {done} of {of}"),
     )
-    data = _data(made)
+    data, more = _data(made), ()
+    if arguments.mode:
+        store = Store.from_environment()
+        evidence = measure(
+            made.experiment,
+            made.nested.ranking.order,
+            chosen,
+            progress=lambda done, of: say(f"evidence {done} of {of}"),
+        )
+        write_evidence(evidence, store, made.circuit)
+        data |= evidence_data(evidence)
+        more = evidence_lines(evidence)
     return Answer(
         data,
         (
@@ -48,6 +71,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
             f"{data['seconds']:.0f} s",
             f"loss {data['circuit_loss']:.4f} nats per sequence on prompts pruned on",
             f"loss {data['test_loss']:.4f} on {made.experiment.batch_name}",
+            *more,
             f"stored in {made.path}",
         ),
     )
@@ -55,6 +79,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
 
 def _data(made: Pruned) -> dict[str, object]:
     found = made.circuit.found
+    minimality = found.get("minimality", {})
     return {
         "model": made.circuit.model,
         "task": made.circuit.task,
@@ -62,6 +87,8 @@ def _data(made: Pruned) -> dict[str, object]:
         "k": made.circuit.k,
         "nodes": made.circuit.size,
         "edges": len(made.experiment.edges),
+        "edges_needed": minimality.get("edges_needed"),
+        "nodes_before": minimality.get("nodes_bisected"),
         "circuit_loss": found["loss"],
         "test_loss": made.experiment.of_circuit.loss,
         "seconds": found["seconds"],

@@ -13,6 +13,7 @@ from torch import Tensor
 from circuit_sparsity.experiment import Cancelled
 from circuit_sparsity.pruning.answers import by_length, margins
 from circuit_sparsity.pruning.gates import gate_slope, gated
+from circuit_sparsity.pruning.goal import Goal, Price
 from circuit_sparsity.pruning.ranking import Moment, Ranking
 from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.pruning.subject import Subject
@@ -23,9 +24,9 @@ REPORT_EVERY = 10  # steps between lines of history; each reads a number from th
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Where a run is: ``done`` of ``of`` steps, or probes of the size once ``stage`` is "size"."""
+    """Where a run is: ``done`` of ``of`` steps of "masks", sizes tried, nodes or edges removed."""
 
-    stage: str  # "masks" or "size"
+    stage: str  # "masks", "size", "nodes" or "edges"
     done: int
     of: int
     loss: float  # nats per sequence
@@ -39,6 +40,7 @@ Report = Callable[[Snapshot], None]
 def learn(
     subject: Subject,
     settings: PruneSettings,
+    goal: Goal,
     report: Report = lambda snapshot: None,
     cancel: threading.Event | None = None,
 ) -> Ranking:
@@ -46,7 +48,7 @@ def learn(
 
     Raises Cancelled when ``cancel`` is set meanwhile.
     """
-    started, run = time.monotonic(), _Run(subject, settings)
+    started, run = time.monotonic(), _Run(subject, settings, goal)
     history = []
     for step, batch in enumerate(_batches(subject, settings)):
         if cancel is not None and cancel.is_set():
@@ -57,9 +59,9 @@ def learn(
             moment = Moment(step + 1, float(loss), int(kept.sum()))
             history.append(moment)
             report(Snapshot("masks", step + 1, settings.steps, moment.loss, moment.nodes, kept))
-    scores = run.tau.cpu()
     seconds = time.monotonic() - started
-    return Ranking(scores, int((scores >= 0).sum()), settings, tuple(history), seconds)
+    suggested = int((run.tau >= 0).sum())
+    return Ranking(run.tau.cpu(), suggested, settings, tuple(history), seconds)
 
 
 def schedule(step: int, settings: PruneSettings) -> float:
@@ -74,13 +76,6 @@ def schedule(step: int, settings: PruneSettings) -> float:
     return min((step + 1) / max(rising, 1), falling, 1.0)
 
 
-def price(kept: int | Tensor, settings: PruneSettings) -> float | Tensor:
-    """What one more node costs: the derivative of the penalty by the number of nodes on."""
-    if settings.penalty == "nodes":
-        return settings.k_coef
-    return settings.k_coef / (kept.clamp(min=1) if isinstance(kept, Tensor) else max(kept, 1))
-
-
 def _batches(subject: Subject, settings: PruneSettings) -> Iterator[TaskBatch]:
     """Seeded draws of pairs without repetition inside a step."""
     generator = torch.Generator().manual_seed(settings.seed)
@@ -93,8 +88,9 @@ def _batches(subject: Subject, settings: PruneSettings) -> Iterator[TaskBatch]:
 class _Run:
     """The mask parameters and their optimiser. The model's own parameters are not touched."""
 
-    def __init__(self, subject: Subject, settings: PruneSettings) -> None:
+    def __init__(self, subject: Subject, settings: PruneSettings, goal: Goal) -> None:
         self.subject, self.settings = subject, settings
+        self.price = Price(goal, settings)
         generator = torch.Generator().manual_seed(settings.seed)
         noise = torch.randn(subject.layout.size, generator=generator)
         first = settings.init_bias + settings.init_scale * noise
@@ -112,13 +108,15 @@ class _Run:
     def advance(self, batch: TaskBatch) -> Float[Tensor, ""]:
         """One optimiser step; the task loss before it."""
         gate = (self.tau >= 0).float()
+        nodes = int(gate.sum())
         loss, by_gate = self._task_loss(gate, batch)
         slope = gate_slope(self.tau, self.settings.temperature)
-        self.tau.grad = (by_gate + price(gate.sum(), self.settings)) * slope
+        self.tau.grad = (by_gate + self.price.per_node(nodes)) * slope
         torch.nn.utils.clip_grad_norm_([self.tau], self.settings.grad_clip)
         self.adam.step()
         self.rate.step()
         self.tau.clamp_(-1, 1)
+        self.price.see(float(loss), nodes)
         return loss
 
     def _task_loss(

@@ -1,4 +1,4 @@
-"""A pruning from names to a file: what was asked for, done, measured and stored."""
+"""The ways in: ``prune`` for a notebook, ``carry_out`` from names to files."""
 
 import dataclasses
 import threading
@@ -10,28 +10,33 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.means import Means, mean_activations
 from circuit_sparsity.experiment import Experiment, Progress
 from circuit_sparsity.measurement import measure_stored
 from circuit_sparsity.model import GPT
 from circuit_sparsity.opening import (
-    experiment_on_tests,
+    batch_of_tests,
     open_means,
     open_model,
     open_task,
     open_tokenizer,
 )
+from circuit_sparsity.pruning.find import SWEEP, Cut, check_size, find, rank
+from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Report
-from circuit_sparsity.pruning.prune import SWEEP, prune
-from circuit_sparsity.pruning.settings import FAST, PruneSettings
+from circuit_sparsity.pruning.nested import Nested, read_nested, write_nested
+from circuit_sparsity.pruning.settings import FAST, FULL, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.release import write_viz
 from circuit_sparsity.store import Store, paths
+from circuit_sparsity.tasks.task import Task
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.programs import generate_documents
 
 STORED_PAIRS = 32  # a file with more would grow with no gain to who looks at samples
 DOCUMENT_WINDOWS = 192
 DOCUMENT_SERIES = "documents"  # programs that no model was trained on
+MEANS_AT_ONCE = 16  # windows
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,62 @@ class PruneRequest:
 
 @dataclass(frozen=True)
 class Pruned:
-    """A circuit that was found and stored."""
+    """A circuit that was found and stored, and the nested circuits of every size beside it."""
 
     circuit: Circuit
     experiment: Experiment  # on test prompts, which pruning never saw
     path: Path
+    nested: Nested
+
+
+def prune(
+    model: GPT | str,
+    task: Task | str,
+    settings: PruneSettings = FULL,
+    *,
+    target: float | None = None,
+    k: int | None = None,
+    tokenizer: Tokenizer | None = None,
+    means: Means | None = None,
+    report: Report = lambda snapshot: None,
+    cancel: threading.Event | None = None,
+) -> Circuit:
+    """The circuit of a model on a task: the fewest nodes at ``target``, or exactly ``k``.
+
+        circuit = prune("starter", "single_double_quote", target=0.15)
+
+    A model or a task may be given by its name. A model that is given itself needs its
+    ``tokenizer``; without ``means``, they are taken over generated programs. Nothing is stored.
+    Raises as ``find`` does, and ValueError for an unknown name or a missing tokenizer.
+    """
+    Goal.of(target, k)  # speaks up before any work
+    subject = open_subject(model, task, settings, tokenizer, means)
+    return find(subject, settings, target=target, k=k, report=report, cancel=cancel)
+
+
+def open_subject(
+    model: GPT | str,
+    task: Task | str,
+    settings: PruneSettings,
+    tokenizer: Tokenizer | None = None,
+    means: Means | None = None,
+    store: Store | None = None,
+) -> Subject:
+    """What is pruned, from a model or its name and a task or its name."""
+    task = open_task(task) if isinstance(task, str) else task
+    if isinstance(model, str):
+        store, name = store or Store.from_environment(), model
+        model, tokenizer = open_model(store, name), tokenizer or open_tokenizer(store, name)
+        means = means or open_means(store, name)
+    else:
+        name = "model"
+        if tokenizer is None:
+            raise ValueError(
+                "a model was given without its tokenizer, and prompts cannot be read; give "
+                "tokenizer=..., or the name of a model in place of the model"
+            )
+        means = means or means_over_programs(model, tokenizer)
+    return Subject.of_task(model, means, tokenizer, task, name, settings)
 
 
 def carry_out(
@@ -61,29 +117,49 @@ def carry_out(
     report: Report = lambda snapshot: None,
     progress: Progress = lambda done, of: None,
     cancel: threading.Event | None = None,
+    task: Task | None = None,
 ) -> Pruned:
     """Find the circuit, measure what its file holds, and write that into the user's folder.
 
-    ``report`` follows the pruning, ``progress`` the measuring. Raises ValueError for an unknown
-    name or a bad number, TargetNotReached, and Cancelled; nothing is stored then.
+    The nested circuits of every size go beside it. ``report`` follows the pruning, ``progress``
+    the measuring; ``task`` is one of one's own, in place of the one that the request names.
+    Raises ValueError for an unknown name or a bad number, TargetNotReached, and Cancelled;
+    nothing is stored then.
     """
     store = store or Store.from_environment()
-    task = open_task(request.task)
-    model, means = open_model(store, request.model), open_means(store, request.model)
-    tokenizer = open_tokenizer(store, request.model)
-    subject = Subject.of_task(model, means, tokenizer, task, request.model, request.settings)
-    circuit = prune(
-        subject,
-        request.settings,
-        target=request.target,
-        k=request.k,
-        sweep=request.sweep,
-        report=report,
-        cancel=cancel,
-    )
-    experiment = experiment_on_tests(circuit, model, means, tokenizer)
+    task, goal = task or open_task(request.task), Goal.of(request.target, request.k)
+    subject = open_subject(request.model, task, request.settings, store=store)
+    if goal.k is not None:
+        check_size(goal.k, subject)
+    ranking = rank(subject, request.settings, goal, report, cancel)
+    cut = Cut(subject, ranking, report, cancel)
+    circuit = cut.circuit(goal, request.sweep)
+    nested = Nested(ranking, cut.curve())
+    model, tokenizer = subject.model, open_tokenizer(store, request.model)
+    batch = batch_of_tests(task, tokenizer, model)
+    name = f"{len(batch)} prompts of the test split, never pruned on"
+    experiment = Experiment(circuit, model, subject.means, batch, name)
     path = keep(experiment, store, document_windows(model, tokenizer), progress, cancel)
-    return Pruned(circuit, experiment, path)
+    write_nested(nested, path.parent)
+    return Pruned(circuit, experiment, path, nested)
+
+
+def open_cut(
+    store: Store, circuit: Circuit, task: Task | None = None, cancel: threading.Event | None = None
+) -> Cut | None:
+    """The run that found a stored circuit, ready to be cut at any size; None where none lies.
+
+        open_cut(store, circuit).circuit(Goal(k=96), minimal=False)
+
+    ``task`` is one of one's own, where the circuit's is not among those that are known by name.
+    """
+    path = store.path_of_viz(circuit.model, circuit.task, circuit.sweep, circuit.k)
+    nested = None if path is None else read_nested(path.parent)
+    if nested is None:
+        return None
+    settings = nested.ranking.settings
+    subject = open_subject(circuit.model, task or circuit.task, settings, store=store)
+    return Cut(subject, nested.ranking, cancel=cancel)
 
 
 def keep(
@@ -117,3 +193,8 @@ def document_windows(model: GPT, tokenizer: Tokenizer) -> Int[Tensor, "window po
             break
     windows = len(tokens) // length
     return torch.tensor(tokens[: windows * length]).view(windows, length)
+
+
+def means_over_programs(model: GPT, tokenizer: Tokenizer) -> Means:
+    """Reference means over generated programs, where a model comes with none."""
+    return mean_activations(model, document_windows(model, tokenizer).split(MEANS_AT_ONCE))

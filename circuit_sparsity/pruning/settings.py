@@ -10,8 +10,10 @@ from typing import Any
 
 METHODS = ("masks", "attribution")
 PENALTIES = ("nodes", "log_nodes")
-_AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef")
-_POSITIVE = ("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip")
+_AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef", "steer")
+_POSITIVE = (
+    *("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip", "aim", "spare"),
+)
 _FRACTIONS = ("warm_up", "inv_beta2", "beta1")
 
 
@@ -38,7 +40,11 @@ class PruneSettings:
     grad_clip: float = 1.0  # largest norm of the gradient
     penalty: str = "nodes"  # what k_coef multiplies: nodes on, or their natural logarithm
     k_coef: float = 1e-3  # nats of task loss that one node (or one unit of log k) may cost
+    steer: float = 0.0  # by how much the logarithm of k_coef may move in a step, towards the goal
+    aim: float = 0.6  # share of the target loss that steering holds the steps' loss at
     calibrate: bool = False  # fit a scale and a shift of the answers' logits before comparing
+    minimal: bool = False  # then remove what is not needed, node by node, from at most 512 nodes
+    spare: float = 2.0  # how many times as many nodes as would do that removal begins with
     bf16: bool = True  # compute the steps in bfloat16; the final losses never are
 
     def __post_init__(self) -> None:
@@ -89,9 +95,11 @@ class PruneSettings:
 FAST = PruneSettings()
 # The centres of the published search; it does not say how many steps a run takes.
 PUBLISHED = PruneSettings(steps=1000, pairs=64, k_coef=1e-4, bf16=False)
-QUICK = PruneSettings(method="attribution", pairs=64)
+QUICK = PruneSettings(method="attribution", pairs=64, minimal=True, spare=1.0)
+# Fast masks with a steered price, then node by node: the smallest circuits of these four.
+FULL = PruneSettings(steer=0.05, minimal=True)
 PRESETS: Mapping[str, PruneSettings] = types.MappingProxyType(
-    {"fast": FAST, "published": PUBLISHED, "quick": QUICK}
+    {"fast": FAST, "published": PUBLISHED, "quick": QUICK, "full": FULL}
 )
 
 

@@ -53,7 +53,9 @@ def exactly(
     Where adding one node brings several to life at once, the worst of them go again; where even
     so no k nodes are live together, the best dangling ones fill the places, and change little.
     """
-    low, high = 0, len(order)
+    low, high = k, min(k, len(order))
+    while high < len(order) and _live(order, high, layout, live) < k:
+        low, high = high + 1, min(2 * high, len(order))
     while low < high:
         middle = (low + high) // 2
         low, high = (middle + 1, high) if _live(order, middle, layout, live) < k else (low, middle)

@@ -10,6 +10,7 @@ from circuit_sparsity.names import Node
 from circuit_sparsity.pruning.answers import margins
 from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.gates import gated
+from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import _Run
 from circuit_sparsity.pruning.settings import QUICK, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
@@ -45,7 +46,7 @@ def test_the_gradient_of_the_gates_is_the_numerical_one() -> None:
     made = marked_model(sink=True)
     model = made.model.double()
     it = Subject(model, made.means, made.batch, made.batch, "handmade", "hand")
-    run = _Run(it, PruneSettings())
+    run = _Run(it, PruneSettings(bf16=False), Goal())
     gate = torch.rand(it.layout.size, generator=torch.Generator().manual_seed(0)).double()
 
     def loss(g: torch.Tensor) -> float:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from circuit_sparsity.pruning.gates import filled, gate_slope, gated
-from circuit_sparsity.pruning.learn import price, schedule
+from circuit_sparsity.pruning.learn import schedule
 from circuit_sparsity.pruning.settings import PruneSettings
 
 
@@ -40,14 +40,6 @@ def test_a_gate_of_zeros_and_ones_is_a_mean_fill() -> None:
     got = gated({"place": kept.float()}, {"place": mean})("place", x)
     torch.testing.assert_close(got, expected)
     assert filled({"place": kept}, {"place": mean})("elsewhere", x) is x
-
-
-def test_one_more_node_costs_the_coefficient_or_its_share_of_the_logarithm() -> None:
-    assert price(50, PruneSettings(k_coef=1e-4)) == 1e-4
-    logarithmic = PruneSettings(penalty="log_nodes", k_coef=0.0048)
-    assert price(50, logarithmic) == pytest.approx(0.0048 / 50)
-    assert price(0, logarithmic) == pytest.approx(0.0048)
-    assert price(torch.tensor(50.0), logarithmic) == pytest.approx(0.0048 / 50)
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_zero() -> None:

@@ -12,8 +12,9 @@ import torch
 from circuit_sparsity.experiment import Cancelled, Experiment
 from circuit_sparsity.hooks import Hook
 from circuit_sparsity.pruning.answers import margins
+from circuit_sparsity.pruning.find import Cut, TargetNotReached, find, name_of, rank
+from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.prune import Cut, TargetNotReached, name_of, prune, rank
 from circuit_sparsity.pruning.settings import PUBLISHED, QUICK, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.tasks.task import TaskBatch
@@ -63,14 +64,19 @@ def test_losses_of_the_marked_model_are_those_on_paper(sink: bool) -> None:
 @MODELS
 @pytest.mark.parametrize(
     "settings",
-    [SHORT, QUICK, dataclasses.replace(SHORT, penalty="log_nodes", k_coef=0.0048, seed=3)],
-    ids=["masks", "attribution", "log_k"],
+    [
+        SHORT,
+        QUICK,
+        dataclasses.replace(SHORT, penalty="log_nodes", k_coef=0.0048, seed=3),
+        dataclasses.replace(SHORT, steer=0.05),
+    ],
+    ids=["masks", "attribution", "log_k", "steered"],
 )
 def test_pruning_finds_exactly_the_circuit(
     make: Callable[[], HandMade], settings: PruneSettings
 ) -> None:
     made = make()
-    circuit = prune(subject_of(made), settings, target=0.15)
+    circuit = find(subject_of(made), settings, target=0.15)
     assert set(map(str, circuit.node_list)) == set(made.nodes)
     assert circuit.found["loss"] == pytest.approx(MARGIN_OF_4, abs=1e-6)
     assert circuit.means_hash == made.means.hash
@@ -78,7 +84,7 @@ def test_pruning_finds_exactly_the_circuit(
 
 def test_a_looser_target_gives_the_smaller_circuit_that_averages() -> None:
     made = marked_model()
-    circuit = prune(subject_of(made), SHORT, target=0.4)
+    circuit = find(subject_of(made), SHORT, target=0.4)
     assert set(map(str, circuit.node_list)) == set(made.nodes) - {"0.attn.act_in:2", "0.attn.k:0"}
 
 
@@ -112,7 +118,7 @@ def test_no_subset_of_sixteen_nodes_is_smaller_than_what_pruning_finds() -> None
     assert len(kept) == 65536
     assert len(best) == 1
     for settings in (SHORT, QUICK):
-        circuit = prune(subject, settings, target=0.15)
+        circuit = find(subject, settings, target=0.15)
         assert subject.layout.nodes(best[0]) == dict(circuit.nodes)
 
 
@@ -120,21 +126,21 @@ def test_no_subset_of_sixteen_nodes_is_smaller_than_what_pruning_finds() -> None
 def test_k_nodes_are_k_nodes(make: Callable[[], HandMade]) -> None:
     subject = subject_of(make())
     cut = Cut(subject, rank(subject, QUICK))
-    sizes = [cut.circuit(None, k).size for k in range(1, subject.layout.size + 1)]
+    sizes = [cut.circuit(Goal(k=k)).size for k in range(1, subject.layout.size + 1)]
     assert sizes == list(range(1, subject.layout.size + 1))
 
 
 def test_at_the_circuits_own_size_exact_k_is_the_circuit() -> None:
     made = sign_model()
-    assert set(map(str, prune(subject_of(made), SHORT, k=4).node_list)) == set(made.nodes)
+    assert set(map(str, find(subject_of(made), SHORT, k=4).node_list)) == set(made.nodes)
 
 
 def test_the_same_request_gives_the_same_circuit_and_another_seed_another_name() -> None:
     subject = subject_of(marked_model())
-    first, again = (prune(subject, SHORT, k=7) for _ in range(2))
+    first, again = (find(subject, SHORT, k=7) for _ in range(2))
     assert first.nodes == again.nodes
     assert first.found["history"] == again.found["history"]
-    other = prune(subject, dataclasses.replace(SHORT, seed=1), k=7)
+    other = find(subject, dataclasses.replace(SHORT, seed=1), k=7)
     assert other.k != first.k
     assert other.found["history"] != first.found["history"]
 
@@ -155,15 +161,15 @@ def test_cancel_stops_at_the_next_step(stage: str) -> None:
             cancel.set()
 
     with pytest.raises(Cancelled, match="stopped after"):
-        prune(subject_of(sign_model()), SHORT, report=report, cancel=cancel)
+        find(subject_of(sign_model()), SHORT, report=report, cancel=cancel)
     assert seen.count(stage) == 1
 
 
 def test_a_model_that_requires_gradients_gets_none() -> None:
     made = sign_model()
     made.model.requires_grad_(True)
-    prune(subject_of(made), PruneSettings(steps=2), k=4)
-    prune(subject_of(made), QUICK, k=4)
+    find(subject_of(made), PruneSettings(steps=2), k=4)
+    find(subject_of(made), QUICK, k=4)
     assert all(parameter.grad is None for parameter in made.model.parameters())
 
 
@@ -173,19 +179,19 @@ def test_a_k_that_the_model_does_not_have_is_refused_before_any_work(k: int) -> 
         raise AssertionError("work was done")
 
     with pytest.raises(ValueError, match=f"of {k} nodes .* handmade has 16 nodes"):
-        prune(subject_of(sign_model()), SHORT, k=k, report=report)
+        find(subject_of(sign_model()), SHORT, k=k, report=report)
 
 
 def test_a_target_out_of_reach_says_the_lowest_loss() -> None:
     with pytest.raises(TargetNotReached, match=r"0\.001 or less: the lowest was 0\.0181") as caught:
-        prune(subject_of(sign_model()), QUICK, target=0.001)
+        find(subject_of(sign_model()), QUICK, target=0.001)
     assert caught.value.nodes == 4
     assert caught.value.lowest == pytest.approx(MARGIN_OF_4, abs=1e-6)
 
 
 def test_target_and_k_together_are_refused() -> None:
     with pytest.raises(ValueError, match="give one"):
-        prune(subject_of(sign_model()), SHORT, target=0.1, k=4)
+        find(subject_of(sign_model()), SHORT, target=0.1, k=4)
 
 
 def test_prompts_longer_than_the_context_are_refused() -> None:
@@ -196,7 +202,7 @@ def test_prompts_longer_than_the_context_are_refused() -> None:
 
 
 def test_what_is_found_is_json() -> None:
-    circuit = prune(subject_of(sign_model()), PruneSettings(steps=12, calibrate=True), k=4)
+    circuit = find(subject_of(sign_model()), PruneSettings(steps=12, calibrate=True), k=4)
     found = json.loads(json.dumps(dict(circuit.found)))
     assert PruneSettings.from_dict(found["settings"]) == PruneSettings(steps=12, calibrate=True)
     assert [line["step"] for line in found["history"]] == [1, 11, 12]
@@ -208,8 +214,8 @@ def test_a_target_is_met_on_the_validation_prompts_too() -> None:
     agreeing = TaskBatch(*(x[rows] for x in (batch.tokens, batch.last, batch.right, batch.wrong)))
     without_key = {"0.attn.act_in:0", "0.attn.v:0", "0.attn.resid_delta:1", "final_resid:1"}
     easy = Subject(made.model, made.means, made.batch, agreeing, "handmade", "hand")
-    assert set(map(str, prune(easy, QUICK, target=0.15).node_list)) == without_key
+    assert set(map(str, find(easy, QUICK, target=0.15).node_list)) == without_key
     both = dataclasses.replace(easy, validation=made.batch)
-    circuit = prune(both, QUICK, target=0.15)
+    circuit = find(both, QUICK, target=0.15)
     assert set(map(str, circuit.node_list)) == set(made.nodes)
     assert circuit.found["validation_loss"] == pytest.approx(MARGIN_OF_4, abs=1e-6)

@@ -1,8 +1,9 @@
-"""``prune``: rank the nodes, decide how many stay, drop what dangles, say how it went."""
+"""From a subject to a circuit: rank the nodes, decide how many stay, drop what is not needed."""
 
 import dataclasses
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,15 @@ from circuit_sparsity.pruning.answers import Evaluation
 from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.calibration import Calibration, calibrate
 from circuit_sparsity.pruning.dangling import Liveness
+from circuit_sparsity.pruning.goal import TARGET_LOSS, Goal
 from circuit_sparsity.pruning.learn import Report, Snapshot, learn
+from circuit_sparsity.pruning.minimality import MOST, Minimal, Trimmer
 from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import FAST, PruneSettings
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
 from circuit_sparsity.pruning.subject import Subject
 
-TARGET_LOSS = 0.15  # nats per sequence, the paper's; chance is 0.693
+PAPER = Goal(TARGET_LOSS)
 SWEEP = "local"
 
 
@@ -34,7 +37,7 @@ class TargetNotReached(ValueError):
         self.lowest, self.nodes = lowest, nodes
 
 
-def prune(
+def find(
     subject: Subject,
     settings: PruneSettings = FAST,
     *,
@@ -47,28 +50,32 @@ def prune(
     """A circuit of the subject's task: the fewest nodes that meet ``target``, or exactly ``k``.
 
     ``target`` is a mean loss in nats per sequence (0.15 when neither is given), to be met on the
-    evaluation and on the validation prompts. ``found`` tells settings, losses, history, seconds.
+    evaluation and on the validation prompts. ``found`` tells settings, losses, history, seconds,
+    and, where the settings ask for removal, what went and what else could go.
     Raises ValueError for a k that the model does not have, TargetNotReached, and Cancelled when
     ``cancel`` is set meanwhile.
     """
-    if target is not None and k is not None:
-        raise ValueError(f"got a target loss ({target}) and a number of nodes ({k}); give one")
+    goal = Goal.of(target, k)
     if k is not None:
         check_size(k, subject)
-    ranking = rank(subject, settings, report, cancel)
-    return Cut(subject, ranking, report, cancel).circuit(target, k, sweep)
+    ranking = rank(subject, settings, goal, report, cancel)
+    return Cut(subject, ranking, report, cancel).circuit(goal, sweep)
 
 
 def rank(
     subject: Subject,
     settings: PruneSettings = FAST,
+    goal: Goal = PAPER,
     report: Report = lambda snapshot: None,
     cancel: threading.Event | None = None,
 ) -> Ranking:
-    """The subject's nodes by importance, in the way that the settings name."""
+    """The subject's nodes by importance, in the way that the settings name.
+
+    The goal is what a steered search ends at; the ranking can be cut at any size.
+    """
     if settings.method == "attribution":
         return attribute(subject, settings, cancel)
-    return learn(subject, settings, report, cancel)
+    return learn(subject, settings, goal, report, cancel)
 
 
 def check_size(k: int, subject: Subject) -> None:
@@ -85,11 +92,11 @@ def name_of(size: int, settings: PruneSettings) -> str:
 
     >>> name_of(104, PruneSettings(seed=1))
     'k104_seed1'
-    >>> name_of(308, PruneSettings(method="attribution", pairs=64))
-    'k308_seed0_quick'
+    >>> name_of(308, PruneSettings(steps=1000, pairs=64, k_coef=1e-4, bf16=False))
+    'k308_seed0_published'
     """
-    preset = settings.preset
-    return f"k{size}_seed{settings.seed}" + ("" if preset == "fast" else f"_{preset}")
+    way = settings.preset
+    return f"k{size}_seed{settings.seed}" + ("" if way == "fast" else f"_{way}")
 
 
 class Cut:
@@ -112,15 +119,44 @@ class Cut:
         self._started = time.monotonic()
         self.losses: dict[int, float] = {}  # by number of nodes
 
-    def circuit(self, target: float | None, k: int | None, sweep: str = SWEEP) -> Circuit:
-        """The circuit of k nodes, or the smallest cut that meets the target."""
-        if k is not None:
-            check_size(k, self.subject)
-            kept = exactly(k, self.ranking.order, self.subject.layout, self.live)
+    def circuit(self, goal: Goal, sweep: str = SWEEP, minimal: bool | None = None) -> Circuit:
+        """The circuit of k nodes, or the smallest that meets the target.
+
+        Nodes are removed one by one if ``minimal`` says so, or else the settings. Without, the
+        circuit of k nodes is a second's work: it is the ranking's own, one of a nested family.
+        """
+        if minimal is None:
+            minimal = self.ranking.settings.minimal
+        if goal.k is not None:
+            check_size(goal.k, self.subject)
+            kept = self.exactly(goal.k)
         else:
-            target = TARGET_LOSS if target is None else target
-            kept = self.live(self._top(self._fewest(target)))
-        return self._finished(kept, target, sweep)
+            kept = self.live(self._top(self._fewest(goal.target)))
+        if minimal and int(kept.sum()) <= MOST:
+            return self._minimal(kept, goal, sweep)
+        return self._finished(kept, goal, sweep)
+
+    def exactly(self, k: int) -> Bool[Tensor, " node"]:
+        """The k best nodes that are live together."""
+        return exactly(k, self.ranking.order, self.subject.layout, self.live)
+
+    def curve(self, sizes: Sequence[int] | None = None) -> tuple[tuple[int, float], ...]:
+        """Number of nodes and loss in nats of the nested circuits, on a log grid if not given."""
+        grid = log_grid(self.subject.layout.size) if sizes is None else sizes
+        return tuple((k, self.loss(self.exactly(k))) for k in grid)
+
+    def _minimal(self, kept: Bool[Tensor, " node"], goal: Goal, sweep: str) -> Circuit:
+        """From more nodes than are wanted down to the goal, one by one."""
+        size, most = int(kept.sum()), min(MOST, self.subject.layout.size)
+        start = self.exactly(max(size, min(round(self.ranking.settings.spare * size), most)))
+        trimmer = Trimmer(self.subject, self._report, self._cancel)
+        circuit = self._circuit(start, sweep)
+        if goal.k is None:
+            found = trimmer.minimal(circuit, goal.target)
+        else:
+            found = trimmer.smallest(circuit, goal.k)
+        masks = found.circuit.masks(self.subject.model.config)
+        return self._finished(self.subject.layout.join(masks), goal, sweep, size, found)
 
     def loss(self, kept: Bool[Tensor, " node"]) -> float:
         """The larger mean task loss of evaluation and validation prompts, in nats."""
@@ -170,31 +206,45 @@ class Cut:
             others = others if others is None else calibration.apply(others)
         return _Measured(_loss(found), None if others is None else _loss(others), calibration)
 
-    def _finished(self, kept: Bool[Tensor, " node"], target: float | None, sweep: str) -> Circuit:
-        subject, ranking = self.subject, self.ranking
-        measured = self._measure(kept)
+    def _finished(
+        self,
+        kept: Bool[Tensor, " node"],
+        goal: Goal,
+        sweep: str,
+        bisected: int | None = None,
+        minimal: Minimal | None = None,
+    ) -> Circuit:
+        ranking, measured = self.ranking, self._measure(kept)
         calibration = measured.calibration
         found: dict[str, Any] = {
             "circuit_sparsity": "prune",
             "settings": ranking.settings.to_dict(),
             "seed": ranking.settings.seed,
-            "target": target,
+            "target": goal.target if goal.k is None else None,
             "loss": measured.loss,
             "validation_loss": measured.validation,
             "live": int(self.live(kept).sum()),
-            "model_nodes": subject.layout.size,
+            "model_nodes": self.subject.layout.size,
             "calibration": dataclasses.asdict(calibration) if calibration else None,
             "history": [dataclasses.asdict(moment) for moment in ranking.history],
             "curve": [list(item) for item in sorted(self.losses.items())],
             "seconds": ranking.seconds + time.monotonic() - self._started,
         }
+        if minimal is not None:
+            found["minimality"] = {"nodes_bisected": bisected, **minimal.to_dict()}
+        return self._circuit(kept, sweep, found)
+
+    def _circuit(
+        self, kept: Bool[Tensor, " node"], sweep: str, found: Mapping[str, Any] | None = None
+    ) -> Circuit:
+        subject = self.subject
         return Circuit(
             subject.layout.nodes(kept),
             subject.model_name,
             subject.task_name,
             sweep,
-            name_of(int(kept.sum()), ranking.settings),
-            found,
+            name_of(int(kept.sum()), self.ranking.settings),
+            found or {},
             subject.means.hash,
         )
 

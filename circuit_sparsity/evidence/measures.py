@@ -1,0 +1,190 @@
+"""Measure a circuit: everything that takes no further pruning."""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuit_sparsity.circuits.circuit import total_nodes
+from circuit_sparsity.circuits.compiled import compile_circuit
+from circuit_sparsity.circuits.controls import random_nodes
+from circuit_sparsity.evidence.curves import areas, curve, faithfulness, fraction_sizes
+from circuit_sparsity.evidence.evidence import Control, CurvePoint, Evidence
+from circuit_sparsity.experiment import Cancelled, Experiment, Progress
+from circuit_sparsity.pruning.dangling import Liveness
+from circuit_sparsity.pruning.size import log_grid
+from circuit_sparsity.tasks.task import answer_margin
+
+DRAWS = 10  # random circuits of each kind
+CONTROL_PAIRS = 32  # pairs that curves and random circuits are measured on
+MANY = 256  # nodes; the minimality of larger circuits is measured on those pairs alone too
+RANDOM = "random nodes"
+RANDOM_PER_LOCATION = "random nodes, as many at each location"
+
+Step = Callable[[], None]
+
+
+def measure(
+    experiment: Experiment,
+    order: Int[Tensor, " node"] | None = None,
+    ranking: str | None = None,
+    draws: int = DRAWS,
+    progress: Progress = lambda done, of: None,
+    cancel: threading.Event | None = None,
+) -> Evidence:
+    """Evidence for ``experiment.circuit`` on its prompts, random circuits among the controls.
+
+    With an ``order`` of the nodes, best first, and what ``ranking`` it is, also the curves.
+    Raises Cancelled when ``cancel`` is set meanwhile.
+    """
+    total = total_nodes(experiment.model.config)
+    sizes = {*fraction_sizes(total), *log_grid(total)} if order is not None else ()
+    step = counted(4 + 2 * draws + len(sizes), progress, cancel)
+    few = first_pairs(experiment, CONTROL_PAIRS)
+    found = _measured(experiment, step)
+    for name, per_location in ((RANDOM, False), (RANDOM_PER_LOCATION, True)):
+        if draws:
+            found = found.with_control(random_control(few, name, per_location, draws, step))
+    if order is None:
+        return found
+    points = curve(few, order, step)
+    return _with_curve(found, points, total, ranking, few.batch_name)
+
+
+def _measured(it: Experiment, step: Step) -> Evidence:
+    logits = []
+    for alive in (None, it.alive, _none(it), _others(it)):
+        step()
+        logits.append(it.logits(alive))
+    model, circuit, empty, rest = logits
+    losses = [_loss(it, found) for found in logits]
+    learnable = learnable_nodes(it)
+    total = total_nodes(it.model.config)
+    return Evidence(
+        circuit=it.circuit.title,
+        prompts=it.batch_name,
+        nodes=it.circuit.size,
+        edges=len(it.edges),
+        learnable_nodes=learnable,
+        model_nodes=total,
+        model_loss=losses[0],
+        sufficiency=losses[1],
+        empty_loss=losses[2],
+        necessity=losses[3],
+        faithfulness=faithfulness(losses[1], losses[0], losses[2]),
+        completeness=faithfulness(losses[3], losses[0], losses[2]),
+        kl=divergence(model, circuit),
+        exact_match=_match(_margin(it, model) > 0, _margin(it, circuit) > 0),
+        exact_match_full=_match(model.argmax(dim=-1), circuit.argmax(dim=-1)),
+        minimality=minimality(it if it.circuit.size <= MANY else first_pairs(it, CONTROL_PAIRS)),
+        relative_sparsity=it.circuit.size / learnable if learnable else 0.0,
+        full_sparsity=it.circuit.size / total,
+    )
+
+
+def _with_curve(
+    found: Evidence,
+    points: tuple[CurvePoint, ...],
+    total: int,
+    ranking: str | None,
+    prompts: str,
+) -> Evidence:
+    found = dataclasses.replace(found, curve=points, ranking=ranking, curve_prompts=prompts)
+    if any(point.faithfulness is None for point in points):
+        return found
+    cpr, cmd = areas(points, fraction_sizes(total), log=False)
+    cpr_log, cmd_log = areas(points, log_grid(total), log=True)
+    return dataclasses.replace(found, cpr=cpr, cmd=cmd, cpr_log=cpr_log, cmd_log=cmd_log)
+
+
+def divergence(
+    model: Float[Tensor, "prompt vocab"], circuit: Float[Tensor, "prompt vocab"]
+) -> float:
+    """KL(M‖C) in nats, mean over the prompts."""
+    p, q = model.double().log_softmax(dim=-1), circuit.double().log_softmax(dim=-1)
+    return max(0.0, float((p.exp() * (p - q)).sum(dim=-1).mean()))
+
+
+def minimality(it: Experiment) -> dict[str, float]:
+    """Rise of the circuit's loss without each node alone, by node."""
+    run = compile_circuit(it.circuit, it.model, it.means).on(it.batch)
+    nodes = it.circuit.node_list
+    losses = run.losses_without([(), *((node,) for node in nodes)]).double().mean(dim=1)
+    rises = (losses[1:] - losses[0]).tolist()
+    return {str(node): rise for node, rise in zip(nodes, rises, strict=True)}
+
+
+def learnable_nodes(it: Experiment) -> int:
+    """Nodes of the whole model that are not dangling: a mask can learn about no others."""
+    rows = it.model.lm_head.weight.detach()
+    answers = torch.stack((it.batch.right, it.batch.wrong)).unique(dim=1)
+    readout = (rows[answers[0]] != rows[answers[1]]).any(dim=0).cpu()
+    whole = {place: torch.ones_like(mask) for place, mask in it.alive.items()}
+    live = Liveness(it.model, it.means, readout).live(whole)
+    return sum(int(mask.sum()) for mask in live.values())
+
+
+def random_control(
+    it: Experiment, name: str, per_location: bool, draws: int, step: Step = lambda: None
+) -> Control:
+    """As many random nodes as the circuit has: what they do alone, and what ablating them does."""
+    losses, necessities = [], []
+    for seed in range(draws):
+        step()
+        drawn = random_nodes(it.model.config, it.circuit, seed, per_location)
+        run = compile_circuit(drawn, it.model, it.means).on(it.batch)
+        losses.append(float(run.losses().mean()))
+        necessities.append(dataclasses.replace(it, circuit=drawn).of_complement.loss)
+    return Control(
+        name,
+        it.batch_name,
+        tuple(losses),
+        it.of_circuit.loss,
+        tuple(necessities),
+        it.of_complement.loss,
+    )
+
+
+def first_pairs(it: Experiment, pairs: int) -> Experiment:
+    """The experiment on its first pairs alone."""
+    if it.batch.n_pairs <= pairs:
+        return it
+    name = f"the first {2 * pairs} of {it.batch_name}"
+    return dataclasses.replace(it, batch=it.batch.select(range(pairs)), batch_name=name)
+
+
+def counted(of: int, progress: Progress, cancel: threading.Event | None) -> Step:
+    """Counts the parts of a long computation; raises Cancelled between two of them."""
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(f"stopped after {done} of {of} measurements")
+        done += 1
+        progress(done, of)
+
+    return step
+
+
+def _none(it: Experiment) -> dict:
+    return {place: torch.zeros_like(mask) for place, mask in it.alive.items()}
+
+
+def _others(it: Experiment) -> dict:
+    return {place: ~mask for place, mask in it.alive.items()}
+
+
+def _margin(it: Experiment, logits: Float[Tensor, "prompt vocab"]) -> Float[Tensor, " prompt"]:
+    return answer_margin(logits, it.batch.right, it.batch.wrong)
+
+
+def _loss(it: Experiment, logits: Float[Tensor, "prompt vocab"]) -> float:
+    return float(torch.nn.functional.softplus(-_margin(it, logits)).mean())
+
+
+def _match(one: Tensor, other: Tensor) -> float:
+    return float((one == other).double().mean())

@@ -1,0 +1,121 @@
+"""Evidence that takes further pruning: shuffled answers, an untrained model, other seeds."""
+
+import dataclasses
+import itertools
+import threading
+from collections.abc import Sequence
+
+import torch
+
+from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.evidence.evidence import Control, Stability
+from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.model import GPT
+from circuit_sparsity.pruning.find import find
+from circuit_sparsity.pruning.learn import Report
+from circuit_sparsity.pruning.request import means_over_programs, open_subject
+from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.pruning.subject import Subject
+from circuit_sparsity.tasks.task import Task, TaskBatch
+from circuit_sparsity.tokenizer import Tokenizer
+
+NONSENSE = "shuffled answers"
+UNTRAINED = "untrained model"
+SEEDS = (0, 1, 2)
+
+
+def _silent(snapshot: object) -> None:
+    pass
+
+
+def nonsense_control(
+    subject: Subject,
+    circuit: Circuit,
+    settings: PruneSettings,
+    report: Report = _silent,
+    cancel: threading.Event | None = None,
+) -> Control:
+    """Prune to as many nodes on the same prompts with shuffled answers, which nothing can know.
+
+    Measured on the prompts pruned on: what is asked is whether a mask can learn them by heart.
+    """
+    pairs = range(min(settings.evaluation_pairs, subject.prompts.n_pairs))
+    real = subject.prompts.select(pairs)
+    shuffled = shuffled_answers(real, settings.seed)
+    nonsense = dataclasses.replace(subject, prompts=shuffled, evaluation=shuffled, validation=None)
+    found = find(nonsense, settings, k=circuit.size, report=report, cancel=cancel)
+    on_real = Experiment(circuit, subject.model, subject.means, real).of_circuit.loss
+    name = f"{len(real)} prompts that the control was pruned on"
+    return Control(NONSENSE, name, (float(found.found["loss"]),), on_real)
+
+
+def shuffled_answers(batch: TaskBatch, seed: int = 0) -> TaskBatch:
+    """``batch`` with right and wrong exchanged in half of the pairs, in both of their prompts."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(batch.n_pairs, generator=generator) < batch.n_pairs / 2
+    swap = chosen.repeat(2).to(batch.right.device)
+    return dataclasses.replace(
+        batch,
+        right=torch.where(swap, batch.wrong, batch.right),
+        wrong=torch.where(swap, batch.right, batch.wrong),
+    )
+
+
+def untrained_control(
+    subject: Subject,
+    experiment: Experiment,
+    tokenizer: Tokenizer,
+    settings: PruneSettings,
+    report: Report = _silent,
+    cancel: threading.Event | None = None,
+) -> Control:
+    """Prune a model of the same shape and fresh random weights to as many nodes, on the task."""
+    model = GPT(subject.model.config).requires_grad_(False)
+    model.initialise(settings.seed)
+    other = dataclasses.replace(subject, model=model, means=means_over_programs(model, tokenizer))
+    k = experiment.circuit.size
+    found = find(other, settings, k=k, report=report, cancel=cancel)
+    control = dataclasses.replace(experiment, circuit=found, model=model, means=other.means)
+    losses = (control.of_circuit.loss,)
+    return Control(UNTRAINED, experiment.batch_name, losses, experiment.of_circuit.loss)
+
+
+def stability(
+    model: GPT | str,
+    task: Task | str,
+    settings: PruneSettings,
+    *,
+    target: float | None = None,
+    k: int | None = None,
+    seeds: Sequence[int] = SEEDS,
+    report: Report = _silent,
+    cancel: threading.Event | None = None,
+) -> Stability:
+    """Prune once for each seed, of masks and of prompts, and compare the nodes.
+
+    Raises ValueError for fewer than two seeds, and as ``find`` does.
+    """
+    if len(seeds) < 2:
+        raise ValueError(f"got {len(seeds)} seeds; overlap takes at least two")
+    found = []
+    for seed in seeds:
+        seeded = dataclasses.replace(settings, seed=seed)
+        subject = open_subject(model, task, seeded)
+        found.append(find(subject, seeded, target=target, k=k, report=report, cancel=cancel))
+    return stability_of(found)
+
+
+def stability_of(circuits: Sequence[Circuit]) -> Stability:
+    """How much the nodes of several circuits overlap."""
+    return Stability(
+        tuple(int(circuit.found["seed"]) for circuit in circuits),
+        tuple(circuit.size for circuit in circuits),
+        tuple(float(circuit.found["loss"]) for circuit in circuits),
+        tuple(jaccard(one, other) for one, other in itertools.combinations(circuits, 2)),
+    )
+
+
+def jaccard(one: Circuit, other: Circuit) -> float:
+    """Nodes in both over nodes in either; 1 for two empty circuits."""
+    first, second = set(one.node_list), set(other.node_list)
+    return len(first & second) / len(first | second) if first | second else 1.0
