@@ -72,7 +72,7 @@ def test_the_circuit_answers_as_the_model_and_half_a_circuit_on_half_of_the_prom
 
 def test_minimality_is_the_rise_of_each_ablation_alone() -> None:
     it = experiment(sign_model())
-    expected = {str(e.nodes[0]): e.delta for e in it.ablate_each(it.circuit.node_list)}
+    expected = {str(e.parts[0]): e.delta for e in it.ablate_each(it.circuit.node_list)}
     assert measure(it, draws=0).minimality == pytest.approx(expected, abs=1e-6)
 
 
