@@ -28,7 +28,7 @@ soak: .venv/dev chromium $(NODE_MODULES)   ## the long series of faults and load
 	$(BIN)/pytest -q -m soak
 
 bench: .venv/dev  ## print ratios against stated baselines
-	$(BIN)/python benchmarks/bench.py
+	PYTHONPATH=. $(BIN)/python benchmarks/bench.py
 
 chromium: .venv/dev ## a browser for the browser tests
 	@sh tests/browser/get_chromium.sh $(BIN)

@@ -5,18 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from circuits import SIZES, ablation_rows, size_rows
 from engine import DENSITIES, density_rows, forward_row, gradient_row, memory_rows
 from models import YOLO1, YOLO2
-from picture import draw
+from picture import draw_density, draw_nodes
 from table import Row, print_rows
 
+from circuit_sparsity.circuits.compiled.warm import warm_up as warm_up_circuits
 from circuit_sparsity.sparse import keep_freed_memory, warm_up
 
 GROUPS: dict[str, Callable[[int], list[Row]]] = {
     "forward": lambda rounds: [forward_row(YOLO2, 15, rounds), forward_row(YOLO1, 6, rounds)],
     "gradient": lambda rounds: [gradient_row(YOLO2, 12, rounds)],
     "memory": lambda rounds: memory_rows(YOLO2),
+    "ablation": lambda rounds: ablation_rows(YOLO2, rounds),
     "density": density_rows,
+    "nodes": lambda rounds: size_rows(YOLO2, rounds),
 }
 
 if __name__ == "__main__":
@@ -24,14 +28,17 @@ if __name__ == "__main__":
     parser.add_argument("group", nargs="*", choices=[[], *GROUPS], default=list(GROUPS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--picture", type=Path, help="where to draw the group density")
+    parser.add_argument("--pictures", type=Path, help="folder to draw density and nodes into")
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     warm_up()
+    warm_up_circuits()
     for group in args.group:
         rows = GROUPS[group](args.rounds)
         print_rows(rows)
-        if group == "density" and args.picture:
-            draw(DENSITIES, rows, args.picture)
+        if group == "density" and args.pictures:
+            draw_density(DENSITIES, rows, args.pictures / "density.png")
+        if group == "nodes" and args.pictures:
+            draw_nodes(SIZES, rows, args.pictures / "kept_nodes.png")

@@ -1,4 +1,4 @@
-"""The cost of the sparse engine against density, as a picture."""
+"""What computing costs against density, and against the nodes of a circuit, as pictures."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ from plotly import graph_objects as go
 from table import Row
 
 
-def draw(parts: tuple[int, ...], rows: list[Row], path: Path) -> None:
+def draw_density(parts: tuple[int, ...], rows: list[Row], path: Path) -> None:
     """Milliseconds of both engines over one over density, both axes logarithmic."""
     figure = go.Figure(layout_template="plotly_white")
     for name, times in (
@@ -21,6 +21,21 @@ def draw(parts: tuple[int, ...], rows: list[Row], path: Path) -> None:
     figure.update_xaxes(type="log", title="share of weights that is not zero", **ticks)
     figure.update_yaxes(type="log", title="milliseconds for 256 tokens", dtick=1)
     figure.update_layout(width=800, height=450, title=_title(parts, rows))
+    _save(figure, path)
+
+
+def draw_nodes(sizes: tuple[int, ...], rows: list[Row], path: Path) -> None:
+    """Milliseconds of one ablation over the nodes of a circuit, both axes logarithmic."""
+    figure = go.Figure(layout_template="plotly_white")
+    for name, times in (
+        ("the whole model, dense, hooked", [row.baseline for row in rows]),
+        ("compiled circuit", [row.ours for row in rows]),
+    ):
+        figure.add_scatter(x=list(sizes), y=times, name=name)
+    figure.update_xaxes(type="log", title="nodes of the circuit", tickvals=list(sizes))
+    figure.update_yaxes(type="log", title="milliseconds for 32 prompts of 64 tokens", dtick=1)
+    title = "One ablation costs what the circuit keeps (csp_yolo2 shape)"
+    figure.update_layout(width=800, height=450, title=title)
     _save(figure, path)
 
 

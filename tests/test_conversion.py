@@ -20,6 +20,10 @@ SHAPE = GPTConfig(16, 64, 2, 4, 8, 48, 96, sink=True, enable_bigram_table=True)
 def sparse_state(seed: int = 0) -> dict[str, torch.Tensor]:
     model = GPT(SHAPE)
     model.initialise(seed)
+    torch.manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter)
     state, draw = model.state_dict(), torch.Generator().manual_seed(seed)
     for name, x in state.items():
         if x.dim() == 2 and "bigram" not in name:

@@ -94,4 +94,6 @@ def _place(model: GPT, name: str, x: Tensor | SparseMatrix) -> None:
     if isinstance(module, nn.Embedding):
         setattr(parent, child, SparseEmbedding(x))
     else:
-        setattr(parent, child, SparseLinear(x, None))
+        assert isinstance(module, nn.Linear), f"{name} belongs to a {type(module).__name__}"
+        # Names come in any order: the bias may be in place already, or be replaced later.
+        setattr(parent, child, SparseLinear(x, module.bias))
