@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", default=SWEEP, help=f"folder of the result ({SWEEP})")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--preset", choices=sorted(PRESETS), default="fast", help="how to look")
+    how.add_argument("--preset", choices=sorted(PRESETS), help="how to look (fast)")
     how.add_argument(
         "--mode",
         choices=("quick", "full"),
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
-    chosen = arguments.mode or arguments.preset
+    chosen = arguments.mode or arguments.preset or "fast"
     settings = dataclasses.replace(preset(chosen), seed=arguments.seed)
     request = PruneRequest(
         arguments.model,
