@@ -188,9 +188,9 @@ def pack_one(name: str, x: Tensor | SparseMatrix) -> dict[str, Tensor]:
     if isinstance(x, SparseMatrix):
         positions = x.row_indices() * x.shape[1] + x.columns
         return _packed(name, x.values, positions, x.shape)
-    positions = x.flatten().nonzero().flatten()
-    if len(positions) > _COMPACT_BELOW * x.numel():
+    if int(x.count_nonzero()) > _COMPACT_BELOW * x.numel():  # first: positions take twice as much
         return {name: x.contiguous()}
+    positions = x.flatten().nonzero().flatten()
     return _packed(name, x.flatten()[positions], positions, x.shape)
 
 

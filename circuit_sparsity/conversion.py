@@ -9,10 +9,11 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from circuit_sparsity.checkpoint import (
@@ -86,10 +87,14 @@ def _converted(
     packed: dict[str, Tensor] = {}
     for name, x in passes.over(state):
         packed |= pack_one(name, x)
-    content = save(packed, mark)
-    _verify(load(content), state, passes)
+
+    def write(file: BinaryIO) -> None:
+        save_file(packed, file.name, mark)
+        packed.clear()
+        _verify(load_file(file.name), state, passes)
+
     try:
-        return write_atomically(target, lambda file: file.write(content))
+        return write_atomically(target, write)
     except OSError:
         return None  # no room for it: the source opens too, only later
 
