@@ -3,16 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 NODE_MODULES := tests/azurite/node_modules
 
-.PHONY: help app test check format soak bench chromium clean
+.PHONY: kernels help app test check format soak bench chromium clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' Makefile | sed 's/:[^#]*##/\t/' | expand -t 12
 
-app: .venv/run   ## set everything up and open the explorer
+app: .venv/run kernels   ## set everything up and open the explorer
 	$(BIN)/streamlit run app.py
 
-test: .venv/dev chromium $(NODE_MODULES)   ## every test, browser and blob service included
+test: .venv/dev kernels chromium $(NODE_MODULES)   ## every test, browser and blob service included
 	$(BIN)/pytest -q -m "not soak"
 
 check: .venv/dev  ## format, lint and types
@@ -32,6 +32,9 @@ bench: .venv/dev  ## print ratios against stated baselines
 
 chromium: .venv/dev ## a browser for the browser tests
 	@sh tests/browser/get_chromium.sh $(BIN)
+
+kernels: .venv/run
+	@echo "Compiling the kernels: half a minute, once"; $(BIN)/python -m circuit_sparsity.ready
 
 clean:           ## remove what make made (never your downloads or results)
 	rm -rf .venv $(NODE_MODULES)

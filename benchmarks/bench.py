@@ -11,8 +11,7 @@ from models import YOLO1, YOLO2
 from picture import draw_density, draw_nodes
 from table import Row, print_rows
 
-from circuit_sparsity.circuits.compiled.warm import warm_up as warm_up_circuits
-from circuit_sparsity.sparse import keep_freed_memory, warm_up
+from circuit_sparsity.ready import make_ready
 
 GROUPS: dict[str, Callable[[int], list[Row]]] = {
     "forward": lambda rounds: [forward_row(YOLO2, 15, rounds), forward_row(YOLO1, 6, rounds)],
@@ -32,9 +31,7 @@ if __name__ == "__main__":
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    keep_freed_memory()
-    warm_up()
-    warm_up_circuits()
+    make_ready()
     for group in args.group:
         rows = GROUPS[group](args.rounds)
         print_rows(rows)

@@ -3,9 +3,11 @@
 import threading
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from circuit_sparsity.circuits.ablation import answer_logits
-from circuit_sparsity.circuits.answers import best_separating_pair, oriented
+from circuit_sparsity.circuits.answers import best_separating_pair, oriented, pair_of_losses
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.conversion import open_converted
@@ -16,11 +18,19 @@ from circuit_sparsity.release import StoredCircuit, read_means, read_viz, task_b
 from circuit_sparsity.store import NotHere, Store
 from circuit_sparsity.store.progress import Report
 from circuit_sparsity.tasks import TASKS
-from circuit_sparsity.tasks.task import Task, TaskBatch, encode, pairs_up_to, task_context
+from circuit_sparsity.tasks.task import (
+    Task,
+    TaskBatch,
+    encode,
+    pairs_up_to,
+    task_context,
+    two_way_loss,
+)
 from circuit_sparsity.tokenizer import Tokenizer, load_tokenizer
 
 TEST_PAIRS = 128
 TEST_SEED = 0
+SAME_LOSS = 1e-5  # nats: a stored loss that is computed again is nearer
 FOUND_HERE = "circuit_sparsity"  # a key of Circuit.found, in circuits that this project made
 KNOWN_ANSWERS = {  # of released tasks, as the paper describes them
     "single_double_quote": ("')", '")'),
@@ -123,7 +133,7 @@ def experiment_of(
     tokenizer = open_tokenizer(store, stored.circuit.model)
     if is_ours(stored) and answers is None:
         return experiment_on_tests(stored.circuit, model, means, tokenizer)
-    tokens, how = stored_answers(stored, model, tokenizer, answers)
+    tokens, how = stored_answers(stored, model, tokenizer, answers, means)
     batch = task_batch(stored, tokens)
     shown = " and ".join(repr(tokenizer.decode([token])) for token in tokens)
     name = f"{len(batch)} prompts stored in the file, answers {shown} ({how})"
@@ -158,11 +168,13 @@ def stored_answers(
     model: GPT,
     tokenizer: Tokenizer,
     chosen: tuple[str, str] | None = None,
+    means: Means | None = None,
 ) -> tuple[tuple[int, int], str]:
     """The two answer tokens of a released circuit's samples, and where they come from.
 
-    ``chosen`` by hand, else ``known`` ones turned to fit the halves, else ``inferred``: the pair
-    that best separates the two halves under the model.
+    ``chosen`` by hand, else ``known`` ones turned to fit the halves, else the pair that best
+    separates the two halves under the model. Where known or separating ones do not give the losses
+    that the file stores and another pair does, that pair is taken (for this ``means`` are needed).
     """
     if chosen is not None:
         first, second = (answer_token(text, tokenizer) for text in chosen)
@@ -173,8 +185,30 @@ def stored_answers(
     known = KNOWN_ANSWERS.get(stored.circuit.task.removesuffix("_beeg"))
     tokens = [tokenizer.encode(text) for text in known or ()]
     if tokens and all(len(one) == 1 for one in tokens):
-        return oriented(logits, (tokens[0][0], tokens[1][0])), "known"
-    return best_separating_pair(logits), "inferred from the model"
+        pair, how = oriented(logits, (tokens[0][0], tokens[1][0])), "known"
+    else:
+        pair, how = best_separating_pair(logits), "inferred from the model"
+    found = None if means is None else _by_losses(stored, model, means, logits, pair)
+    return (pair, how) if found is None else (found, "the pair that gives the stored losses")
+
+
+def _by_losses(
+    stored: StoredCircuit,
+    model: GPT,
+    means: Means,
+    logits: Float[Tensor, "prompt vocab"],
+    pair: tuple[int, int],
+) -> tuple[int, int] | None:
+    """The pair that gives what the file stores; None where ``pair`` does, or none does."""
+    batch = task_batch(stored, pair)
+    loss = float(two_way_loss(logits, batch.right, batch.wrong).mean())
+    if abs(loss - stored.model_loss) <= SAME_LOSS:
+        return None
+    alive = stored.circuit.masks(model.config)
+    with torch.no_grad():
+        masked = answer_logits(model, batch.tokens, batch.last, alive=alive, means=means)
+    of_model, of_circuit = (logits, stored.model_loss), (masked, stored.circuit_loss)
+    return pair_of_losses(of_model, of_circuit, SAME_LOSS)
 
 
 def answer_token(text: str, tokenizer: Tokenizer) -> int:

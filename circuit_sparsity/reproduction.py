@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.ablation import mean_fill
-from circuit_sparsity.circuits.answers import pairs_of_loss
 from circuit_sparsity.circuits.near_ties import NearTies
 from circuit_sparsity.circuits.node_activations import node_activations
 from circuit_sparsity.circuits.resumed import ResumableRun, resumable_run
@@ -45,8 +44,6 @@ class Reproduction:
 
     losses: Mapping[str, Differences]  # by what they are, in words; nats per sequence
     activations: Mapping[str, Differences]
-    answers: tuple[int, int] | None  # the file's pair of answer tokens, where all prompts share one
-    found_by_loss: bool  # whether that pair is the one that gives the stored losses, not the given
     prompts: int
 
     @property
@@ -62,10 +59,8 @@ def reproduce(
 ) -> Reproduction:
     """Compute the losses and activations in ``stored`` again and compare.
 
-    Released files do not name their answers: where the experiment's do not give the stored
-    losses of model and circuit, every pair of tokens is tried, and the pair that gives both is
-    used. Raises ValueError when the file's prompts are not the experiment's, and Cancelled when
-    ``cancel`` is set meanwhile.
+    The answers are those of the experiment. Raises ValueError when the file's prompts are not the
+    experiment's, and Cancelled when ``cancel`` is set meanwhile.
     """
     experiment = replace(experiment, batch=_stored_prompts(stored, experiment.batch))
     passes = 2 * -(-len(experiment.batch) // _PROMPTS_AT_ONCE)
@@ -80,16 +75,13 @@ def reproduce(
         experiment.batch.last,
     )
     step()
-    batch, found_by_loss = _batch(stored, experiment, run)
     result = Reproduction(
-        losses=_losses(stored, experiment, run, batch, step),
+        losses=_losses(stored, experiment, run, step),
         activations={
             "model": _activations(stored.task_samples, experiment, False, step),
             "circuit": _activations(stored.task_samples_circuit, experiment, True, step),
         },
-        answers=_pair(batch),
-        found_by_loss=found_by_loss,
-        prompts=len(batch),
+        prompts=len(experiment.batch),
     )
     progress(of, of)
     return result
@@ -110,36 +102,13 @@ def _stored_prompts(stored: StoredCircuit, batch: TaskBatch) -> TaskBatch:
     )
 
 
-def _batch(
-    stored: StoredCircuit, experiment: Experiment, run: ResumableRun
-) -> tuple[TaskBatch, bool]:
-    """The prompts with the answers that the file's losses are about, and whether they are new."""
-    batch = experiment.batch
-    of_model = experiment.logits(None)
-    wanted = ((of_model, stored.model_loss), (run.base, stored.circuit_loss))
-    apart = [abs(_loss(logits, batch) - loss) for logits, loss in wanted]
-    if max(apart) <= LOSS_TOLERANCE or _pair(batch) is None:
-        return batch, False
-    tried = pairs_of_loss(of_model, stored.model_loss, LOSS_TOLERANCE)
-    others = [_with_answers(batch, (int(first), int(second))) for first, second in tried.tolist()]
-    best = min(
-        others,
-        key=lambda other: abs(_loss(run.base, other) - stored.circuit_loss),
-        default=batch,
-    )
-    if abs(_loss(run.base, best) - stored.circuit_loss) > LOSS_TOLERANCE:
-        return batch, False
-    return best, best is not batch
-
-
 def _losses(
     stored: StoredCircuit,
     experiment: Experiment,
     run: ResumableRun,
-    batch: TaskBatch,
     step: Step,
 ) -> dict[str, Differences]:
-    nodes, blocks = {}, {}
+    batch, nodes, blocks = experiment.batch, {}, {}
     for node in stored.node_losses:
         step()
         nodes[str(node)] = _loss(run.without((node,)), batch)
@@ -210,23 +179,6 @@ def _of_node(
 
 def _loss(logits: Float[Tensor, "prompt vocab"], batch: TaskBatch) -> float:
     return float(two_way_loss(logits, batch.right, batch.wrong).mean())
-
-
-def _pair(batch: TaskBatch) -> tuple[int, int] | None:
-    """The two answers, where all prompts of a half have the same right one; else None."""
-    half = len(batch) // 2
-    first, second = set(batch.right[:half].tolist()), set(batch.right[half:].tolist())
-    wrong = set(batch.wrong[:half].tolist()), set(batch.wrong[half:].tolist())
-    if len(first) == len(second) == 1 and wrong == (second, first):
-        return first.pop(), second.pop()
-    return None
-
-
-def _with_answers(batch: TaskBatch, pair: tuple[int, int]) -> TaskBatch:
-    half = len(batch) // 2
-    right = torch.tensor([pair[0]] * half + [pair[1]] * half)
-    wrong = torch.tensor([pair[1]] * half + [pair[0]] * half)
-    return replace(batch, right=right, wrong=wrong)
 
 
 def _steps(of: int, progress: Progress, cancel: threading.Event | None) -> Step:

@@ -9,7 +9,7 @@ import torch
 from handmade import LN2, sign_model
 from release_cases import CIRCUITS, YOLO1, YOLO2, open_experiment
 
-from circuit_sparsity.circuits.answers import pairs_of_loss
+from circuit_sparsity.circuits.answers import pair_of_losses, pairs_of_loss
 from circuit_sparsity.circuits.near_ties import NearTies
 from circuit_sparsity.engine import with_engine
 from circuit_sparsity.experiment import Cancelled, Experiment
@@ -36,7 +36,6 @@ def test_every_stored_number_of_the_fixture_is_computed_again(opened, name: str)
     stored, experiment = opened(name)
     result = reproduce(stored, experiment)
     assert result.agrees
-    assert not result.found_by_loss
     assert result.losses["nodes"].count == stored.circuit.size
     assert max(d.largest for d in result.losses.values()) < 1e-6
     for found in result.activations.values():
@@ -47,19 +46,12 @@ def test_every_stored_number_of_the_fixture_is_computed_again(opened, name: str)
 
 def test_answers_that_the_file_does_not_name_are_found_by_its_losses(opened) -> None:
     stored, experiment = opened(f"{YOLO1}/16")
-    batch, known = (
-        experiment.batch,
-        (int(experiment.batch.right[0]), int(experiment.batch.wrong[0])),
-    )
-    guess = replace(
-        batch, right=torch.full_like(batch.right, 7), wrong=torch.full_like(batch.wrong, 9)
-    )
-    half = len(batch) // 2
-    guess.right[half:], guess.wrong[half:] = 9, 7
-    result = reproduce(stored, replace(experiment, batch=guess))
-    assert result.agrees
-    assert result.found_by_loss
-    assert result.answers == known
+    logits = experiment.logits(None), experiment.logits(experiment.alive)
+    losses = stored.model_loss, stored.circuit_loss
+    found = pair_of_losses(*zip(logits, losses, strict=True), 1e-5)
+    assert found == (int(experiment.batch.right[0]), int(experiment.batch.wrong[0]))
+    assert pair_of_losses((logits[0], 99.0), (logits[1], losses[1]), 1e-5) is None
+    assert pair_of_losses((logits[0], losses[0]), (logits[1], 99.0), 1e-5) is None
 
 
 def test_a_stored_loss_that_is_wrong_is_named(opened) -> None:

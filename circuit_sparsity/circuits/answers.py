@@ -57,3 +57,23 @@ def pairs_of_loss(
         found.append(near + torch.tensor([start, 0]))
     pairs = torch.cat(found)
     return pairs[pairs[:, 0] != pairs[:, 1]]
+
+
+def pair_of_losses(
+    of_model: tuple[Float[Tensor, "prompt vocab"], float],
+    of_circuit: tuple[Float[Tensor, "prompt vocab"], float],
+    tolerance: float,
+) -> tuple[int, int] | None:
+    """The pair of tokens that gives both losses, from the logits of each; None without one."""
+    (logits, loss), (masked, circuit_loss) = of_model, of_circuit
+    tried = pairs_of_loss(logits, loss, tolerance)
+    if not len(tried):
+        return None
+    margins = masked[:, tried[:, 0]] - masked[:, tried[:, 1]]  # prompt pair
+    margins[len(margins) // 2 :] *= -1
+    apart = (F.softplus(-margins).mean(0) - circuit_loss).abs()
+    best = int(apart.argmin())
+    if float(apart[best]) > tolerance:
+        return None
+    first, second = tried[best].tolist()
+    return first, second

@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 import streamlit as st
 
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.circuits.compiled.warm import warm_up as warm_up_circuits
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.wiring import Wiring, wiring
 from circuit_sparsity.experiment import Experiment
@@ -28,7 +27,7 @@ from circuit_sparsity.opening import (
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure, circuit_figure
 from circuit_sparsity.plots.layout import Layout, lay_out
-from circuit_sparsity.sparse import keep_freed_memory, warm_up
+from circuit_sparsity.ready import make_ready
 from circuit_sparsity.store import Store
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui.pickers import Choice
@@ -124,10 +123,7 @@ def _model(name: str, stamps: tuple[Stamp, ...]) -> GPT:
 
 @st.cache_resource(show_spinner="Preparing the arithmetic for this machine: once, up to a minute …")
 def _ready() -> None:
-    """Compile what models and circuits compute with; under a second once it is on disk."""
-    keep_freed_memory()
-    warm_up()
-    warm_up_circuits()
+    make_ready()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from circuit_sparsity.experiment import Cancelled
-from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.reproduction import LOSS_TOLERANCE, Differences, Reproduction, reproduce
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.words import time_in_words
@@ -113,7 +112,6 @@ def _ended(job: Job, scene: Scene) -> None:
             st.success(said, icon=":material/verified:")
         else:
             st.error(said, icon=":material/report:")
-        _answers(result, scene)
         with st.expander("What was compared", icon=":material/table:"):
             _table(result)
 
@@ -137,22 +135,6 @@ def in_words(result: Reproduction) -> str:
         f"{head} agree to within {worst:.1e} nats per sequence on {result.prompts} prompts; "
         f"{n_values:,} activations to within {widest.largest:.1e} of values up to "
         f"{max(d.scale for d in found):.3g}, stored as float16{excepted}."
-    )
-
-
-def _answers(result: Reproduction, scene: Scene) -> None:
-    if not result.found_by_loss or result.answers is None:
-        return
-    tokenizer = cached.tokenizer(scene.choice.model)
-    shown = " and ".join(f"`{show_token(tokenizer.token_bytes(t))}`" for t in result.answers)
-    ids = " ".join(map(str, result.answers))
-    st.warning(
-        f"**The file's losses are about other answers than this page's.** It does not name them; "
-        f"of all pairs of tokens, {shown} gives both stored losses, of model and circuit, and is "
-        "used in this comparison. The page's live losses are on "
-        f"{plain(scene.experiment.batch_name)}. In a terminal, `--answers {ids}` runs with the "
-        "file's.",
-        icon=":material/swap_horiz:",
     )
 
 
