@@ -93,7 +93,7 @@ def test_a_word_that_is_no_node_is_refused(cache, capsys):
 
 
 def test_ablate_wants_nodes_or_all(cache, capsys):
-    assert "name at least one node, or give --all" in refused(capsys, "ablate", *YOLO1)
+    assert "name nodes or edges, or give --all" in refused(capsys, "ablate", *YOLO1)
 
 
 def test_an_answer_of_two_tokens_is_refused(cache, capsys):
@@ -179,3 +179,12 @@ def test_fetching_what_a_circuit_stores_leaves_its_model_behind(mirror, capsys):
 def test_fetching_nothing_known_says_how_to_look(mirror, capsys):
     message = refused(capsys, "fetch", "csp_yolo1", "sums")
     assert "nothing is known of csp_yolo1 · sums: refresh the catalogue" in message
+
+
+def test_ablate_takes_edges_and_holds_them_at_zero(cache, capsys):
+    edges = run(capsys, "ablate", *YOLO1, "--edges", *ANSWERS)["edges"]
+    edge = max(edges, key=lambda one: abs(one["delta"]))
+    again = run(capsys, "ablate", *YOLO1, edge["edge"], *ANSWERS)["nodes"][0]
+    assert again["delta"] == pytest.approx(edge["delta"], abs=1e-6)
+    zero = run(capsys, "ablate", *YOLO1, edge["edge"], "--fill", "zero", *ANSWERS)
+    assert (zero["fill"], zero["nodes"][0]["node"]) == ("zero", edge["edge"])
