@@ -65,7 +65,7 @@ def _between(circuit: Circuit, model: GPT, source: Location, target: Location) -
         rows = torch.tensor(into) + first
         weight = linear.matrix.select(rows, torch.tensor(out_of)).dense()
     else:
-        weight = weight_between(model, source, target)[list(into)][:, list(out_of)]
+        weight = weight_between(model, source, target)[list(into)][:, list(out_of)].detach()
     for row, column in weight.nonzero().tolist():
         yield Edge(
             Node(source, out_of[column]), Node(target, into[row]), float(weight[row, column])
