@@ -74,7 +74,7 @@ def search(
     """
     names = (cell.request.model, cell.request.task, cell.request.sweep, cell.name)
     viz = paths.viz_name(*names)
-    with _alone(store, viz, say), disk_errors(store.folder, viz):
+    with disk_errors(store.folder, viz), _alone(store, viz, say):
         known = _known(cell, trials, (store.folder / viz).parent)
         if known is not None:
             return known

@@ -130,8 +130,9 @@ def open_study(folder: Path, cell: Cell) -> Iterator[Study]:
         finally:
             _close(storage)
     except (StorageInternalError, SQLAlchemyError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
         raise OSError(
-            f"{path} cannot be read or written ({error.__cause__ or error}). Make room on the "
+            f"{path} cannot be read or written ({reason}). Make room on the "
             "disk if it is full and give the same command again: it goes on with the trials "
             "that are there. If the file is damaged, delete it, and the search begins anew"
         ) from error

@@ -9,12 +9,15 @@ from collections import deque
 from pathlib import Path
 
 import pytest
+from optuna.storages import RDBStorage
+from sqlalchemy import event
 
 from circuit_sparsity.pruning.request import PruneRequest
 from circuit_sparsity.pruning.settings import FAST
 from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.sweep import search as searching
+from circuit_sparsity.sweep import study as studying
 from circuit_sparsity.sweep.cell import SEARCHED, Cell, Job, Tried
 from circuit_sparsity.sweep.search import TRIALS, search
 from circuit_sparsity.sweep.study import Study, open_study, tried_of
@@ -173,6 +176,31 @@ def test_a_full_disk_leaves_nothing_half_written_and_no_trial_is_lost(
     assert run(store, 4, again).trials == 4
     assert again.jobs == []
     assert (folder / paths.VIZ).exists()
+
+
+def test_a_disk_that_is_full_for_the_study_is_told_and_its_trials_stay(store, monkeypatch) -> None:
+    run(store, 2, Here())
+    storage = studying._storage
+
+    def full(path: Path) -> RDBStorage:
+        """SQLite itself says that the disk is full, when the file would grow."""
+        opened = storage(path)
+        opened.engine.dispose()
+        no_more = "PRAGMA max_page_count = 1"
+        event.listen(opened.engine, "connect", lambda file, _: file.execute(no_more).close())
+        return opened
+
+    workers = Here()
+    with monkeypatch.context() as patched:
+        patched.setattr(studying, "_storage", full)
+        with pytest.raises(OSError, match="disk is full.* Make room on the disk"):
+            run(store, 500, workers)
+    with open_study(store.folder / "viz/model/task/search/k24_seed0", CELL) as study:
+        kept = len(study.finished)
+    assert kept >= 2
+    again = Here()
+    assert run(store, kept + 1, again).trials == kept + 1
+    assert len(again.jobs) == 1
 
 
 def test_a_damaged_study_is_told_with_what_to_do(store) -> None:
