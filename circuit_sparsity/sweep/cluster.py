@@ -10,8 +10,8 @@ from circuit_sparsity.sweep.workers import JobT, ResultT, WorkersDied
 class DaskWorkers(Generic[JobT, ResultT]):
     """The threads of a cluster's workers. The scheduler retries what a dead worker was doing.
 
-    Workers need this package and, beside what ships, the same models in their own folder
-    (CIRCUIT_SPARSITY_CACHE); circuits are written here, not there.
+    Scheduler and workers need this package; workers also need, beside what ships, the same models
+    in their own folder (CIRCUIT_SPARSITY_CACHE). Circuits are written here, not there.
     """
 
     def __init__(self, work: Callable[[JobT], ResultT], scheduler: str, patience: str = "10s"):
@@ -19,7 +19,7 @@ class DaskWorkers(Generic[JobT, ResultT]):
             import distributed  # the pages and the other commands do without it
         except ImportError as error:
             raise ValueError(
-                "--scheduler needs Dask's package distributed, which is not installed: "
+                f"--scheduler needs Dask's package distributed, which cannot be loaded ({error}): "
                 "`pip install -r requirements-cluster.txt`, or leave --scheduler out to use "
                 "this machine"
             ) from error
@@ -61,6 +61,12 @@ class DaskWorkers(Generic[JobT, ResultT]):
             raise ConnectionError(
                 f"the Dask scheduler at {self._scheduler} is gone. Finished trials are kept: "
                 "give the same command again once it is back"
+            ) from error
+        except (RuntimeError, ImportError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"the Dask cluster could not run trial {number} ({reason}). Its scheduler and "
+                "workers need this package and its requirements, as they are here"
             ) from error
 
     def close(self) -> None:

@@ -46,14 +46,8 @@ def test_what_a_job_refuses_reaches_whoever_asked() -> None:
 def test_a_cluster_retries_the_job_of_a_worker_that_is_killed(tmp_path) -> None:
     distributed = pytest.importorskip("distributed")
     marker = tmp_path / "killed"
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=None,
-        host="127.0.0.1",
-        local_directory=str(tmp_path),
-    ) as cluster:
+    options = {"processes": True, "dashboard_address": None, "local_directory": str(tmp_path)}
+    with distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", **options) as cluster:
         workers = DaskWorkers(sweep_jobs.square, cluster.scheduler_address)
         assert workers.size == 2
         assert results_of(workers, marker) == {1: 1, 2: 4, 3: 9}
