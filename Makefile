@@ -44,7 +44,7 @@ clean:           ## remove what make made (never your downloads or results)
 	$(BIN)/pip install -q -r requirements.txt
 	touch $@
 
-.venv/dev: requirements-dev.txt .venv/run
+.venv/dev: requirements-dev.txt requirements-cluster.txt .venv/run
 	$(BIN)/pip install -q -r requirements-dev.txt
 	touch $@
 

@@ -10,7 +10,7 @@ import json
 import sys
 import warnings
 
-COMMANDS = ("list", "fetch", "evaluate", "ablate", "train", "prune", "evidence", "clear")
+COMMANDS = ("list", "fetch", "evaluate", "ablate", "train", "prune", "sweep", "evidence", "clear")
 
 
 def main(arguments: list[str] | None = None) -> int:

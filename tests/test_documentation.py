@@ -43,7 +43,7 @@ def test_every_linked_file_exists(document):
 
 
 def test_every_package_is_pinned():
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-cluster.txt", "requirements-dev.txt"):
         for line in (ROOT / name).read_text().splitlines():
             package = line.split("#")[0].strip()
             assert not package or package.startswith("-r ") or "==" in package, line

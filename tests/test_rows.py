@@ -22,6 +22,7 @@ ROWS = (  # a module imports only from rows before its own, and from its own pac
     ("measurement", "opening", "reproduction"),
     ("training",),
     ("pruning",),
+    ("sweep",),
     ("evidence",),
     ("plots",),
     ("commands", "ui"),
@@ -33,6 +34,8 @@ ONLY = {  # a library and the rooms that may know it
     "plotly": {"plots"},
     "requests": {"store"},
     "numba": {"sparse"},
+    "optuna": {"sweep"},
+    "distributed": {"sweep"},
 }
 FILES = sorted([*(ROOT / PACKAGE).rglob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "app.py"])
 

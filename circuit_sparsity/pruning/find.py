@@ -178,14 +178,16 @@ class Cut:
         return self.subject.layout.first(self.ranking.order, n)
 
     def _fewest(self, target: float) -> int:
+        def loss_of(n: int) -> float:
+            return self.loss(self.live(self._top(n)))
+
         most = self.subject.layout.size
-        found = fewest(
-            lambda n: self.loss(self.live(self._top(n))), target, self.ranking.suggested, most
-        )
+        found = fewest(loss_of, target, self.ranking.suggested, most)
+        if found is None:  # a part of the model may still do better than the whole
+            met = [n for n in log_grid(most, per_octave=2) if loss_of(n) <= target]
+            found = fewest(loss_of, target, met[0], met[0]) if met else None
         if found is not None:
             return found
-        for n in log_grid(most, per_octave=2):
-            self.loss(self.live(self._top(n)))
         nodes, lowest = min(self.losses.items(), key=lambda item: item[1])
         raise TargetNotReached(
             f"no circuit of {self.subject.model_name} on {self.subject.task_name} has a loss of "

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from circuit_sparsity.pruning.nested import Nested, read_nested, write_nested
 from circuit_sparsity.pruning.settings import FAST, FULL, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.release import write_viz
+from circuit_sparsity.release.values import SearchPoint
 from circuit_sparsity.store import Store, paths
 from circuit_sparsity.tasks.task import Task
 from circuit_sparsity.tokenizer import Tokenizer
@@ -49,6 +51,7 @@ class PruneRequest:
     k: int | None = None  # exactly so many nodes
     sweep: str = SWEEP
     settings: PruneSettings = FAST
+    name: str | None = None  # of the circuit's folder; without one, its size, seed and settings
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,13 @@ def carry_out(
     progress: Progress = lambda done, of: None,
     cancel: threading.Event | None = None,
     task: Task | None = None,
+    search: Iterable[SearchPoint] = (),
 ) -> Pruned:
     """Find the circuit, measure what its file holds, and write that into the user's folder.
 
     The nested circuits of every size go beside it. ``report`` follows the pruning, ``progress``
-    the measuring; ``task`` is one of one's own, in place of the one that the request names.
+    the measuring; ``task`` is one of one's own, in place of the one that the request names, and
+    ``search`` the course of the search that led to the request.
     Raises ValueError for an unknown name or a bad number, TargetNotReached, and Cancelled;
     nothing is stored then.
     """
@@ -134,12 +139,15 @@ def carry_out(
     ranking = rank(subject, request.settings, goal, report, cancel)
     cut = Cut(subject, ranking, report, cancel)
     circuit = cut.circuit(goal, request.sweep)
+    if request.name is not None:
+        circuit = dataclasses.replace(circuit, k=request.name)
     nested = Nested(ranking, cut.curve())
     model, tokenizer = subject.model, open_tokenizer(store, request.model)
     batch = batch_of_tests(task, tokenizer, model)
     name = f"{len(batch)} prompts of the test split, never pruned on"
     experiment = Experiment(circuit, model, subject.means, batch, name)
-    path = keep(experiment, store, document_windows(model, tokenizer), progress, cancel)
+    windows = document_windows(model, tokenizer)
+    path = keep(experiment, store, windows, progress, cancel, search)
     write_nested(nested, path.parent)
     return Pruned(circuit, experiment, path, nested)
 
@@ -168,6 +176,7 @@ def keep(
     windows: Int[Tensor, "window pos"],
     progress: Progress = lambda done, of: None,
     cancel: threading.Event | None = None,
+    search: Iterable[SearchPoint] = (),
 ) -> Path:
     """Measure ``experiment`` and write its circuit's file into the user's folder.
 
@@ -175,7 +184,7 @@ def keep(
     """
     pairs = range(min(STORED_PAIRS, experiment.batch.n_pairs))
     fewer = dataclasses.replace(experiment, batch=experiment.batch.select(pairs))
-    stored = measure_stored(fewer, windows, progress=progress, cancel=cancel)
+    stored = measure_stored(fewer, windows, search, progress, cancel)
     circuit = experiment.circuit
     folder = store.viz_folder(
         circuit.model, circuit.task, circuit.sweep, circuit.k, {"found": dict(circuit.found)}

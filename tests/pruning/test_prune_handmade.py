@@ -15,6 +15,7 @@ from circuit_sparsity.pruning.answers import margins
 from circuit_sparsity.pruning.find import Cut, TargetNotReached, find, name_of, rank
 from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Snapshot
+from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import PUBLISHED, QUICK, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.tasks.task import TaskBatch
@@ -46,6 +47,15 @@ def test_losses_of_the_sign_model_are_those_on_paper() -> None:
     assert effects.pop("0.mlp.act_in:0") == pytest.approx((softplus(4) + MARGIN_OF_4) / 2)
     # At its mean of 1/2 the neuron writes 0: nothing to tell the answers apart.
     assert list(effects.values()) == pytest.approx([LN2] * 3, abs=1e-6)
+
+
+def test_a_part_that_meets_a_target_which_the_whole_model_misses_is_found() -> None:
+    made = sign_model()
+    subject, loss_of_the_whole = subject_of(made), experiment(made).of_model.loss
+    assert MARGIN_OF_4 < 0.019 < loss_of_the_whole
+    scores = subject.layout.join(made.circuit.masks(made.model.config)).float()
+    cut = Cut(subject, Ranking(scores, subject.layout.size, SHORT, (), 0.0))
+    assert set(map(str, cut.circuit(Goal(0.019)).node_list)) == set(made.nodes)
 
 
 @pytest.mark.parametrize("sink", [False, True])

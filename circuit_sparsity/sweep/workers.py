@@ -1,0 +1,147 @@
+"""Processes of this machine that carry out jobs, one each; a job outlives its process."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+JobT = TypeVar("JobT")
+ResultT = TypeVar("ResultT")
+JobT_contra = TypeVar("JobT_contra", contravariant=True)
+ResultT_co = TypeVar("ResultT_co", covariant=True)
+DEATHS = 3  # of workers, with the same job, before the job is at fault
+
+
+@runtime_checkable
+class Workers(Protocol[JobT_contra, ResultT_co]):
+    """Carry out jobs somewhere, ``size`` of them at once."""
+
+    @property
+    def size(self) -> int: ...
+
+    def submit(self, number: int, job: JobT_contra) -> None:
+        """Begin a job; at most ``size`` run at any time."""
+        ...
+
+    def next(self) -> tuple[int, ResultT_co]:
+        """Wait for any job to end; its number and result. ValueError is what a job says."""
+        ...
+
+    def close(self) -> None:
+        """Drop what is running."""
+        ...
+
+
+class WorkersDied(ChildProcessError):
+    """The same job took several workers down."""
+
+    def __init__(self, deaths: int, number: int) -> None:
+        super().__init__(
+            f"{deaths} workers died one after the other while trial {number} ran; too little "
+            "memory is the usual reason. Finished trials are kept: give the same command again "
+            "with fewer --jobs"
+        )
+
+
+class LocalWorkers(Generic[JobT, ResultT]):
+    """One spawned process for each of ``size`` jobs; a dead one is replaced, its job retried."""
+
+    def __init__(self, work: Callable[[JobT], ResultT], size: int) -> None:
+        if size < 1:
+            raise ValueError(f"got {size} jobs at once; expected 1 or more")
+        self._work, self.size = work, size
+        self._idle: list[_Process] = []
+        self._busy: dict[Connection, tuple[_Process, int, JobT]] = {}
+        self._deaths: Counter[int] = Counter()
+
+    def submit(self, number: int, job: JobT) -> None:
+        process = self._idle.pop() if self._idle else _Process(self._work)
+        self._busy[process.pipe] = (process, number, job)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # ``next`` sees it dead
+            process.pipe.send(job)
+
+    def next(self) -> tuple[int, ResultT]:
+        while True:
+            pipe = wait(list(self._busy))[0]
+            process, number, job = self._busy.pop(pipe)  # type: ignore[index]
+            try:
+                result, refusal = process.pipe.recv()
+            except (EOFError, ConnectionResetError):
+                process.stop()
+                self._deaths[number] += 1
+                if self._deaths[number] == DEATHS:
+                    raise WorkersDied(DEATHS, number) from None
+                self.submit(number, job)
+                continue
+            self._idle.append(process)
+            self._deaths.pop(number, None)
+            if refusal is not None:
+                raise ValueError(refusal)
+            return number, result
+
+    def close(self) -> None:
+        for process in [*self._idle, *(process for process, _, _ in self._busy.values())]:
+            process.stop()
+        self._idle, self._busy = [], {}
+
+
+class _Process:
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self._process: BaseProcess = context.Process(target=_serve, args=(other, work), daemon=True)
+        with _one_thread():
+            self._process.start()
+        other.close()
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self.pipe.close()
+
+
+class _one_thread:
+    """Processes started meanwhile compute on one thread each: libraries read this on loading."""
+
+    def __enter__(self) -> None:
+        self._before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = "1"
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = self._before
+
+
+def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
+    """Jobs in, results out, until whoever asks is gone.
+
+    Ctrl-C reaches every process of a terminal; whoever asks decides what it means.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = (work(job), None)
+        except (ValueError, OSError) as error:
+            answer = (None, str(error))
+        pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
