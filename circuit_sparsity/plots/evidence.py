@@ -10,7 +10,7 @@ from circuit_sparsity.plots.colours import Palette
 
 _STYLE = """<style>
 .evidence {{overflow-x: auto}}
-.evidence table {{border-collapse: collapse; width: 100%; font-size: .9rem}}
+.evidence table {{border-collapse: collapse; width: 100%; min-width: 46rem; font-size: .9rem}}
 .evidence th {{text-align: left; font-weight: 600; color: {faint}}}
 .evidence th, .evidence td {{padding: .35rem .7rem .35rem 0; vertical-align: top;
   border-bottom: 1px solid {band}}}

@@ -51,6 +51,8 @@ def _buttons(store: Store, choice: Choice, evidence: Evidence | None) -> None:
     experiment = cached.scene(choice).experiment
     missing = evidence_jobs.missing(evidence)
     has_task = task_of(store, experiment.circuit) is not None
+    if evidence is not None and missing:
+        st.caption(f"Not measured yet, as it takes pruning again: {', '.join(missing)}.")
     with st.container(horizontal=True):
         st.button(
             "Measure" if evidence is None else "Measure again",
@@ -63,8 +65,9 @@ def _buttons(store: Store, choice: Choice, evidence: Evidence | None) -> None:
             args=(evidence_jobs.start, store, choice, experiment, False),
         )
         if missing:
+            label = "Measure what is missing" if evidence else "Measure all, pruning again"
             st.button(
-                f"Prune for what is missing: {', '.join(missing)}",
+                label,
                 key="evidence_long",
                 icon=":material/hourglass_top:",
                 type="primary" if evidence is not None else "secondary",
@@ -103,7 +106,7 @@ def troubles(evidence: Evidence) -> None:
     for trouble in evidence.troubles:
         st.error(f"**A control looks as good.** {plain(trouble)}.", icon=":material/report:")
     if evidence.controls and not evidence.troubles:
-        names = ", ".join(control.name for control in evidence.controls)
+        names = "; ".join(control.name for control in evidence.controls)
         st.success(f"No control looks as good as the circuit ({names}).", icon=":material/check:")
 
 
@@ -162,7 +165,7 @@ def curves(evidence: Evidence) -> None:
     figure = line_figure(losses, _NODES, y, colours, levels)
     right.plotly_chart(figure, key="evidence_losses", config={"displaylogo": False})
     st.caption(
-        f"Stored: the k best nodes by {plain(evidence.ranking or 'a ranking')}, on "
+        f"Stored: the k best nodes in the order of {plain(evidence.ranking or 'a run')}, on "
         f"{plain(evidence.curve_prompts or evidence.prompts)}. CPR and CMD are areas of the left "
         "figure."
     )

@@ -212,9 +212,10 @@ def _baseline(model_name: str, model: GPT, task: Task, target: float | None) -> 
         f"The whole model's loss here is **{loss:.4f}** nats per sequence (live, on {prompts} "
         f"prompts of the test split; chance {CHANCE_LOSS:.3f})"
     )
-    if loss > (target or CHANCE_LOSS):
+    if loss > (CHANCE_LOSS if target is None else target):
+        above = "chance" if target is None else "the target"
         st.warning(
-            f"{said}: the model does not do this task well enough, so a circuit hardly can.",
+            f"{said}. That is above {above}, and circuits rarely do better than their model.",
             icon=":material/help:",
         )
     else:

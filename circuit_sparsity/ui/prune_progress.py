@@ -79,7 +79,7 @@ def _now(course: Course) -> str:
     if not course.points:
         return "…"
     last = course.points[-1]
-    return f"{last.nodes:,} nodes on, loss {last.loss:.4f} nats per sequence (chance 0.693)"
+    return f"Nodes on: {last.nodes:,}, loss {last.loss:.4f} nats per sequence (chance 0.693)"
 
 
 def _figures(course: Course, key: str) -> None:
@@ -101,7 +101,8 @@ def _figures(course: Course, key: str) -> None:
     lines = [line for line in lines if line.x]
     if lines:
         figures["sizes"] = line_figure(lines, _NODES, _LOSS, colours, levels, _HEIGHT)
-    for column, (name, figure) in zip(st.columns(3), figures.items(), strict=False):
+    columns = st.columns(max(2, len(figures)))  # one figure alone would be too wide
+    for column, (name, figure) in zip(columns, figures.items(), strict=False):
         column.plotly_chart(
             figure,
             key=f"course {name} {key}",

@@ -169,21 +169,19 @@ def _take_point() -> None:
 
 def _numbers(run: Run, found: AtSize) -> None:
     it = run.experiment
-    with st.container(horizontal=True, gap="large"):
-        st.metric(
-            "Loss, test prompts",
-            f"{found.test_loss:.4f}",
-            width="content",
-            help=f"Live, nats per sequence, on {it.batch_name}; everything else mean-ablated. "
-            f"The whole model has {it.of_model.loss:.4f}; chance is {CHANCE_LOSS:.3f}.",
-        )
-        st.metric(
-            "Loss, prompts that decide",
-            f"{found.loss:.4f}",
-            width="content",
-            help="Live, nats per sequence: the larger of evaluation and validation prompts, on "
-            "which the curve is measured and which decide how many nodes stay.",
-        )
+    left, right = st.columns(2)
+    left.metric(
+        "Loss, test prompts",
+        f"{found.test_loss:.4f}",
+        help=f"Live, nats per sequence, on {it.batch_name}; everything else mean-ablated. "
+        f"The whole model has {it.of_model.loss:.4f}; chance is {CHANCE_LOSS:.3f}.",
+    )
+    right.metric(
+        "Loss, prompts that decide",
+        f"{found.loss:.4f}",
+        help="Live, nats per sequence: the larger of evaluation and validation prompts, on "
+        "which the curve is measured and which decide how many nodes stay.",
+    )
     st.caption(
         f"{found.circuit.size:,} nodes, live, in nats per sequence. The whole model: "
         f"{it.of_model.loss:.4f} on the test prompts; chance {CHANCE_LOSS:.3f}."
