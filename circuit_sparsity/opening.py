@@ -18,6 +18,7 @@ from circuit_sparsity.release import StoredCircuit, read_means, read_viz, task_b
 from circuit_sparsity.store import NotHere, Store
 from circuit_sparsity.store.progress import Report
 from circuit_sparsity.tasks import TASKS
+from circuit_sparsity.tasks.own import OwnTask, read_pairs
 from circuit_sparsity.tasks.task import (
     Task,
     TaskBatch,
@@ -31,6 +32,7 @@ from circuit_sparsity.tokenizer import Tokenizer, load_tokenizer
 TEST_PAIRS = 128
 TEST_SEED = 0
 SAME_LOSS = 1e-5  # nats: a stored loss that is computed again is nearer
+PAIRS = "pairs.jsonl"  # beside a circuit that was found for one's own pairs
 FOUND_HERE = "circuit_sparsity"  # a key of Circuit.found, in circuits that this project made
 KNOWN_ANSWERS = {  # of released tasks, as the paper describes them
     "single_double_quote": ("')", '")'),
@@ -131,8 +133,9 @@ def experiment_of(
     stored.circuit.masks(model.config)  # speaks up when the circuit is of another shape
     means.check(model.config)
     tokenizer = open_tokenizer(store, stored.circuit.model)
-    if is_ours(stored) and answers is None:
-        return experiment_on_tests(stored.circuit, model, means, tokenizer)
+    task = task_of(store, stored.circuit)
+    if task is not None and answers is None:
+        return experiment_on_tests(stored.circuit, model, means, tokenizer, task)
     tokens, how = stored_answers(stored, model, tokenizer, answers, means)
     batch = task_batch(stored, tokens)
     shown = " and ".join(repr(tokenizer.decode([token])) for token in tokens)
@@ -140,11 +143,24 @@ def experiment_of(
     return Experiment(stored.circuit, model, means, batch, name)
 
 
+def task_of(store: Store, circuit: Circuit) -> Task | None:
+    """What this project found a stored circuit for: a known task, or the pairs beside its file.
+
+    None for a circuit of others, whose prompts are those in its file.
+    """
+    if FOUND_HERE not in circuit.found:
+        return None
+    path = store.path_of_viz(circuit.model, circuit.task, circuit.sweep, circuit.k)
+    if path is not None and (path.parent / PAIRS).is_file():
+        return OwnTask(circuit.task, "Pairs of one's own.", read_pairs(path.parent / PAIRS))
+    return TASKS.get(circuit.task)
+
+
 def experiment_on_tests(
-    circuit: Circuit, model: GPT, means: Means, tokenizer: Tokenizer
+    circuit: Circuit, model: GPT, means: Means, tokenizer: Tokenizer, task: Task | None = None
 ) -> Experiment:
     """``circuit`` on the test split of its task: prompts that pruning never saw."""
-    batch = batch_of_tests(open_task(circuit.task), tokenizer, model)
+    batch = batch_of_tests(task or open_task(circuit.task), tokenizer, model)
     return Experiment(
         circuit, model, means, batch, f"{len(batch)} prompts of the test split, never pruned on"
     )

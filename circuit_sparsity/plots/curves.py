@@ -39,6 +39,7 @@ def line_figure(
     y: Axis,
     palette: Palette,
     levels: Mapping[str, float] | None = None,
+    height: int = _HEIGHT,
 ) -> Figure:
     """Each line with a mark at every point; ``levels`` are dotted horizontals with a name.
 
@@ -50,7 +51,7 @@ def line_figure(
     heights = [*levels.values(), *(value for line in lines for value in line.y)]
     data = [_trace(line, i, inks, x, y) for i, line in enumerate(lines)]
     layout = {
-        "height": _HEIGHT,
+        "height": height,
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
         "xaxis": _axis(x, palette, (value for line in lines for value in line.x)),
         "yaxis": _axis(y, palette, heights),

@@ -56,6 +56,20 @@ def read_pairs(source: Path | str) -> tuple[Pair, ...]:
     return tuple(first_line)
 
 
+def pairs_as_jsonl(pairs: Iterable[Pair]) -> str:
+    """Pairs that ``read_pairs`` read, as JSONL that it reads again.
+
+    >>> pair = Pair(Prompt("for item", " in", ":"), Prompt("while item", ":", " in"))
+    >>> read_pairs(pairs_as_jsonl([pair])) == (pair,)
+    True
+    """
+    rows = (
+        (pair.positive.text, pair.positive.right, pair.positive.wrong, pair.negative.text)
+        for pair in pairs
+    )
+    return "".join(f"{json.dumps(dict(zip(FIELDS, row, strict=True)))}\n" for row in rows)
+
+
 @dataclass(frozen=True)
 class OwnTask:
     """A task from a fixed set of pairs: half for pruning, a quarter each to validate and test.

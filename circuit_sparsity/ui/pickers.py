@@ -60,6 +60,13 @@ def chosen_model() -> str | None:
     return st.session_state.get("model")
 
 
+def go_to(choice: Choice) -> None:
+    """Choose a circuit, from a callback: the sidebar shows it on the next run."""
+    for part, value in zip(PARTS, choice, strict=True):
+        st.session_state[part] = value
+    _forget()
+
+
 def link_trouble() -> None:
     """Say here what the address asked for and nobody knows of."""
     for part, value in st.session_state.get(_TROUBLE, {}).items():

@@ -1,0 +1,32 @@
+"""Is the circuit real? What was measured of it, beside controls that should mean nothing."""
+
+import streamlit as st
+
+from circuit_sparsity.ui import evidence, fetching, messages, pickers
+
+
+def page() -> None:
+    choice = pickers.chosen()
+    if choice is None:
+        messages.no_circuits(pickers.chosen_model())
+        return
+    pickers.link_trouble()
+    if not fetching.circuit_is_here(choice):
+        return
+    st.markdown(
+        f"Is **{messages.plain(' · '.join(choice))}** what the model does, or would any nodes do?"
+    )
+    found = evidence.read(choice)
+    evidence.measuring(choice, found)
+    if found is None:
+        evidence.nothing_yet()
+        return
+    evidence.troubles(found)
+    evidence.tables(found)
+    evidence.curves(found)
+    evidence.nodes(found)
+
+
+st.title("Evidence")
+with messages.in_place():
+    page()

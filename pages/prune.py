@@ -1,0 +1,41 @@
+"""Find a circuit: what to prune, how it goes on, and every size that a run gives."""
+
+import streamlit as st
+
+from circuit_sparsity.store import Store
+from circuit_sparsity.ui import fetching, messages, pickers, prune_form, prune_jobs, sizes
+from circuit_sparsity.ui import prune_progress as progress
+from circuit_sparsity.ui.jobs import begin
+
+
+def page() -> None:
+    model = pickers.chosen_model()
+    if model is None:
+        messages.no_circuits()
+        return
+    st.markdown(
+        f"Find the part of **{messages.plain(model)}** that does a task: the fewest nodes at a "
+        "loss, or the best of a given number. It runs here, goes on when this page is closed, and "
+        "the result is a circuit like any other, in the sweep `local`."
+    )
+    progress.cards()
+    if not fetching.model_is_here(model):
+        return
+    with messages.in_place():
+        asked = prune_form.form(model)
+        st.button(
+            "Start",
+            key="prune_start",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=asked is None,
+            on_click=begin,
+            args=(prune_jobs.prune, Store.from_environment(), *(asked or ())),
+        )
+    with messages.in_place():
+        sizes.section(model)
+
+
+st.title("Prune")
+with messages.in_place():
+    page()

@@ -1,0 +1,202 @@
+"""The prune page without a browser: asking, watching, opening, and every size from one run."""
+
+import threading
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from circuit_sparsity.experiment import Cancelled
+from circuit_sparsity.opening import open_circuit, open_stored, task_of
+from circuit_sparsity.pruning import request as ways
+from circuit_sparsity.pruning.goal import Goal
+from circuit_sparsity.pruning.request import open_cut
+from circuit_sparsity.store import Store
+from circuit_sparsity.ui import prune_jobs
+from circuit_sparsity.ui.jobs import jobs
+from circuit_sparsity.ui.prune_jobs import KINDS
+from tests.ui.conftest import MODEL, QUERY
+
+PAIRS = "prompt,right,wrong,counterpart\n" + "".join(
+    f"for {x}, in,:,while {x}\n" for x in ("a", "b", "c", "d", "e")
+)
+PATIENCE = 120.0  # seconds
+
+
+@pytest.fixture(autouse=True)
+def no_jobs(monkeypatch):
+    monkeypatch.setattr(ways, "DOCUMENT_WINDOWS", 2)
+    yield
+    for job in jobs().all(KINDS):
+        job.stop()
+        _end(job)
+        jobs().forget(job.key)
+
+
+def _end(job):
+    end = time.monotonic() + PATIENCE
+    while job.running:
+        assert time.monotonic() < end, "a job did not end"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def page(open_app, own_cache) -> AppTest:
+    app = open_app("prune", **QUERY)
+    app.segmented_control(key="prune_goal").set_value("Exact number of nodes")
+    run(app).number_input(key="prune_k").set_value(12)
+    return run(app)
+
+
+def run(app):
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def start(app):
+    app.button(key="prune_start").click()
+    run(app)
+    return jobs().all(["prune"])[-1]
+
+
+def wait(app):
+    for job in jobs().all(KINDS):
+        _end(job)
+    return run(app)
+
+
+def said(app):
+    kinds = (app.success, app.warning, app.error, app.info)
+    return "\n".join(part.value for kind in kinds for part in kind).replace("\\", "")
+
+
+def press(app, label):
+    next(button for button in app.button if button.label == label).click()
+    return run(app)
+
+
+def test_what_was_pruned_is_stored_said_and_chosen(page):
+    found = start(page).result()
+    assert "12 nodes" in said(wait(page))
+    it = open_circuit(*found.choice)
+    assert (it.circuit.size, it.circuit.sweep) == (12, "local")
+    assert found.test_loss == pytest.approx(it.of_circuit.loss)
+    assert f"{it.of_circuit.loss:.4f}" in said(page)
+    press(page, "Open the circuit")  # which leads to its page in a browser alone
+    assert [page.selectbox(key=part).value for part in QUERY] == list(found.choice)
+
+
+def test_a_second_browser_sees_the_job_and_the_same_request_is_the_same_job(page, open_app):
+    first = start(page)
+    other = open_app("prune", **QUERY)
+    assert jobs().all(["prune"]) == (first,)
+    wait(other)
+    assert "12 nodes" in said(other)
+    assert start(page) is first
+
+
+def test_a_running_job_shows_its_stage_and_can_be_cancelled(page, monkeypatch):
+    told = threading.Event()
+
+    def endless(request, store, report, progress, cancel, task):
+        told.set()
+        assert cancel.wait(PATIENCE)
+        raise Cancelled("stopped after 3 of 200 steps")
+
+    monkeypatch.setattr(prune_jobs, "carry_out", endless)
+    job = start(page)
+    assert told.wait(PATIENCE)
+    assert any("Opening the model" in part.value for part in run(page).markdown)
+    press(page, "Cancel")
+    _end(job)
+    assert "was stopped; nothing is stored" in said(run(page))
+
+
+def test_a_target_that_no_size_meets_names_the_lowest_loss(page):
+    page.segmented_control(key="prune_goal").set_value("Target loss")
+    run(page).number_input(key="prune_target").set_value(1e-4)
+    job = start(run(page))
+    wait(page)
+    assert f"the lowest was {job.error.lowest:.4f} nats" in said(page)
+
+
+def test_more_nodes_than_the_model_has_cannot_be_asked_for(page):
+    page.number_input(key="prune_k").set_value(10**7)
+    run(page)
+    assert "10,000,000 nodes were asked for; the model has" in said(page)
+    assert page.button(key="prune_start").disabled
+    assert page.number_input(key="prune_k").value == 10**7
+
+
+def test_own_pairs_are_pruned_on_and_belong_to_the_circuit(page):
+    page.selectbox(key="prune_task").set_value("Own pairs")
+    run(page).text_area(key="prune_own_pairs").set_value(PAIRS)
+    found = start(run(page)).result()
+    assert found.choice.task.startswith("my_pairs_")
+    it = open_circuit(*found.choice)
+    task = task_of(Store.from_environment(), it.circuit)
+    assert {pair.positive.text for pair in task.all_pairs} == {f"for {x}" for x in "abcde"}
+    assert it.batch.n_pairs == 1  # a quarter of five, rounded down, is for tests
+
+
+@pytest.mark.parametrize(
+    ("text", "trouble"),
+    [
+        ("prompt,right\na,b\n", "the fields are prompt, right"),
+        (PAIRS + "for z,,:,while z\n", "line 7: right is ''"),
+        ("\n".join(PAIRS.split("\n")[:3]), "expected at least 4"),
+        ('{"prompt": 1}', "line 1: the fields are prompt"),
+    ],
+)
+def test_bad_pairs_are_named_in_place_and_stay_in_the_field(page, text, trouble):
+    page.selectbox(key="prune_task").set_value("Own pairs")
+    run(page).text_area(key="prune_own_pairs").set_value(text)
+    run(page)
+    assert trouble in said(page)
+    assert page.button(key="prune_start").disabled
+    assert page.text_area(key="prune_own_pairs").value == text
+
+
+def test_what_was_typed_is_there_after_a_look_at_another_page(page):
+    page.selectbox(key="prune_task").set_value("Own pairs")
+    run(page).text_area(key="prune_own_pairs").set_value("half a th")
+    run(page)
+    page.switch_page("pages/library.py").run()
+    page.switch_page("pages/prune.py").run()
+    assert page.text_area(key="prune_own_pairs").value == "half a th"
+
+
+def test_without_a_run_the_slider_says_where_it_will_be(page):
+    assert "No run of csp_yolo2 is stored here yet" in said(page)
+
+
+def test_a_run_gives_the_circuit_of_every_size(page):
+    found = start(page).result()
+    page.session_state["sizes_k"] = 30
+    wait(page)
+    store = Store.from_environment()
+    stored = open_stored(store, *found.choice).circuit
+    circuit = open_cut(store, stored).circuit(Goal(k=30), minimal=False)
+    decides = max(circuit.found["loss"], circuit.found["validation_loss"])
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown["Loss, prompts that decide"] == f"{decides:.4f}"
+    page.button(key="keep_cut").click()
+    run(page)
+    kept = jobs().all(["cut"])[-1].result()
+    it = open_circuit(*kept.choice)
+    assert it.circuit.nodes == circuit.nodes
+    assert shown["Loss, test prompts"] == f"{it.of_circuit.loss:.4f}"
+    assert kept.choice == (MODEL, "bracket_counting", "local", f"{found.choice.k}_cut30")
+
+
+def test_a_size_can_be_refined(page):
+    found = start(page).result()
+    page.session_state["sizes_k"] = 20
+    wait(page).button(key="refine_cut").click()
+    run(page)
+    kept = jobs().all(["cut"])[-1].result()
+    assert kept.nodes == 20
+    stored = open_stored(Store.from_environment(), *kept.choice).circuit
+    assert stored.found["minimality"]["nodes"] == 20
+    assert kept.choice.k == f"{found.choice.k}_refined20"
