@@ -166,11 +166,6 @@ def experiment_on_tests(
     )
 
 
-def is_ours(stored: StoredCircuit) -> bool:
-    """Whether this project found the circuit, on prompts that it can make again."""
-    return FOUND_HERE in stored.circuit.found and stored.circuit.task in TASKS
-
-
 def batch_of_tests(
     task: Task, tokenizer: Tokenizer, model: GPT, pairs: int = TEST_PAIRS
 ) -> TaskBatch:
