@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from circuit_sparsity.circuits.controls import random_nodes
+from circuit_sparsity.evidence.stored import read_evidence
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.opening import (
     open_circuit,
@@ -20,6 +21,7 @@ from circuit_sparsity.tasks.task import encode, task_context
 from circuit_sparsity.training.publication import task_scores
 
 TASKS = ("single_double_quote", "bracket_counting")
+SWEEPS = ("prune", "full")
 DRAWS = 20
 
 
@@ -35,9 +37,10 @@ def shipped(store: Store, task: str) -> list[Experiment]:
     return [open_circuit(row.model, row.task, row.sweep, row.k, store) for row in rows]
 
 
-def at_target(store: Store, task: str) -> Experiment:
-    """The shipped circuit that was pruned to the paper's target loss."""
-    (found,) = [it for it in shipped(store, task) if it.circuit.found["target"] == 0.15]
+def at_target(store: Store, task: str, sweep: str) -> Experiment:
+    """The shipped circuit of a sweep that was pruned to the paper's target loss."""
+    every = [it for it in shipped(store, task) if it.circuit.sweep == sweep]
+    (found,) = [it for it in every if it.circuit.found["target"] == 0.15]
     return found
 
 
@@ -56,14 +59,32 @@ def test_the_starter_solves_its_tasks(store, task):
     assert scores["novel"]["accuracy"] >= 0.90
 
 
+@pytest.mark.parametrize("sweep", SWEEPS)
 @pytest.mark.parametrize("task", TASKS)
-def test_the_circuit_suffices_on_prompts_that_pruning_never_saw(store, task):
-    assert at_target(store, task).of_circuit.loss <= 0.2
+def test_the_circuit_suffices_on_prompts_that_pruning_never_saw(store, task, sweep):
+    assert at_target(store, task, sweep).of_circuit.loss <= 0.2
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_circuit_is_necessary_and_random_nodes_are_not(store, task):
-    it = at_target(store, task)
+def test_removal_node_by_node_leaves_fewer_nodes_and_edges(store, task):
+    plain, full = (at_target(store, task, sweep) for sweep in SWEEPS)
+    assert full.circuit.size < plain.circuit.size
+    assert len(full.edges) < len(plain.edges)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_evidence_ships_with_the_smallest_circuit(store, task):
+    it = at_target(store, task, "full")
+    kept = read_evidence(store, it.circuit)
+    assert kept is not None
+    assert kept.sufficiency == pytest.approx(it.of_circuit.loss, abs=1e-4)
+    assert kept.necessity == pytest.approx(it.of_complement.loss, abs=1e-4)
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+@pytest.mark.parametrize("task", TASKS)
+def test_the_circuit_is_necessary_and_random_nodes_are_not(store, task, sweep):
+    it = at_target(store, task, sweep)
     few = dataclasses.replace(it, batch=it.batch.select(range(32)))
     assert it.of_complement.loss >= 0.4
     controls = [random_nodes(it.model.config, it.circuit, seed) for seed in range(DRAWS)]
