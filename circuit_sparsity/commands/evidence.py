@@ -8,16 +8,13 @@ from circuit_sparsity.evidence.definitions import DEFINITIONS
 from circuit_sparsity.evidence.evidence import Evidence
 from circuit_sparsity.evidence.measures import DRAWS, measure
 from circuit_sparsity.evidence.prunings import nonsense_control, stability, untrained_control
+from circuit_sparsity.evidence.ranking import ranking_of, settings_of
 from circuit_sparsity.evidence.stored import write_evidence
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.opening import open_tokenizer
-from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.nested import read_nested
-from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.request import open_subject
-from circuit_sparsity.pruning.settings import PRESETS, QUICK, PruneSettings, preset
-from circuit_sparsity.pruning.subject import Subject
+from circuit_sparsity.pruning.settings import PRESETS, PruneSettings, preset
 from circuit_sparsity.store import Store
 
 HELP = "measure how real a circuit is, and store that beside it"
@@ -38,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     store, it = Store.from_environment(), open_named(arguments)
-    ranking, words = _ranking(store, it)
+    ranking, words = ranking_of(store, it)
     evidence = measure(
         it,
         None if ranking is None else ranking.order,
@@ -92,21 +89,10 @@ def evidence_lines(evidence: Evidence) -> tuple[str, ...]:
     return (*lines, *(f"LOOK OUT: {trouble}" for trouble in evidence.troubles))
 
 
-def _ranking(store: Store, it: Experiment) -> tuple[Ranking | None, str | None]:
-    """The run's own ranking, or one by attribution where none is stored."""
-    names = it.circuit.model, it.circuit.task, it.circuit.sweep, it.circuit.k
-    path = store.path_of_viz(*names)
-    nested = None if path is None else read_nested(path.parent)
-    if nested is not None:
-        return nested.ranking, "the run that found the circuit"
-    subject = Subject(it.model, it.means, it.batch, it.batch, names[0], names[1])
-    return attribute(subject, QUICK), "attribution on the same prompts"
-
-
 def _settings(name: str | None, it: Experiment) -> PruneSettings:
     if name is not None:
         return preset(name)
-    return PruneSettings.from_dict(it.circuit.found.get("settings", PruneSettings().to_dict()))
+    return settings_of(it)
 
 
 def _with_prunings(

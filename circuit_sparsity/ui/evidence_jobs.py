@@ -14,16 +14,12 @@ from circuit_sparsity.evidence.prunings import (
     stability,
     untrained_control,
 )
+from circuit_sparsity.evidence.ranking import ranking_of, settings_of
 from circuit_sparsity.evidence.stored import read_evidence, write_evidence
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.opening import open_tokenizer, task_of
-from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.nested import read_nested
-from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.request import open_subject
-from circuit_sparsity.pruning.settings import QUICK, PruneSettings
-from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import Task
 from circuit_sparsity.ui.jobs import Job, Report, jobs
@@ -93,7 +89,7 @@ class _Measuring:
 
     def _measured(self) -> Evidence:
         """Everything that takes no pruning; controls and stability that are there stay."""
-        ranking, words = _ranking(self._store, self._it, self._cancel)
+        ranking, words = ranking_of(self._store, self._it, self._cancel)
         found = measure(self._it, ranking.order, words, progress=self._counted, cancel=self._cancel)
         before = _read(self._store, self._it)
         if before is None:
@@ -104,7 +100,7 @@ class _Measuring:
         return dataclasses.replace(found, stability=before.stability)
 
     def _pruned(self, evidence: Evidence, name: str) -> Evidence:
-        circuit, settings, task = self._it.circuit, _settings(self._it), self._task()
+        circuit, settings, task = self._it.circuit, settings_of(self._it), self._task()
         if name == "stability":
             target = circuit.found.get("target")
             k = circuit.size if target is None else None
@@ -158,20 +154,3 @@ def _read(store: Store, it: Experiment) -> Evidence | None:
         return read_evidence(store, it.circuit)
     except ValueError:
         return None
-
-
-def _ranking(store: Store, it: Experiment, cancel: threading.Event) -> tuple[Ranking, str]:
-    """The run's own ranking, or one by attribution where none is stored."""
-    names = it.circuit.model, it.circuit.task, it.circuit.sweep, it.circuit.k
-    path = store.path_of_viz(*names)
-    nested = None if path is None else read_nested(path.parent)
-    if nested is not None:
-        return nested.ranking, "the run that found the circuit"
-    subject = Subject(it.model, it.means, it.batch, it.batch, names[0], names[1])
-    return attribute(subject, QUICK, cancel), "attribution on the same prompts"
-
-
-def _settings(it: Experiment) -> PruneSettings:
-    """Those that found the circuit."""
-    found = it.circuit.found.get("settings")
-    return PruneSettings() if found is None else PruneSettings.from_dict(found)
