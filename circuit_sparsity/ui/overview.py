@@ -9,8 +9,8 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.shaded_graph import shaded_figure
 from circuit_sparsity.plots.words import place_in_words
-from circuit_sparsity.ui import cached, graph, live, state, table
-from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui import blocks, cached, graph, live, state, table
+from circuit_sparsity.ui.cached import Scene, Sight
 from circuit_sparsity.ui.live import Costs
 
 _RISE = "rise of the loss without it, nats"
@@ -22,13 +22,14 @@ _EXAMPLE = "0.attn.act_in:71"
 
 def graph_by_cost(scene: Scene) -> None:
     """The graph, nodes in the colour of what ablating each alone costs now."""
+    shown = blocks.chosen(scene)
     if scene.circuit.size > live.MOST:
-        graph.draw(scene)
+        graph.draw(scene, lambda _, __, *look: cached.figure(shown, cached.identity(shown), *look))
         return
     costs = live.of_nodes(scene, state.fill())
 
-    def figure(_: Scene, identity: int, theme: str | None, baked: tuple) -> Figure:
-        return _shaded(scene, costs, identity, theme, baked, state.fill())
+    def figure(_: Scene, __: int, theme: str | None, baked: tuple) -> Figure:
+        return _shaded(shown, costs, cached.identity(shown), theme, baked, state.fill())
 
     graph.draw(scene, figure)
     st.caption(
@@ -39,10 +40,10 @@ def graph_by_cost(scene: Scene) -> None:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _shaded(
-    _scene: Scene, _costs: Costs, identity: int, theme: str | None, baked: tuple, fill: str
+    _shown: Sight, _costs: Costs, identity: int, theme: str | None, baked: tuple, fill: str
 ) -> Figure:
     rises = {node: rise for node, rise in _costs.rises.items() if isinstance(node, Node)}
-    drawn = (_scene.wiring, _scene.layout, _scene.config, rises, palette(theme), baked)
+    drawn = (_shown.wiring, _shown.layout, _shown.config, rises, palette(theme), baked)
     return shaded_figure(*drawn, label=f"live, on {_costs.on}")
 
 

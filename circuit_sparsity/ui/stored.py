@@ -20,8 +20,8 @@ from circuit_sparsity.plots.shaded_graph import shaded_figure
 from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.release import StoredCircuit
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui import cached, graph, messages, state, table
-from circuit_sparsity.ui.cached import Stamp
+from circuit_sparsity.ui import blocks, cached, graph, messages, state, table
+from circuit_sparsity.ui.cached import Sight, Stamp
 from circuit_sparsity.ui.pickers import Choice
 
 STORED_HELP = (
@@ -92,11 +92,14 @@ def _scene(choice: Choice, version: Stamp) -> StoredScene:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _figure(
-    _seen: StoredScene, identity: int, theme: str | None, baked: tuple[Node, ...]
+    _seen: StoredScene,
+    _shown: Sight,
+    identity: int,
+    theme: str | None,
+    baked: tuple[Node | Edge, ...],
 ) -> Figure:
-    return shaded_figure(
-        _seen.wiring, _seen.layout, _seen.config, _seen.deltas, palette(theme), baked
-    )
+    drawn = (_shown.wiring, _shown.layout, _shown.config)
+    return shaded_figure(*drawn, _seen.deltas, palette(theme), baked)
 
 
 @st.fragment
@@ -107,7 +110,10 @@ def _explore(seen: StoredScene, below: Callable[[], None]) -> None:
         messages.unknown_nodes(state.unknown_nodes(), circuit.title)
         left, right = st.columns([0.66, 0.34], gap="medium")
         with left:
-            graph.draw(seen, _figure)
+            shown = blocks.chosen(seen)
+            graph.draw(
+                seen, lambda _, __, *look: _figure(seen, shown, cached.identity(shown), *look)
+            )
             st.caption(
                 "Nodes: blue to orange by the stored rise of the loss when that node alone is "
                 "ablated; hover for the number."

@@ -231,3 +231,16 @@ def test_a_node_that_the_model_lacks_is_named(open_app):
 def test_losses_on_the_page_are_below_what_two_answers_can_cost(open_app, experiment):
     assert 0 < experiment.of_circuit.p_right < 1
     assert math.isfinite(number(metrics(open_app(**QUERY))["Task loss, nats"][0]))
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_one_block_shows_its_own_nodes_and_edges(open_app, own_cache, experiment, is_stored):
+    if is_stored:
+        shutil.rmtree(own_cache / "models" / MODEL)
+    app = open_app(**QUERY, block="MLP 1")
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    nodes = [str(n) for n in experiment.circuit.node_list if n.location.block_name == "1.mlp"]
+    assert figure["data"][0]["customdata"][:-1] == nodes
+    edges = [str(e) for e in experiment.edges if e.source.location.block_name == "1.mlp"]
+    assert sorted(figure["data"][1]["customdata"]) == sorted(edges)
+    assert open_app(**QUERY, block="nowhere").selectbox(key="block").value == "whole circuit"
