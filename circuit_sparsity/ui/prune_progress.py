@@ -169,4 +169,5 @@ def _done(job: Job, found: Found) -> None:
                 on_click=pickers.go_to,
                 args=(found.choice,),
             ):
-                st.switch_page(_PAGES[page])
+                # Without parameters of its own it would refuse: the sidebar's are bound to widgets.
+                st.switch_page(_PAGES[page], query_params={})
