@@ -55,7 +55,7 @@ def _save(figure: go.Figure, path: Path) -> None:
             executable_path=chromium if Path(chromium).exists() else None
         )
         page = browser.new_page(viewport={"width": 820, "height": 470})
-        page.goto(page_file.as_uri())
-        page.wait_for_selector(".scatterlayer .trace")
+        page.goto(page_file.as_uri(), wait_until="commit", timeout=120_000)
+        page.wait_for_selector(".scatterlayer .trace", timeout=120_000)
         page.locator(".plot-container").screenshot(path=str(path))
         browser.close()

@@ -123,3 +123,9 @@ def test_many_ablations_report_progress_and_can_be_cancelled() -> None:
     with pytest.raises(Cancelled, match="stopped after 64 of"):
         it.ablate_each(it.circuit.node_list, progress, cancel)
     assert seen == [(64, it.circuit.size)]
+
+
+def test_a_circuit_compiles_itself() -> None:
+    it = experiment_of(**SINK)
+    run = it.circuit.compile(it.model, it.means).on(it.batch)
+    torch.testing.assert_close(run.losses(), it.run(it.alive).losses, atol=1e-5, rtol=0)

@@ -150,3 +150,12 @@ def set_delta(cache, *nodes):
         check=True,
     )
     return json.loads(done.stdout)["set_delta"]
+
+
+def test_one_block_is_drawn_alone_and_a_link_restores_it(explorer, told):
+    explorer.open(f"{CIRCUIT}&{urlencode({'block': 'attention 0'})}")
+    inside = [node for node in told if node.startswith("0.attn.")]
+    assert sorted(explorer.names()) == sorted(inside)
+    explorer.click(inside[0])
+    explorer.without(inside[0])
+    assert explorer.query("block") == ["attention 0"]
