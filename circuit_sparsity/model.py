@@ -282,6 +282,8 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.transformer = Transformer(config)
+        # Fixed waves are no parameters to learn; they stay in the state dict as the release's do.
+        self.transformer.wpe.weight.requires_grad_(not config.sinusoidal_cat_pos_emb)
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.tied_unembed:
             self.lm_head.weight = self.transformer.wte.weight

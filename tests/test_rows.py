@@ -19,7 +19,7 @@ ROWS = (  # a module imports only from rows before its own, and from its own pac
     ("tasks", "circuits"),
     ("release", "ready"),
     ("experiment",),
-    ("measurement", "opening", "reproduction"),
+    ("measurement", "opening", "reproduction", "explained"),
     ("training",),
     ("pruning",),
     ("sweep",),

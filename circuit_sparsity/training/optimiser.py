@@ -23,8 +23,8 @@ class Group:
 
 
 def groups(model: GPT, settings: TrainSettings) -> list[Group]:
-    """Each parameter with its final density (gains of norms and sink logits stay dense)."""
-    return [_group(name, p, settings) for name, p in model.named_parameters()]
+    """Each learned parameter with its final density (gains of norms and sink logits stay dense)."""
+    return [_group(name, p, settings) for name, p in model.named_parameters() if p.requires_grad]
 
 
 def _group(name: str, parameter: nn.Parameter, settings: TrainSettings) -> Group:

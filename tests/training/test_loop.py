@@ -1,5 +1,6 @@
 """Training: schedules and projection by hand, resume to the same bits."""
 
+import dataclasses
 import json
 import threading
 
@@ -165,3 +166,14 @@ def test_a_second_stage_starts_from_the_weights_of_the_first(tmp_path):
 def test_a_stage_without_its_first_one_says_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match="starts from .*nothing.*which is not there"):
         train(tiny_settings(start_from="nothing"), tiny_corpus(), tmp_path / "second")
+
+
+def test_fixed_waves_of_positions_are_neither_learnt_nor_thinned(tmp_path):
+    """Their values: sin of 2 pi position / period, periods log-spaced from 4 to the context."""
+    shape = dataclasses.replace(TINY, d_pos_emb=4, sinusoidal_cat_pos_emb=True)
+    model = train(tiny_settings(model=shape), tiny_corpus(), tmp_path)
+    waves = model.transformer.wpe.weight
+    position = torch.arange(16)
+    assert torch.allclose(waves[:, 0], (2 * torch.pi * position / 4).sin(), atol=1e-5)
+    assert torch.allclose(waves[:, 3], (2 * torch.pi * position / 16).cos(), atol=1e-5)
+    assert "transformer.wpe.weight" in model.state_dict()

@@ -1,0 +1,1 @@
+"""Circuits that were understood: attacks that follow from how they work, measured."""
