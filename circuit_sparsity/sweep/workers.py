@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -96,7 +97,7 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(other, work), daemon=True)
-        with _one_thread():
+        with _one_thread(), _without_ctrl_c():
             self._process.start()
         other.close()
 
@@ -121,12 +122,26 @@ class _one_thread:
             os.environ["OMP_NUM_THREADS"] = self._before
 
 
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes started meanwhile never hear Ctrl-C, not even while they load what they need."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it with the first process would unblock again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
     """Jobs in, results out, until whoever asks is gone.
 
     Ctrl-C reaches every process of a terminal; whoever asks decides what it means.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the mask is not inherited
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:

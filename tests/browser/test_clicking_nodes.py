@@ -114,7 +114,7 @@ def test_the_search_field_switches_nodes_off_by_keyboard(explorer, strongest):
 
 def test_a_ticked_row_of_the_table_is_marked_in_the_graph_and_the_other_way_round(explorer):
     explorer.open(CIRCUIT)
-    explorer.page.locator("[data-testid=stExpander] summary").click()
+    explorer.page.locator("summary", has_text="nodes as a table").click()
     table = explorer.page.locator("[data-testid=stDataFrame] canvas").first
     table.scroll_into_view_if_needed()
     row = 2

@@ -13,10 +13,11 @@ def _parameter(w: Writer, name: str, defaults: bool) -> str:
 
 
 def initialiser(w: Writer, names: list[str]) -> Lines:
-    """An `__init__` that copies each argument to the attribute of its name."""
+    """An `__init__` that copies each argument to the attribute of its name, in any order."""
     with_defaults = w.chance(0.2)
     parameters = ", ".join(["self", *(_parameter(w, name, with_defaults) for name in names)])
-    inside = [f"self.{name} = {name}" for name in names]
+    order = sorted(names, key=lambda _: w.random()) if w.chance(0.6) else names
+    inside = [f"self.{name} = {name}" for name in order]
     if w.chance(0.3):
         empty = w.pick(("[]", "{}", "0", "None", "set()", '""', "True", w.number()))
         inside.append(f"self.{w.noun()} = {empty}")

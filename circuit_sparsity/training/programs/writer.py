@@ -12,6 +12,7 @@ from circuit_sparsity.tasks.words import (
     TRAIN_WORDS,
     WRITE_STEMS,
 )
+from circuit_sparsity.training.programs.syllables import invented_name
 
 T = TypeVar("T")
 Lines = list[str]
@@ -50,6 +51,7 @@ class Writer:
     def __init__(self, rng: random.Random, list_names: float = LIST_NAMES) -> None:
         self.random = rng.random
         self.list_names = list_names
+        self._nouns: list[str] = []
         self._scopes: list[dict[str, Kind]] = [{}]
         # A document is written by one hand: habits hold throughout it.
         self.tight_equals = self.random() < 0.08
@@ -103,11 +105,18 @@ class Writer:
     # Names
 
     def noun(self) -> str:
-        """A singular name of one or two words."""
+        """A singular name: one of this document's, a new one of one or two words, or invented."""
         roll = self.random()
-        if roll < 0.75:
-            return self.pick(TRAIN_NAMES)
-        return f"{self.pick(TRAIN_NAMES)}_{self.pick(TRAIN_NAMES)}"
+        if roll < 0.2 and self._nouns:
+            return self.pick(self._nouns)
+        if roll < 0.72:
+            name = self.pick(TRAIN_NAMES)
+        elif roll < 0.9:
+            name = invented_name(self.random)
+        else:
+            name = f"{self.pick(TRAIN_NAMES)}_{self.pick(TRAIN_NAMES)}"
+        self._nouns.append(name)
+        return name
 
     def plural(self) -> str:
         return plural_of(self.noun())
@@ -228,14 +237,21 @@ class Writer:
         stem = self.pick(READ_STEMS if mode == "r" else WRITE_STEMS)
         roll = self.random()
         if roll < 0.3:
-            stem = f"{self.pick(TRAIN_NAMES)}_{stem}"
-        elif roll < 0.5:
-            stem = f"{stem}_{self.pick(TRAIN_NAMES)}"
+            stem = f"{self.noun()}_{stem}"
         elif roll < 0.6:
+            stem = f"{stem}_{self.noun()}"
+        elif roll < 0.68:
             stem = f"{stem}{self.between(1, 9)}"
         folder = f"{self.plural()}/" if self.chance(0.1) else ""
         quote = self.quote()
-        return f"{quote}{folder}{stem}.{self.pick(('txt', 'txt', 'csv', 'json', 'log'))}{quote}"
+        ending = self.pick(("txt", "txt", "csv", "csv", "json", "json", "log", "log", "md"))
+        return f"{quote}{folder}{stem}.{ending}{quote}"
+
+    def telling_open(self) -> str:
+        """A call of `open` on a file name that tells the mode, both modes equally often."""
+        mode: Literal["r", "w"] = "r" if self.chance(0.5) else "w"
+        quote = self.quote()
+        return f"open({self.file_name(mode)}, {quote}{mode}{quote})"
 
     def atom(self) -> str:
         """A number, a string or the like."""
@@ -277,5 +293,6 @@ def indent(lines: Sequence[str], depth: int = 1) -> Lines:
 
 
 def block(head: str, body: Sequence[str]) -> Lines:
-    """A head that ends in a colon and its indented body, `pass` when there is none."""
-    return [head, *indent(body or ["pass"])]
+    """A head that ends in a colon and its indented body; `pass` where that has no statement."""
+    is_empty = all(not line or line.lstrip().startswith("#") for line in body)
+    return [head, *indent([*body, "pass"] if is_empty else body)]
