@@ -45,7 +45,7 @@ class PruneSettings:
     calibrate: bool = False  # fit a scale and a shift of the answers' logits before comparing
     minimal: bool = False  # then remove what is not needed, node by node, from at most 512 nodes
     spare: float = 2.0  # how many times as many nodes as would do that removal begins with
-    bf16: bool = True  # compute the steps in bfloat16; the final losses never are
+    bf16: bool = True  # compute steps of dense models in bfloat16; the final losses never are
 
     def __post_init__(self) -> None:
         for name, allowed in (("method", METHODS), ("penalty", PENALTIES)):
