@@ -4,7 +4,7 @@ import threading
 import time
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuit_sparsity.experiment import Cancelled
@@ -20,12 +20,16 @@ SUGGESTED = 256  # a size of the order that attribution needs, where the bisecti
 
 
 def attribute(
-    subject: Subject, settings: PruneSettings, cancel: threading.Event | None = None
+    subject: Subject,
+    settings: PruneSettings,
+    cancel: threading.Event | None = None,
+    first: Bool[Tensor, " node"] | None = None,
 ) -> Ranking:
     """Nodes ranked by |(activation - mean) · gradient of the margin|, summed over the prompts.
 
     The gradient is that of the margin, not of the loss: where the model is sure of its answer the
-    loss is flat. Raises Cancelled when ``cancel`` is set meanwhile.
+    loss is flat. Nodes that are ``first`` come before all others. Raises Cancelled when ``cancel``
+    is set meanwhile.
     """
     started = time.monotonic()
     batch = subject.prompts.select(range(min(settings.pairs, subject.prompts.n_pairs)))
@@ -35,6 +39,8 @@ def attribute(
             raise Cancelled("stopped before every prompt was looked at")
         scores += _in_panels(subject, part) if subject.panels is not None else _dense(subject, part)
     suggested = min(SUGGESTED, subject.layout.size)
+    if first is not None:
+        scores, suggested = scores + first * (scores.max() + 1), max(1, int(first.sum()))
     return Ranking(scores, suggested, settings, (), time.monotonic() - started)
 
 

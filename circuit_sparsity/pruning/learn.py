@@ -46,12 +46,14 @@ def learn(
     goal: Goal,
     report: Report = lambda snapshot: None,
     cancel: threading.Event | None = None,
+    first: Bool[Tensor, " node"] | None = None,
 ) -> Ranking:
     """Nodes ranked by their mask parameters after the last step.
 
-    Raises Cancelled when ``cancel`` is set meanwhile.
+    All begin a little on; where nodes are ``first``, those alone. Raises Cancelled when ``cancel``
+    is set meanwhile.
     """
-    started, run = time.monotonic(), _Run(subject, settings, goal)
+    started, run = time.monotonic(), _Run(subject, settings, goal, first)
     history = []
     for step, batch in enumerate(_batches(subject, settings)):
         if cancel is not None and cancel.is_set():
@@ -91,12 +93,20 @@ def _batches(subject: Subject, settings: PruneSettings) -> Iterator[TaskBatch]:
 class _Run:
     """The mask parameters and their optimiser. The model's own parameters are not touched."""
 
-    def __init__(self, subject: Subject, settings: PruneSettings, goal: Goal) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        settings: PruneSettings,
+        goal: Goal,
+        on: Bool[Tensor, " node"] | None = None,
+    ) -> None:
         self.subject, self.settings = subject, settings
         self.price = Price(goal, settings, subject.device)
         generator = torch.Generator().manual_seed(settings.seed)
         noise = torch.randn(subject.layout.size, generator=generator)
-        first = settings.init_bias + settings.init_scale * noise
+        bias = torch.full_like(noise, settings.init_bias)
+        bias = bias if on is None else torch.where(on, bias, -bias)
+        first = bias + settings.init_scale * noise
         self.tau = first.clamp(-1, 1).to(subject.device)
         self.adam = torch.optim.AdamW(
             [self.tau],

@@ -1,4 +1,7 @@
-"""Gates in front of the channels of panels, forward and backward in one pass each."""
+"""Gates in front of the channels of panels, forward and backward in one pass each.
+
+64 channels at a time: that is a page of each panel, and their sums stay near.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,40 +33,40 @@ GateOp = Callable[[Tensor, Tensor, Tensor], Tensor]
 @kernel
 def _fill(x, gate, mean, panels, channels, out, begin, end):
     """x where the gate is 1, the mean where it is 0, for the channels begin..end."""
-    for channel in range(begin, end):
-        share, held = gate[channel], splat(mean[channel])
+    for first in range(begin, end, 64):
+        last = min(first + 64, end)
         for panel in range(panels):
-            at = (panel * channels + channel) * 16
-            if share == 1.0:
-                store(out, at, load(x, at))
-            elif share == 0.0:
-                store(out, at, held)
-            else:
-                store(out, at, multiply_add(subtract(load(x, at), held), share, held))
+            for channel in range(first, last):
+                at, share = (panel * channels + channel) * 16, gate[channel]
+                if share == 1.0:
+                    store(out, at, load(x, at))
+                else:
+                    held = splat(mean[channel])
+                    store(out, at, multiply_add(subtract(load(x, at), held), share, held))
 
 
 @kernel
 def _fill_back(x, gate, mean, grad, panels, channels, out, to_gate, begin, end):
-    for channel in range(begin, end):
-        share, held = gate[channel], splat(mean[channel])
-        total = splat(0.0)
+    for first in range(begin, end, 64):
+        last = min(first + 64, end)
         for panel in range(panels):
-            at = (panel * channels + channel) * 16
-            slope = load(grad, at)
-            total = multiply_add(slope, subtract(load(x, at), held), total)
-            store(out, at, multiply(slope, share))
-        store(to_gate, channel * 16, total)
+            for channel in range(first, last):
+                at, sum_at = (panel * channels + channel) * 16, channel * 16
+                slope, value = load(grad, at), subtract(load(x, at), splat(mean[channel]))
+                store(to_gate, sum_at, multiply_add(slope, value, load(to_gate, sum_at)))
+                store(out, at, multiply(slope, gate[channel]))
 
 
 @kernel
 def _score_back(x, mean, grad, panels, channels, to_gate, begin, end):
-    for channel in range(begin, end):
-        held, total = splat(mean[channel]), splat(0.0)
+    for first in range(begin, end, 64):
+        last = min(first + 64, end)
         for panel in range(panels):
-            at = (panel * channels + channel) * 16
-            effect = multiply(load(grad, at), subtract(load(x, at), held))
-            total = add(total, largest(effect, multiply(effect, -1.0)))
-        store(to_gate, channel * 16, total)
+            for channel in range(first, last):
+                at, sum_at = (panel * channels + channel) * 16, channel * 16
+                effect = multiply(load(grad, at), subtract(load(x, at), splat(mean[channel])))
+                size = largest(effect, multiply(effect, -1.0))
+                store(to_gate, sum_at, add(load(to_gate, sum_at), size))
 
 
 def _over_channels(work: Callable[..., None], x: Tensor, *arrays: Any) -> None:
@@ -85,7 +88,7 @@ class _Fill(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
         x, gate, mean = ctx.saved_tensors
         grad, out = grads[0].contiguous(), torch.empty_like(x)
-        to_gate = torch.empty(x.shape[1], LANES)
+        to_gate = torch.zeros(x.shape[1], LANES)
         given = flat(x), flat(gate), flat(mean), flat(grad), *x.shape[:2], flat(out), flat(to_gate)
         _over_channels(_fill_back, x, *given)
         return out, to_gate.sum(dim=1), None
@@ -100,7 +103,7 @@ class _Score(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
         x, mean = ctx.saved_tensors
-        grad, to_gate = grads[0].contiguous(), torch.empty(x.shape[1], LANES)
+        grad, to_gate = grads[0].contiguous(), torch.zeros(x.shape[1], LANES)
         given = flat(x), flat(mean), flat(grad), *x.shape[:2], flat(to_gate)
         _over_channels(_score_back, x, *given)
         return grad, to_gate.sum(dim=1), None
