@@ -1,83 +1,134 @@
-"""Sizes of circuits by three ways of looking: python benchmarks/pruning.py [--tasks ...]
+"""Seconds a pruning step: python benchmarks/pruning.py [--shapes ...]
 
-On the shipped starter, at a target loss of 0.15 nats per sequence: attribution, masks with the
-published settings, and masks with a steered price followed by the removal of what is not needed.
-Masks take 200 steps of 16 prompt pairs each in both; `--published-steps` and `--published-pairs`
-give the published settings more. Seconds are the processor's, of one thread: what it takes to
-find a circuit, its evidence not counted.
+Random models in released shapes and densities. Baseline: the plain dense masked pass, that is a
+dense float32 model with a gate at every location, all logits at all positions, and a backward pass
+to the gates. Ours: a step of `pruning/learn.py`, with every node taking part, with 1% of them
+left, and as the mean of a whole run in which nodes leave as they did on the starter (`LEAVING`;
+random weights leave in no such way). Seconds are the processor's, medians of one process in which
+dense passes and steps take turns.
 """
 
 import argparse
-import dataclasses
+import os
+import statistics
 import time
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
+from models import YOLO1, YOLO2, Shape, random_model
+from table import Row, Work, print_rows
 
-from circuit_sparsity.circuits.compiled import compile_circuit
-from circuit_sparsity.circuits.edges import edges
-from circuit_sparsity.experiment import Experiment
-from circuit_sparsity.opening import batch_of_tests, open_task, open_tokenizer
-from circuit_sparsity.pruning.find import TargetNotReached, find
-from circuit_sparsity.pruning.goal import TARGET_LOSS
-from circuit_sparsity.pruning.request import open_subject
-from circuit_sparsity.pruning.settings import FAST, FULL, PUBLISHED, QUICK, PruneSettings
-from circuit_sparsity.store import Store
+from circuit_sparsity.circuits.means import Means
+from circuit_sparsity.model import GPT, GPTConfig
+from circuit_sparsity.pruning.gates import gated
+from circuit_sparsity.pruning.goal import Goal
+from circuit_sparsity.pruning.layout import Layout
+from circuit_sparsity.pruning.learn import _Run
+from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.pruning.subject import Subject
+from circuit_sparsity.ready import make_ready
+from circuit_sparsity.tasks.task import TaskBatch
 
-MODEL = "starter"
-HEAD = ("task", "seed", "how", "nodes", "edges", "edges needed", "loss", "test loss", "seconds")
-
-
-def row(task: str, how: str, settings: PruneSettings) -> tuple[object, ...]:
-    subject = open_subject(MODEL, task, settings)
-    began = time.process_time()
-    try:
-        circuit = find(subject, settings, target=TARGET_LOSS)
-    except TargetNotReached as error:
-        return task, settings.seed, how, "-", "-", "-", f"{error.lowest:.3f}", "-", "-"
-    seconds = time.process_time() - began
-    tokenizer = open_tokenizer(Store.from_environment(), MODEL)
-    batch = batch_of_tests(open_task(task), tokenizer, subject.model)
-    it = Experiment(circuit, subject.model, subject.means, batch)
-    found, joined = circuit.found, len(edges(circuit, subject.model))
-    needed = found.get("minimality", {}).get("edges_needed", "-")
-    worst = max(found["loss"], found["validation_loss"])
-    numbers = (f"{worst:.3f}", f"{it.of_circuit.loss:.3f}", f"{seconds:.0f}")
-    return task, settings.seed, how, circuit.size, joined, needed, *numbers
+TOKENS = 64  # a prompt
+LEAVING = {1.0: 0.45, 0.73: 0.05, 0.02: 0.1, 0.01: 0.4}  # share of the nodes left: of the steps
+ROUNDS = 3
+_CUT = "attn_in,attn_v,attn_out,mlp_in,mlp_neuron,mlp_out"  # no q, no k
 
 
-def warm_up() -> None:
-    """Kernels are compiled once per installation; that is no part of any figure."""
-    subject = open_subject(MODEL, "single_double_quote", QUICK)
-    circuit = find(subject, dataclasses.replace(QUICK, minimal=False, pairs=4), k=8)
-    compile_circuit(circuit, subject.model, subject.means).on(subject.evaluation).losses()
+def _sweep(density: float) -> Shape:
+    config = GPTConfig(
+        1024, 2048, 8, 16, 16, 256, 1024, afrac=0.125, afrac_loctypes=_CUT,
+        enable_bigram_table=True, learnable_bigram_table=True,
+    )  # fmt: skip
+    return Shape("csp_sweep1_1x", config, density)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", nargs="+", default=["single_double_quote", "bracket_counting"])
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--published-steps", type=int, default=FAST.steps)
-    parser.add_argument("--published-pairs", type=int, default=FAST.pairs)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    published = dataclasses.replace(
-        PUBLISHED, steps=given.published_steps, pairs=given.published_pairs, bf16=True
+@dataclass(frozen=True)
+class Case:
+    """A shape, the prompts a step, and how many times faster than the dense pass a step must be."""
+
+    shape: Shape
+    prompts: int
+    at_least: float
+
+
+CASES = {
+    "yolo1": Case(YOLO1, 4, 20),
+    "yolo2": Case(YOLO2, 2, 20),
+    "sweep64": Case(_sweep(1 / 64), 16, 4),
+    "sweep8": Case(_sweep(1 / 8), 16, 0),
+}
+
+
+def prompts(n: int) -> TaskBatch:
+    tokens = torch.randint(1, 2048, (n, TOKENS), generator=torch.Generator().manual_seed(0))
+    answers = torch.tensor([5, 9]).repeat(n // 2)
+    return TaskBatch(tokens, torch.full((n,), TOKENS - 1), answers, answers.flip(0))
+
+
+def plain_step(model: GPT, layout: Layout, batch: TaskBatch) -> None:
+    """The dense masked pass, forward and backward to the gates."""
+    gate = torch.ones(layout.size).requires_grad_()
+    hook = gated(layout.views(gate), layout.views(torch.zeros(layout.size)))
+    logits = model(batch.tokens, hook=hook)[0]
+    rows = torch.arange(len(batch))
+    last = logits[rows, batch.last]
+    margin = last[rows, batch.right] - last[rows, batch.wrong]
+    torch.autograd.grad(F.softplus(-margin).mean(), gate)
+
+
+class Ours:
+    """A run from which all but a share of the nodes has left."""
+
+    def __init__(self, subject: Subject, share: float, batch: TaskBatch) -> None:
+        assert subject.panels is not None, "the model is dense"
+        self._run, self._batch = _Run(subject, PruneSettings(), Goal()), batch
+        generator = torch.Generator().manual_seed(1)
+        left = torch.rand(subject.layout.size, generator=generator) < share
+        self._run.tau[~left] = -1.0
+        self._run.left = subject.panels.run(left)
+
+    def step(self) -> None:
+        self._run.advance(self._batch)
+
+
+def rows(name: str) -> list[Row]:
+    case = CASES[name]
+    layout, batch = Layout(case.shape.config), prompts(case.prompts)
+    means = Means(layout.split(torch.zeros(layout.size)))
+    sparse, dense = (random_model(case.shape, engine) for engine in ("sparse", "dense"))
+    subject = Subject(sparse, means, batch, batch, case.shape.name, "random")
+    works: dict[object, Work] = {s: Ours(subject, s, batch).step for s in LEAVING}
+    works["dense"] = lambda: plain_step(dense, layout, batch)
+    seconds = {what: [_seconds(work) for _ in range(ROUNDS)][1:] for what, work in works.items()}
+    cpu, wall = (
+        {k: statistics.median(x[i] for x in v) for k, v in seconds.items()} for i in (0, 1)
     )
-    ways = {
-        "attribution": dataclasses.replace(QUICK, minimal=False),
-        "quick: attribution, then removal": QUICK,
-        "published masks": published,
-        "fast masks": FAST,
-        "full: steered masks, then removal": FULL,
-    }
-    warm_up()
-    print("| " + " | ".join(HEAD) + " |\n" + "|---" * len(HEAD) + "|", flush=True)
-    for task in given.tasks:
-        for seed in range(given.seeds):
-            for how, settings in ways.items():
-                cells = row(task, how, dataclasses.replace(settings, seed=seed))
-                print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+    what = f"{case.shape.name}, {case.prompts} × {TOKENS} tokens, 1/{1 / case.shape.density:g}"
+    run, clock = (sum(part * x[s] for s, part in LEAVING.items()) for x in (cpu, wall))
+    note = f"by the clock {wall['dense'] / clock:.1f}; load {os.getloadavg()[0]:.0f}"
+    parts = {"whole run": (run, case.at_least), "all nodes": (cpu[1.0], 0), "1%": (cpu[0.01], 0)}
+    return [
+        Row(f"{what}: {part}", 1e3 * ours, 1e3 * cpu["dense"], "ms", least, note)
+        for part, (ours, least) in parts.items()
+    ]
+
+
+def _seconds(work: Work) -> tuple[float, float]:
+    """Of the processor and of the clock."""
+    began, used = time.perf_counter(), time.process_time()
+    work()
+    return time.process_time() - used, time.perf_counter() - began
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shapes", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(args.threads)
+    make_ready()
+    for shape in args.shapes:
+        print_rows(rows(shape))

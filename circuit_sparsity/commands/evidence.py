@@ -78,6 +78,11 @@ def evidence_lines(evidence: Evidence) -> tuple[str, ...]:
     ]
     spare = sum(rise <= 0 for rise in evidence.minimality.values())
     lines += [f"{spare} of {evidence.nodes} nodes can go alone without a rise of the loss"]
+    if evidence.edges_needed is not None:
+        lines += [
+            f"{evidence.edges_needed} of {evidence.edges} edges are needed; without the others "
+            f"the loss is {evidence.loss_of_needed:.4f}"
+        ]
     for control in evidence.controls:
         alone = f"{control.name}: loss {control.loss:.4f}, the circuit {control.circuit_loss:.4f}"
         lines.append(f"{alone} (mean of {len(control.losses)}, on {control.prompts})")

@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", default=SWEEP, help=f"folder of the result ({SWEEP})")
+    parser.add_argument(
+        "--start",
+        nargs=2,
+        metavar=("SWEEP", "K"),
+        help="begin with the nodes of this circuit of the same model and task",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--preset", choices=sorted(PRESETS), help="how to look (fast)")
     how.add_argument(
@@ -46,6 +52,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         arguments.k,
         arguments.sweep,
         settings,
+        start=tuple(arguments.start) if arguments.start else None,
     )
     made = carry_out(
         request,
@@ -69,6 +76,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         (
             f"{made.circuit.title}: {data['nodes']} nodes, {data['edges']} edges, "
             f"{data['seconds']:.0f} s",
+            *_removal(made),
             f"loss {data['circuit_loss']:.4f} nats per sequence on prompts pruned on",
             f"loss {data['test_loss']:.4f} on {made.experiment.batch_name}",
             *more,
@@ -88,11 +96,25 @@ def _data(made: Pruned) -> dict[str, object]:
         "nodes": made.circuit.size,
         "edges": len(made.experiment.edges),
         "edges_needed": minimality.get("edges_needed"),
-        "nodes_before": minimality.get("nodes_bisected"),
+        "nodes_bisected": minimality.get("nodes_bisected"),
+        "nodes_before": minimality.get("nodes_before"),
+        "edges_before": minimality.get("edges_before"),
+        "loss_without_spare_edges": minimality.get("loss_without_spare_edges"),
         "circuit_loss": found["loss"],
         "test_loss": made.experiment.of_circuit.loss,
         "seconds": found["seconds"],
     }
+
+
+def _removal(made: Pruned) -> tuple[str, ...]:
+    told = made.circuit.found.get("minimality")
+    if told is None:
+        return ()
+    return (
+        f"removal: {told['nodes_before']} to {told['nodes']} nodes, {told['edges_before']} to "
+        f"{told['edges']} edges, of which {told['edges_needed']} are needed (without the others "
+        f"the loss is {told['loss_without_spare_edges']:.4f})",
+    )
 
 
 def _progress(snapshot: Snapshot) -> str:

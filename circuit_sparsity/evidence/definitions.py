@@ -107,6 +107,14 @@ _ALL = (
         "a node at 0 or less is not needed here",
     ),
     Definition(
+        "edges_needed",
+        "Needed edges",
+        "Edges left when every edge that the target does not need is ablated, all of them "
+        "together, the source at its mean; and the circuit's loss then.",
+        "edges",
+        "all edges between the kept nodes; the loss with all of them in place is the sufficiency",
+    ),
+    Definition(
         "relative_sparsity",
         "Relative sparsity",
         "Nodes kept over the nodes that a mask can learn about: those that something varying "

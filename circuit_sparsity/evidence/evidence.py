@@ -101,6 +101,8 @@ class Evidence:
     cmd_log: float | None = None
     controls: tuple[Control, ...] = ()
     stability: Stability | None = None
+    edges_needed: int | None = None  # where removal looked for spare edges
+    loss_of_needed: float | None = None  # with the others ablated, in nats per sequence
 
     @property
     def troubles(self) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ def _measured(it: Experiment, step: Step) -> Evidence:
         logits.append(it.logits(alive))
     model, circuit, empty, rest = logits
     losses = [_loss(it, found) for found in logits]
+    edges_needed, loss_of_needed = needed_edges(it)
     learnable = learnable_nodes(it)
     total = total_nodes(it.model.config)
     return Evidence(
@@ -82,6 +83,8 @@ def _measured(it: Experiment, step: Step) -> Evidence:
         minimality=minimality(it if it.circuit.size <= MANY else first_pairs(it, CONTROL_PAIRS)),
         relative_sparsity=it.circuit.size / learnable if learnable else 0.0,
         full_sparsity=it.circuit.size / total,
+        edges_needed=edges_needed,
+        loss_of_needed=loss_of_needed,
     )
 
 
@@ -115,6 +118,21 @@ def minimality(it: Experiment) -> dict[str, float]:
     losses = run.losses_without([(), *((node,) for node in nodes)]).double().mean(dim=1)
     rises = (losses[1:] - losses[0]).tolist()
     return {str(node): rise for node, rise in zip(nodes, rises, strict=True)}
+
+
+def needed_edges(it: Experiment) -> tuple[int | None, float | None]:
+    """Edges that removal did not find spare, and the loss with the spare ones ablated together.
+
+    None where the circuit was found without looking for spare edges.
+    """
+    told = it.circuit.found.get("minimality")
+    if told is None:
+        return None, None
+    spare = {(source, target) for source, target in told["spare_edges"]}
+    gone = [edge for edge in it.edges if (str(edge.source), str(edge.target)) in spare]
+    run = compile_circuit(it.circuit, it.model, it.means).on(it.batch)
+    loss = float(run.losses_without([gone])[0].double().mean())
+    return len(it.edges) - len(gone), loss
 
 
 def learnable_nodes(it: Experiment) -> int:

@@ -75,6 +75,16 @@ def _stability(evidence: Evidence) -> str:
     return f"{found.overlap:.2f}<br>seeds {_listed(found.seeds)}: {sizes} nodes"
 
 
+def _edges_needed(evidence: Evidence) -> str:
+    if evidence.edges_needed is None or evidence.loss_of_needed is None:
+        return '<span class="faint">not looked for</span>'
+    spare = evidence.edges - evidence.edges_needed
+    return (
+        f"{evidence.edges_needed:,} of {evidence.edges:,}<br>without the {spare:,} other: "
+        f"{evidence.loss_of_needed:.4f} nats"
+    )
+
+
 def _share_of(whole: str, key: str) -> Callable[[Evidence], str]:
     def told(evidence: Evidence) -> str:
         return f"{getattr(evidence, key):.4f}<br>{evidence.nodes:,} of {getattr(evidence, whole):,}"
@@ -86,6 +96,7 @@ _VALUES: Mapping[str, Callable[[Evidence], str]] = MappingProxyType(
     {
         "minimality": _minimality,
         "stability": _stability,
+        "edges_needed": _edges_needed,
         "relative_sparsity": _share_of("learnable_nodes", "relative_sparsity"),
         "full_sparsity": _share_of("model_nodes", "full_sparsity"),
     }

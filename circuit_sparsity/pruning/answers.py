@@ -1,6 +1,6 @@
 """What a run answers, and nothing more: the two answers' logits at each prompt's last token."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,6 +9,7 @@ from torch import Tensor
 from circuit_sparsity.hooks import Hook, no_hook
 from circuit_sparsity.model import GPT, Block
 from circuit_sparsity.pruning.gates import filled
+from circuit_sparsity.pruning.panels import answer_margins
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.tasks.task import TaskBatch
 
@@ -18,18 +19,11 @@ PROMPTS_A_RUN = 64  # evaluated together; of like length, so that little padding
 def margins(model: GPT, batch: TaskBatch, hook: Hook = no_hook) -> Float[Tensor, " prompt"]:
     """Logit of the right answer less that of the wrong one, for each prompt.
 
-    Only what the answers depend on is computed: no token after the longest prompt, the last MLP
-    at the last token alone, two rows of the unembedding.
+    Only what the answers depend on is computed: the last MLP at the last token alone, two rows of
+    the unembedding.
     """
-    tokens = batch.tokens[:, : int(batch.last.max()) + 1]
-    read = model.transformer.ln_f(_last_residual(model, tokens, batch.last, hook))
-    rows, bias = model.lm_head.weight, model.final_logits_bias
-    margin = ((rows[batch.right] - rows[batch.wrong]) * read).sum(dim=-1)
-    margin = margin + bias[batch.right] - bias[batch.wrong]
-    if model.config.enable_bigram_table:
-        at, table = tokens.gather(1, batch.last[:, None])[:, 0], model.bigram_table
-        margin = margin + table[at, batch.right] - table[at, batch.wrong]
-    return margin
+    read = model.transformer.ln_f(_last_residual(model, batch.tokens, batch.last, hook))
+    return answer_margins(model, read, batch.tokens, batch)
 
 
 def _last_residual(
@@ -67,10 +61,26 @@ def _end(
     return block._cut_end(block._add(x + block.mlp(read, hook)))
 
 
-def by_length(batch: TaskBatch, size: int = PROMPTS_A_RUN) -> Iterator[TaskBatch]:
-    """``batch`` in parts of ``size`` prompts, from the shortest prompts to the longest."""
-    for rows in batch.last.argsort(stable=True).split(size):
-        yield TaskBatch(batch.tokens[rows], batch.last[rows], batch.right[rows], batch.wrong[rows])
+def by_length(
+    batch: TaskBatch, size: int = PROMPTS_A_RUN, device: torch.device | str = "cpu"
+) -> Iterator[TaskBatch]:
+    """``batch`` in parts of ``size`` prompts, from the shortest to the longest, on ``device``.
+
+    No part has a token after its longest prompt. Where they go is decided on the CPU, so that
+    nothing waits for another device.
+    """
+    last = batch.last.cpu()
+    for rows in last.argsort(stable=True).split(size):
+        length = int(last[rows].max()) + 1
+        tokens, last_rows = batch.tokens[rows, :length], batch.last[rows]
+        part = TaskBatch(tokens, last_rows, batch.right[rows], batch.wrong[rows])
+        yield part if str(device) == "cpu" else _sent(part, device)
+
+
+def _sent(batch: TaskBatch, device: torch.device | str) -> TaskBatch:
+    """The batch on its way to ``device``; from pinned memory, so that nobody waits."""
+    parts = (batch.tokens, batch.last, batch.right, batch.wrong)
+    return TaskBatch(*(x.pin_memory().to(device, non_blocking=True) for x in parts))
 
 
 class Evaluation:
@@ -78,15 +88,21 @@ class Evaluation:
 
     def __init__(self, subject: Subject, batch: TaskBatch) -> None:
         self.subject = subject
-        batch = batch.to(subject.device)
-        self._parts = tuple(by_length(batch))
-        self._order = batch.last.argsort(stable=True)
+        self._parts = tuple(by_length(batch, device=subject.device))
+        self._order = batch.last.argsort(stable=True).to(subject.device)
         self._means = subject.layout.views(subject.mean_vector)
 
     @torch.no_grad()
     def margins(self, kept: Bool[Tensor, " node"]) -> Float[Tensor, " prompt"]:
         """Each prompt's margin in the order of the batch, everything not ``kept`` at its mean."""
-        views = self.subject.layout.views(kept.to(self.subject.device))
-        hook = filled(views, self._means)
-        found = torch.cat([margins(self.subject.model, part, hook) for part in self._parts])
+        run = self._run(kept)
+        found = torch.cat([run(part) for part in self._parts])
         return torch.empty_like(found).index_copy(0, self._order, found)
+
+    def _run(self, kept: Bool[Tensor, " node"]) -> Callable[[TaskBatch], Tensor]:
+        """What computes margins: of a model in panels, the circuit alone."""
+        if self.subject.panels is not None:
+            left, gate = self.subject.panels.run(kept), kept.float()
+            return lambda part: left.margins(gate, part)
+        hook = filled(self.subject.layout.views(kept.to(self.subject.device)), self._means)
+        return lambda part: margins(self.subject.model, part, hook)

@@ -44,6 +44,7 @@ def find(
     target: float | None = None,
     k: int | None = None,
     sweep: str = SWEEP,
+    start: Circuit | None = None,
     report: Report = lambda snapshot: None,
     cancel: threading.Event | None = None,
 ) -> Circuit:
@@ -51,15 +52,16 @@ def find(
 
     ``target`` is a mean loss in nats per sequence (0.15 when neither is given), to be met on the
     evaluation and on the validation prompts. ``found`` tells settings, losses, history, seconds,
-    and, where the settings ask for removal, what went and what else could go.
+    and, where the settings ask for removal, what went and what else could go. With ``start``, a
+    circuit of the same model, the search begins with its nodes.
     Raises ValueError for a k that the model does not have, TargetNotReached, and Cancelled when
     ``cancel`` is set meanwhile.
     """
     goal = Goal.of(target, k)
     if k is not None:
         check_size(k, subject)
-    ranking = rank(subject, settings, goal, report, cancel)
-    return Cut(subject, ranking, report, cancel).circuit(goal, sweep)
+    ranking = rank(subject, settings, goal, report, cancel, start)
+    return Cut(subject, ranking, report, cancel, start).circuit(goal, sweep)
 
 
 def rank(
@@ -68,14 +70,19 @@ def rank(
     goal: Goal = PAPER,
     report: Report = lambda snapshot: None,
     cancel: threading.Event | None = None,
+    start: Circuit | None = None,
 ) -> Ranking:
     """The subject's nodes by importance, in the way that the settings name.
 
-    The goal is what a steered search ends at; the ranking can be cut at any size.
+    The goal is what a steered search ends at; the ranking can be cut at any size. Masks begin with
+    the nodes of ``start`` on and all others off; attribution ranks those nodes before all others.
     """
+    first = None
+    if start is not None:
+        first = subject.layout.join(start.masks(subject.model.config))
     if settings.method == "attribution":
-        return attribute(subject, settings, cancel)
-    return learn(subject, settings, goal, report, cancel)
+        return attribute(subject, settings, cancel, first)
+    return learn(subject, settings, goal, report, cancel, first)
 
 
 def check_size(k: int, subject: Subject) -> None:
@@ -87,7 +94,7 @@ def check_size(k: int, subject: Subject) -> None:
         )
 
 
-def name_of(size: int, settings: PruneSettings) -> str:
+def name_of(size: int, settings: PruneSettings, start: Circuit | None = None) -> str:
     """A folder's name that tells size, seed and settings: two seeds at one size never collide.
 
     >>> name_of(104, PruneSettings(seed=1))
@@ -95,8 +102,8 @@ def name_of(size: int, settings: PruneSettings) -> str:
     >>> name_of(308, PruneSettings(steps=1000, pairs=64, k_coef=1e-4, bf16=False))
     'k308_seed0_published'
     """
-    way = settings.preset
-    return f"k{size}_seed{settings.seed}" + ("" if way == "fast" else f"_{way}")
+    way, begun = settings.preset, "" if start is None else f"_from_{start.k}"
+    return f"k{size}_seed{settings.seed}" + ("" if way == "fast" else f"_{way}") + begun
 
 
 class Cut:
@@ -108,8 +115,9 @@ class Cut:
         ranking: Ranking,
         report: Report = lambda snapshot: None,
         cancel: threading.Event | None = None,
+        start: Circuit | None = None,
     ) -> None:
-        self.subject, self.ranking = subject, ranking
+        self.subject, self.ranking, self._begun = subject, ranking, start
         self._report, self._cancel = report, cancel
         self._evaluation = Evaluation(subject, subject.evaluation)
         self._validation = None
@@ -149,7 +157,8 @@ class Cut:
         """From more nodes than are wanted down to the goal, one by one."""
         size, most = int(kept.sum()), min(MOST, self.subject.layout.size)
         start = self.exactly(max(size, min(round(self.ranking.settings.spare * size), most)))
-        trimmer = Trimmer(self.subject, self._report, self._cancel)
+        settings = self.ranking.settings
+        trimmer = Trimmer(self.subject, self._report, self._cancel, settings.one_by_one)
         circuit = self._circuit(start, sweep)
         if goal.k is None:
             found = trimmer.minimal(circuit, goal.target)
@@ -232,6 +241,8 @@ class Cut:
             "curve": [list(item) for item in sorted(self.losses.items())],
             "seconds": ranking.seconds + time.monotonic() - self._started,
         }
+        if self._begun is not None:
+            found["start"] = self._begun.title
         if minimal is not None:
             found["minimality"] = {"nodes_bisected": bisected, **minimal.to_dict()}
         return self._circuit(kept, sweep, found)
@@ -245,7 +256,7 @@ class Cut:
             subject.model_name,
             subject.task_name,
             sweep,
-            name_of(int(kept.sum()), self.ranking.settings),
+            name_of(int(kept.sum()), self.ranking.settings, self._begun),
             found or {},
             subject.means.hash,
         )

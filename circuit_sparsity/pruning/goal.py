@@ -3,6 +3,10 @@
 import math
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from circuit_sparsity.pruning.settings import PruneSettings
 
 TARGET_LOSS = 0.15  # nats per sequence, the paper's; chance is 0.693
@@ -31,23 +35,26 @@ class Price:
     goal is: with k nodes on, or at a loss a little below the target.
     """
 
-    def __init__(self, goal: Goal, settings: PruneSettings) -> None:
+    def __init__(
+        self, goal: Goal, settings: PruneSettings, device: torch.device | str = "cpu"
+    ) -> None:
         self._goal, self._settings = goal, settings
-        self._log = math.log(settings.k_coef) if settings.k_coef else -math.inf
-        self._loss: float | None = None
-        self._most = 0  # nodes that were ever on
+        start = math.log(settings.k_coef) if settings.k_coef else -math.inf
+        # On the device, and moved without asking what is in them: a step waits for nothing.
+        self._log = torch.tensor(start, dtype=torch.float64, device=device)
+        self._loss: Tensor | None = None
+        self._most = torch.zeros((), device=device)  # nodes that were ever on
 
     @property
     def k_coef(self) -> float:
-        return math.exp(self._log)
+        return float(self._log.exp())
 
-    def per_node(self, nodes: int) -> float:
+    def per_node(self, nodes: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """What one more node costs: the derivative of the penalty by the number of nodes on."""
-        if self._settings.penalty == "nodes":
-            return self.k_coef
-        return self.k_coef / max(nodes, 1)
+        price = self._log.exp().float()
+        return price if self._settings.penalty == "nodes" else price / nodes.clamp(min=1)
 
-    def see(self, loss: float, nodes: int) -> None:
+    def see(self, loss: Float[Tensor, ""], nodes: Float[Tensor, ""]) -> None:
         """Move after a step that had this task loss with so many nodes on.
 
         Nothing moves while most nodes are still on: all gates start a little open, and that
@@ -56,11 +63,10 @@ class Price:
         if self._settings.steer == 0:
             return
         self._loss = loss if self._loss is None else _MEMORY * self._loss + (1 - _MEMORY) * loss
-        self._most = max(self._most, nodes)
-        if 2 * nodes > self._most:
-            return
+        self._most = torch.maximum(self._most, nodes)
         if self._goal.k is not None:
-            spare = math.log2(max(nodes, 1) / self._goal.k)
+            spare = (nodes.clamp(min=1) / self._goal.k).log2()
         else:
             spare = 1 - self._loss / (self._settings.aim * self._goal.target)
-        self._log += self._settings.steer * max(-1.0, min(1.0, spare))
+        step = self._settings.steer * spare.clamp(-1.0, 1.0)
+        self._log = self._log + torch.where(2 * nodes > self._most, 0.0, step)

@@ -1,5 +1,6 @@
 """Learn masks: descend the task loss and a price on nodes, by a straight-through gate."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.tasks.task import TaskBatch
 
 REPORT_EVERY = 10  # steps between lines of history; each reads a number from the device
+
+_WORTHWHILE = 0.8  # share of the nodes below which a smaller computation is made
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +46,14 @@ def learn(
     goal: Goal,
     report: Report = lambda snapshot: None,
     cancel: threading.Event | None = None,
+    first: Bool[Tensor, " node"] | None = None,
 ) -> Ranking:
     """Nodes ranked by their mask parameters after the last step.
 
-    Raises Cancelled when ``cancel`` is set meanwhile.
+    All begin a little on; where nodes are ``first``, those alone. Raises Cancelled when ``cancel``
+    is set meanwhile.
     """
-    started, run = time.monotonic(), _Run(subject, settings, goal)
+    started, run = time.monotonic(), _Run(subject, settings, goal, first)
     history = []
     for step, batch in enumerate(_batches(subject, settings)):
         if cancel is not None and cancel.is_set():
@@ -58,6 +63,7 @@ def learn(
             kept = (run.tau >= 0).cpu()
             moment = Moment(step + 1, float(loss), int(kept.sum()))
             history.append(moment)
+            run.leave(step + 1)
             report(Snapshot("masks", step + 1, settings.steps, moment.loss, moment.nodes, kept))
     seconds = time.monotonic() - started
     suggested = int((run.tau >= 0).sum())
@@ -79,21 +85,28 @@ def schedule(step: int, settings: PruneSettings) -> float:
 def _batches(subject: Subject, settings: PruneSettings) -> Iterator[TaskBatch]:
     """Seeded draws of pairs without repetition inside a step."""
     generator = torch.Generator().manual_seed(settings.seed)
-    pool = subject.prompts.to(subject.device)
     for _ in range(settings.steps):
-        chosen = torch.randperm(pool.n_pairs, generator=generator)[: settings.pairs]
-        yield pool.select(chosen.tolist())
+        chosen = torch.randperm(subject.prompts.n_pairs, generator=generator)[: settings.pairs]
+        yield subject.prompts.select(chosen.tolist())
 
 
 class _Run:
     """The mask parameters and their optimiser. The model's own parameters are not touched."""
 
-    def __init__(self, subject: Subject, settings: PruneSettings, goal: Goal) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        settings: PruneSettings,
+        goal: Goal,
+        on: Bool[Tensor, " node"] | None = None,
+    ) -> None:
         self.subject, self.settings = subject, settings
-        self.price = Price(goal, settings)
+        self.price = Price(goal, settings, subject.device)
         generator = torch.Generator().manual_seed(settings.seed)
         noise = torch.randn(subject.layout.size, generator=generator)
-        first = settings.init_bias + settings.init_scale * noise
+        bias = torch.full_like(noise, settings.init_bias)
+        bias = bias if on is None else torch.where(on, bias, -bias)
+        first = bias + settings.init_scale * noise
         self.tau = first.clamp(-1, 1).to(subject.device)
         self.adam = torch.optim.AdamW(
             [self.tau],
@@ -104,11 +117,12 @@ class _Run:
         rate = torch.optim.lr_scheduler.LambdaLR(self.adam, lambda step: schedule(step, settings))
         self.rate = rate
         self.means = subject.layout.views(subject.mean_vector)
+        self.left = None if subject.panels is None else subject.panels.run()
 
     def advance(self, batch: TaskBatch) -> Float[Tensor, ""]:
         """One optimiser step; the task loss before it."""
         gate = (self.tau >= 0).float()
-        nodes = int(gate.sum())
+        nodes = gate.sum()
         loss, by_gate = self._task_loss(gate, batch)
         slope = gate_slope(self.tau, self.settings.temperature)
         self.tau.grad = (by_gate + self.price.per_node(nodes)) * slope
@@ -116,7 +130,7 @@ class _Run:
         self.adam.step()
         self.rate.step()
         self.tau.clamp_(-1, 1)
-        self.price.see(float(loss), nodes)
+        self.price.see(loss, nodes)
         return loss
 
     def _task_loss(
@@ -125,11 +139,40 @@ class _Run:
         """Mean two-way loss in nats, and its gradient by the gate."""
         total, by_gate = gate.new_zeros(()), torch.zeros_like(gate)
         gate = gate.requires_grad_()
-        for part in by_length(batch, max(len(batch) // 2, 32)):
-            hook = gated(self.subject.layout.views(gate), self.means)
-            with torch.autocast(gate.device.type, torch.bfloat16, enabled=self.settings.bf16):
-                margin = margins(self.subject.model, part, hook)
-            loss = F.softplus(-margin.float()).sum() / len(batch)
+        for part in by_length(batch, max(len(batch) // 2, 32), self.subject.device):
+            loss = F.softplus(-self._margins(gate, part).float()).sum() / len(batch)
             by_gate += torch.autograd.grad(loss, gate)[0]
             total += loss.detach()
         return total, by_gate
+
+    def _margins(self, gate: Float[Tensor, " node"], part: TaskBatch) -> Float[Tensor, " prompt"]:
+        if self.left is not None:
+            return self.left.margins(gate, part)
+        hook = gated(self.subject.layout.views(gate), self.means)
+        with torch.autocast(gate.device.type, torch.bfloat16, enabled=self.settings.bf16):
+            return margins(self.subject.model, part, hook)
+
+    def leave(self, step: int) -> None:
+        """After ``step`` steps: take nodes that are out for good out of the computation."""
+        if self.subject.panels is None or self.left is None:
+            return
+        alive = self.tau >= -reach(step, self.settings)
+        if int(alive.sum()) <= _WORTHWHILE * int(self.left.alive.sum()):
+            self.left = self.subject.panels.run(alive)
+
+
+def reach(step: int, settings: PruneSettings) -> float:
+    """How far a mask parameter can still rise after ``step`` steps; infinite where unknown.
+
+    By the Cauchy-Schwarz inequality no step of Adam is longer than the rate times
+    (1 - b1)/sqrt((1 - b2)(1 - b1²/b2)), where b1² < b2, once its corrections for the first steps
+    are near 1. A node further below 0 than the rest of the steps can rise stays out; decay only
+    draws it towards 0.
+    """
+    b1, b2 = settings.beta1, 1 - settings.inv_beta2
+    if b1 * b1 >= b2 or b2 >= 1:
+        return math.inf
+    longest = (1 - b1) / math.sqrt((1 - b2) * (1 - b1 * b1 / b2))
+    corrected = max(1.0, math.sqrt(1 - b2 ** (step + 1)) / (1 - b1 ** (step + 1)))
+    left = sum(schedule(later, settings) for later in range(step, settings.steps))
+    return longest * corrected * settings.learning_rate * left

@@ -23,13 +23,14 @@ from circuit_sparsity.experiment import Cancelled
 from circuit_sparsity.names import Node
 from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.learn import Report, Snapshot
+from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.tasks.task import TaskBatch
 
 Part = TypeVar("Part")
 Losses = Callable[[Sequence[Sequence[Part]]], Float[Tensor, " set"]]
-ONE_BY_ONE = 96  # up to so many parts, one goes at a time; of more, a sixteenth
-FEW_PAIRS = 16  # of each kind, that order the parts of a circuit of more nodes than those
+FEW = 96  # nodes up to which all prompts order the parts
+FEW_PAIRS = 16  # of each kind, that order the parts of a larger circuit
 MOST = 512  # nodes; removal from more would take minutes, and what is spare among them is plenty
 
 
@@ -68,8 +69,10 @@ class Trimmer:
         subject: Subject,
         report: Report = lambda snapshot: None,
         cancel: threading.Event | None = None,
+        one_by_one: int = PruneSettings.one_by_one,
     ) -> None:
         self.subject, self._report, self._cancel = subject, report, cancel
+        self._one_by_one = one_by_one
         self._batches = [subject.evaluation]
         if subject.validation is not None:
             self._batches.append(subject.validation)
@@ -93,8 +96,8 @@ class Trimmer:
         start = circuit.size
         while circuit.size > k:
             losses = self._losses(circuit)
-            few = losses if circuit.size <= ONE_BY_ONE else self._losses(circuit, self._few)
-            most = min(_at_a_time(circuit.size), circuit.size - k)
+            few = losses if circuit.size <= FEW else self._losses(circuit, self._few)
+            most = min(self._at_a_time(circuit.size), circuit.size - k)
             gone, loss = _removable(circuit.node_list, few, losses, target, most)
             if not gone:
                 break
@@ -118,7 +121,7 @@ class Trimmer:
         while True:
             left = [edge for edge in joins if edge not in set(spare)]
             without = lambda sets: losses([[*spare, *more] for more in sets])  # noqa: B023, E731
-            gone, found = _removable(left, without, without, target, _at_a_time(len(left)))
+            gone, found = _removable(left, without, without, target, self._at_a_time(len(left)))
             if not gone:
                 return Minimal(circuit, before, len(joins), tuple(spare), loss)
             spare, loss = [*spare, *gone], found
@@ -139,6 +142,9 @@ class Trimmer:
             return torch.stack([F.softplus(-m).mean(dim=1) for m in margins]).amax(dim=0)
 
         return losses
+
+    def _at_a_time(self, n: int) -> int:
+        return 1 if n <= self._one_by_one else max(1, n // 16)
 
     def _tell(self, stage: str, done: int, of: int, loss: float, circuit: Circuit) -> None:
         if self._cancel is not None and self._cancel.is_set():
@@ -163,7 +169,3 @@ def _removable(
     if not fine:
         return [], float(together[0])
     return [parts[i] for i in order[: sizes[fine[-1]]]], float(together[fine[-1]])
-
-
-def _at_a_time(n: int) -> int:
-    return 1 if n <= ONE_BY_ONE else n // 16

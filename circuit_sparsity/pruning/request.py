@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means, mean_activations
-from circuit_sparsity.experiment import Experiment, Progress
+from circuit_sparsity.experiment import Cancelled, Experiment, Progress
 from circuit_sparsity.measurement import measure_stored
 from circuit_sparsity.model import GPT
 from circuit_sparsity.opening import (
     batch_of_tests,
     open_means,
     open_model,
+    open_stored,
     open_task,
     open_tokenizer,
 )
@@ -30,7 +31,8 @@ from circuit_sparsity.pruning.settings import FAST, FULL, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.release import write_viz
 from circuit_sparsity.release.values import SearchPoint
-from circuit_sparsity.store import Store, paths
+from circuit_sparsity.store import NoSpace, Store, paths
+from circuit_sparsity.store.fetch import disk_errors
 from circuit_sparsity.tasks.task import Task
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.programs import generate_documents
@@ -39,6 +41,10 @@ STORED_PAIRS = 32  # a file with more would grow with no gain to who looks at sa
 DOCUMENT_WINDOWS = 192
 DOCUMENT_SERIES = "documents"  # programs that no model was trained on
 MEANS_AT_ONCE = 16  # windows
+
+PAUSE = 5.0  # seconds between two tries to write to a full disk
+NoRoom = Callable[[NoSpace], object]
+Beside = Callable[[Path], object]  # writes into a circuit's folder
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class PruneRequest:
     sweep: str = SWEEP
     settings: PruneSettings = FAST
     name: str | None = None  # of the circuit's folder; without one, its size, seed and settings
+    start: tuple[str, str] | None = None  # sweep and k of a circuit whose nodes come first
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ def prune(
     k: int | None = None,
     tokenizer: Tokenizer | None = None,
     means: Means | None = None,
+    start: Circuit | None = None,
     report: Report = lambda snapshot: None,
     cancel: threading.Event | None = None,
 ) -> Circuit:
@@ -81,12 +89,13 @@ def prune(
         circuit = prune("starter", "single_double_quote", target=0.15)
 
     A model or a task may be given by its name. A model that is given itself needs its
-    ``tokenizer``; without ``means``, they are taken over generated programs. Nothing is stored.
+    ``tokenizer``; without ``means``, they are taken over generated programs. ``start`` is a circuit
+    to begin with: only its nodes are on at first, and others may come in. Nothing is stored.
     Raises as ``find`` does, and ValueError for an unknown name or a missing tokenizer.
     """
     Goal.of(target, k)  # speaks up before any work
     subject = open_subject(model, task, settings, tokenizer, means)
-    return find(subject, settings, target=target, k=k, report=report, cancel=cancel)
+    return find(subject, settings, target=target, k=k, start=start, report=report, cancel=cancel)
 
 
 def open_subject(
@@ -122,12 +131,14 @@ def carry_out(
     cancel: threading.Event | None = None,
     task: Task | None = None,
     search: Iterable[SearchPoint] = (),
+    beside: Beside = lambda folder: None,
+    no_room: NoRoom | None = None,
 ) -> Pruned:
     """Find the circuit, measure what its file holds, and write that into the user's folder.
 
-    The nested circuits of every size go beside it. ``report`` follows the pruning, ``progress``
-    the measuring; ``task`` is one of one's own, in place of the one that the request names, and
-    ``search`` the course of the search that led to the request.
+    The nested circuits of every size go beside it, and what ``beside`` writes. ``report`` follows
+    the pruning, ``progress`` the measuring; ``task`` is one of one's own, in place of the one that
+    the request names, and ``search`` the course of the search that led to the request.
     Raises ValueError for an unknown name or a bad number, TargetNotReached, and Cancelled;
     nothing is stored then.
     """
@@ -136,8 +147,9 @@ def carry_out(
     subject = open_subject(request.model, task, request.settings, store=store)
     if goal.k is not None:
         check_size(goal.k, subject)
-    ranking = rank(subject, request.settings, goal, report, cancel)
-    cut = Cut(subject, ranking, report, cancel)
+    start = _start(store, request)
+    ranking = rank(subject, request.settings, goal, report, cancel, start)
+    cut = Cut(subject, ranking, report, cancel, start)
     circuit = cut.circuit(goal, request.sweep)
     if request.name is not None:
         circuit = dataclasses.replace(circuit, k=request.name)
@@ -147,9 +159,19 @@ def carry_out(
     name = f"{len(batch)} prompts of the test split, never pruned on"
     experiment = Experiment(circuit, model, subject.means, batch, name)
     windows = document_windows(model, tokenizer)
-    path = keep(experiment, store, windows, progress, cancel, search)
-    write_nested(nested, path.parent)
+
+    def write_beside(folder: Path) -> None:
+        write_nested(nested, folder)
+        beside(folder)
+
+    path = keep(experiment, store, windows, progress, cancel, search, write_beside, no_room)
     return Pruned(circuit, experiment, path, nested)
+
+
+def _start(store: Store, request: PruneRequest) -> Circuit | None:
+    if request.start is None:
+        return None
+    return open_stored(store, request.model, request.task, *request.start).circuit
 
 
 def open_cut(
@@ -177,19 +199,37 @@ def keep(
     progress: Progress = lambda done, of: None,
     cancel: threading.Event | None = None,
     search: Iterable[SearchPoint] = (),
+    beside: Beside = lambda folder: None,
+    no_room: NoRoom | None = None,
 ) -> Path:
     """Measure ``experiment`` and write its circuit's file into the user's folder.
 
-    What the file stores is measured on the first pairs of the experiment's prompts.
+    What the file stores is measured on the first pairs of the experiment's prompts. The file comes
+    last, after what ``beside`` writes into its folder: where it is, the rest is.
+    Raises NoSpace when the disk is full; with ``no_room``, which hears of it, it tries again every
+    few seconds instead, until there is room or ``cancel`` is set.
     """
     pairs = range(min(STORED_PAIRS, experiment.batch.n_pairs))
     fewer = dataclasses.replace(experiment, batch=experiment.batch.select(pairs))
     stored = measure_stored(fewer, windows, search, progress, cancel)
     circuit = experiment.circuit
-    folder = store.viz_folder(
-        circuit.model, circuit.task, circuit.sweep, circuit.k, {"found": dict(circuit.found)}
-    )
-    return write_viz(stored, folder / paths.VIZ)
+    names = circuit.model, circuit.task, circuit.sweep, circuit.k
+
+    def write() -> Path:
+        with disk_errors(store.folder, paths.viz_name(*names)):
+            folder = store.viz_folder(*names, {"found": dict(circuit.found)})
+            beside(folder)
+            return write_viz(stored, folder / paths.VIZ)
+
+    while True:
+        try:
+            return write()
+        except NoSpace as error:
+            if no_room is None or cancel is None:
+                raise
+            no_room(error)
+            if cancel.wait(PAUSE):
+                raise Cancelled(f"stopped while there was no room: {error}") from error
 
 
 def document_windows(model: GPT, tokenizer: Tokenizer) -> Int[Tensor, "window pos"]:

@@ -13,6 +13,7 @@ PENALTIES = ("nodes", "log_nodes")
 _AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef", "steer")
 _POSITIVE = (
     *("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip", "aim", "spare"),
+    "one_by_one",
 )
 _FRACTIONS = ("warm_up", "inv_beta2", "beta1")
 
@@ -45,7 +46,8 @@ class PruneSettings:
     calibrate: bool = False  # fit a scale and a shift of the answers' logits before comparing
     minimal: bool = False  # then remove what is not needed, node by node, from at most 512 nodes
     spare: float = 2.0  # how many times as many nodes as would do that removal begins with
-    bf16: bool = True  # compute the steps in bfloat16; the final losses never are
+    one_by_one: int = 96  # up to so many parts, removal takes one at a time; of more, a sixteenth
+    bf16: bool = True  # compute steps of dense models in bfloat16; the final losses never are
 
     def __post_init__(self) -> None:
         for name, allowed in (("method", METHODS), ("penalty", PENALTIES)):
@@ -95,7 +97,7 @@ class PruneSettings:
 FAST = PruneSettings()
 # The centres of the published search; it does not say how many steps a run takes.
 PUBLISHED = PruneSettings(steps=1000, pairs=64, k_coef=1e-4, bf16=False)
-QUICK = PruneSettings(method="attribution", pairs=64, minimal=True, spare=1.0)
+QUICK = PruneSettings(method="attribution", pairs=64, minimal=True, spare=1.0, one_by_one=16)
 # Fast masks with a steered price, then node by node: the smallest circuits of these four.
 FULL = PruneSettings(steer=0.05, minimal=True)
 PRESETS: Mapping[str, PruneSettings] = types.MappingProxyType(

@@ -10,6 +10,7 @@ from torch import Tensor
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.model import GPT
 from circuit_sparsity.pruning.layout import Layout
+from circuit_sparsity.pruning.panels import PanelModel, fits
 from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.tasks.task import Task, TaskBatch, encode, pairs_up_to, task_context
 from circuit_sparsity.tokenizer import Tokenizer
@@ -80,6 +81,11 @@ class Subject:
     @cached_property
     def mean_vector(self) -> Float[Tensor, " node"]:
         return self.layout.join(self.means.values).float().to(self.device)
+
+    @cached_property
+    def panels(self) -> PanelModel | None:
+        """The model over compressed weights, ready to be cut down; None where it is dense."""
+        return PanelModel(self.model, self.mean_vector) if fits(self.model) else None
 
     @cached_property
     def readout(self) -> Bool[Tensor, " d_model"]:

@@ -24,6 +24,7 @@ from circuit_sparsity.ui.prune_jobs import own_task
 OWN = "Own pairs"
 _TARGET, _EXACT = "Target loss", "Exact number of nodes"
 _MORE = "More …"
+_SCRATCH, _SHOWN = "Scratch", "The circuit on screen"
 _WAYS = {
     "quick": "Quick: nodes ranked by one pass of attribution, then removed one by one while the "
     "loss allows. About a minute; the circuit may be larger than it need be.",
@@ -55,8 +56,9 @@ def form(model_name: str) -> tuple[PruneRequest, OwnTask | None] | None:
         settings = _settings()
     if task is None:
         return None
+    start = _start_field(task.name)
     _baseline(model_name, model, task, target)
-    request = PruneRequest(model_name, task.name, target, k, settings=settings)
+    request = PruneRequest(model_name, task.name, target, k, settings=settings, start=start)
     fits = (target is None or target > 0) and (k is None or k <= total_nodes(model.config))
     return (request, task if isinstance(task, OwnTask) else None) if fits else None
 
@@ -175,6 +177,27 @@ def _goal(model: GPT) -> tuple[float | None, int | None]:
     if k > total:
         st.error(f"{k:,} nodes were asked for; the model has {total:,}.", icon=":material/error:")
     return None, k
+
+
+def _start_field(task: str) -> tuple[str, str] | None:
+    """Sweep and k of the circuit on screen, if the search is to begin with it."""
+    shown = pickers.chosen()
+    if shown is None or shown.task != task:
+        st.caption(
+            "Starts from scratch. To start from a circuit of this task, choose it in the sidebar."
+        )
+        return None
+    chosen = st.segmented_control(
+        "Start from",
+        (_SCRATCH, _SHOWN),
+        default=_SCRATCH,
+        required=True,
+        key="prune_start_from",
+        persist_state="session",
+        help=f"The circuit on screen is {shown.sweep} · {shown.k}. Masks begin with its nodes on "
+        "and all others off, and others may come in; attribution ranks its nodes first.",
+    )
+    return (shown.sweep, shown.k) if chosen == _SHOWN else None
 
 
 def _settings() -> PruneSettings:

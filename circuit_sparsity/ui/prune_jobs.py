@@ -3,27 +3,32 @@
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from circuit_sparsity.checkpoint import read_config
 from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.names import Location
 from circuit_sparsity.opening import PAIRS, open_tokenizer
 from circuit_sparsity.pruning.find import Cut
 from circuit_sparsity.pruning.goal import Goal
+from circuit_sparsity.pruning.layout import Layout
 from circuit_sparsity.pruning.learn import Snapshot
 from circuit_sparsity.pruning.nested import Nested, write_nested
 from circuit_sparsity.pruning.request import PruneRequest, carry_out, document_windows, keep
-from circuit_sparsity.store import Store
+from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.tasks.own import OwnTask, pairs_as_jsonl
 from circuit_sparsity.tasks.task import Pair
 from circuit_sparsity.ui.jobs import Job, Key, Report, Work, jobs
 from circuit_sparsity.ui.pickers import Choice
+from circuit_sparsity.ui.prune_unfinished import noted
 
 KINDS = ("prune", "cut")
-Stage = Literal["open", "masks", "size", "nodes", "edges", "measure"]
+Nodes = Mapping[Location, tuple[int, ...]]
+Stage = Literal["open", "masks", "size", "nodes", "edges", "measure", "room"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,21 @@ class Course:
     of: int = 0
     points: tuple[Point, ...] = ()
     target: float | None = None  # nats per sequence
+    model: str = ""
+    nodes: Nodes = field(default_factory=dict)  # on now
+    trouble: str = ""  # what it waits for, in words
 
-    def after(self, snapshot: Snapshot) -> "Course":
+    def after(self, snapshot: Snapshot, nodes: Nodes) -> "Course":
         stage: Stage = snapshot.stage  # type: ignore[assignment]
         point = Point(stage, snapshot.done, snapshot.loss, snapshot.nodes)
-        points = (*self.points, point)
-        return Course(stage, snapshot.done, snapshot.of, points, self.target)
+        return dataclasses.replace(
+            self,
+            stage=stage,
+            done=snapshot.done,
+            of=snapshot.of,
+            points=(*self.points, point),
+            nodes=nodes,
+        )
 
     def at(self, stage: Stage) -> tuple[Point, ...]:
         return tuple(point for point in self.points if point.stage == stage)
@@ -69,6 +83,7 @@ class Found:
     path: Path
     nodes: int
     edges: int
+    minimality: Mapping[str, Any]  # what removal came to; empty where there was none
     loss: float  # on the prompts that decided the size, nats per sequence
     test_loss: float
     model_loss: float  # of the whole model, on the test prompts
@@ -85,14 +100,23 @@ def prune(store: Store, request: PruneRequest, task: OwnTask | None = None) -> J
     """The job that finds, measures and stores a circuit; one for all who ask for the same."""
 
     def work(report: Report, cancel: threading.Event) -> Found:
-        hear = _Hearer(report, Course(target=request.target))
-        made = carry_out(request, store, hear.snapshot, hear.measured, cancel, task)
-        if task is not None:
-            _write_pairs(task, made.path.parent)
-        return _found(made.experiment, made.path)
+        hear = _Hearer(report, Course(target=request.target, model=request.model), store)
+        with noted(store, title, request, task):
+            made = carry_out(
+                request,
+                store,
+                hear.snapshot,
+                hear.measured,
+                cancel,
+                task,
+                beside=_pairs_writer(task),
+                no_room=hear.no_room,
+            )
+            return _found(made.experiment, made.path)
 
     goal = f"exactly {request.k} nodes" if request.k is not None else f"loss {request.target:g}"
     how = f"{request.settings.preset}, seed {request.settings.seed}"
+    how += "" if request.start is None else f", from {' · '.join(request.start)}"
     title = f"{request.model} · {request.task} · {goal} · {how}"
     return _start(("prune", store, request, task), title, work)
 
@@ -107,7 +131,7 @@ def cut(
     """The job that stores the circuit of k nodes of a run; ``refine`` removes node by node."""
 
     def work(report: Report, cancel: threading.Event) -> Found:
-        hear = _Hearer(report, Course())
+        hear = _Hearer(report, Course(model=choice.model), store)
         there, nested, experiment, task = opened()
         mine = Cut(there.subject, nested.ranking, hear.snapshot, cancel)
         circuit = mine.circuit(Goal(k=k), choice.sweep, refine)
@@ -115,10 +139,15 @@ def cut(
         circuit = dataclasses.replace(circuit, k=named)
         experiment = dataclasses.replace(experiment, circuit=circuit)
         windows = document_windows(experiment.model, open_tokenizer(store, choice.model))
-        path = keep(experiment, store, windows, hear.measured, cancel)
-        write_nested(nested, path.parent)
-        if task is not None:
-            _write_pairs(task, path.parent)
+        write_pairs = _pairs_writer(task)
+
+        def beside(folder: Path) -> None:
+            write_nested(nested, folder)
+            write_pairs(folder)
+
+        path = keep(
+            experiment, store, windows, hear.measured, cancel, beside=beside, no_room=hear.no_room
+        )
         return _found(experiment, path)
 
     how = "refined" if refine else "cut"
@@ -136,13 +165,19 @@ def _start(key: Key, title: str, work: Work) -> Job:
 class _Hearer:
     """Gathers what a run reports into the course that the job shows."""
 
-    def __init__(self, report: Report, course: Course) -> None:
+    def __init__(self, report: Report, course: Course, store: Store) -> None:
         self._report, self._course = report, course
+        folder = store.path_of_model(course.model)
+        self._layout = None if folder is None else Layout(read_config(folder / paths.CONFIG))
         report(course)
 
     def snapshot(self, snapshot: Snapshot) -> None:
-        self._course = self._course.after(snapshot)
+        nodes = {} if self._layout is None else self._layout.nodes(snapshot.kept)
+        self._course = self._course.after(snapshot, nodes)
         self._report(self._course)
+
+    def no_room(self, error: NoSpace) -> None:
+        self._report(dataclasses.replace(self._course, stage="room", trouble=str(error)))
 
     def measured(self, done: int, of: int) -> None:
         self._report(dataclasses.replace(self._course, stage="measure", done=done, of=of))
@@ -155,6 +190,7 @@ def _found(it: Experiment, path: Path) -> Found:
         path,
         circuit.size,
         len(it.edges),
+        circuit.found.get("minimality", {}),
         float(circuit.found["loss"]),
         it.of_circuit.loss,
         it.of_model.loss,
@@ -162,6 +198,12 @@ def _found(it: Experiment, path: Path) -> Found:
     )
 
 
-def _write_pairs(task: OwnTask, folder: Path) -> None:
-    data = pairs_as_jsonl(task.all_pairs).encode()
-    write_atomically(folder / PAIRS, lambda file: file.write(data))
+def _pairs_writer(task: OwnTask | None) -> Callable[[Path], None]:
+    """What puts the pairs of one's own task into a circuit's folder; nothing for other tasks."""
+
+    def write(folder: Path) -> None:
+        if task is not None:
+            data = pairs_as_jsonl(task.all_pairs).encode()
+            write_atomically(folder / PAIRS, lambda file: file.write(data))
+
+    return write

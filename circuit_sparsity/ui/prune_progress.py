@@ -1,18 +1,22 @@
 """How a pruning goes on and how it ended, as cards: stage, bar, course, result, buttons."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
 from circuit_sparsity.experiment import Cancelled
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.curves import Axis, Line, line_figure
+from circuit_sparsity.store import Store
 from circuit_sparsity.store.words import time_in_words
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui import pickers
+from circuit_sparsity.ui.forming import forming
 from circuit_sparsity.ui.jobs import Job, jobs, watch
 from circuit_sparsity.ui.messages import plain
-from circuit_sparsity.ui.prune_jobs import KINDS, Course, Found, Point
+from circuit_sparsity.ui.prune_jobs import KINDS, Course, Found, Point, prune
+from circuit_sparsity.ui.prune_unfinished import Unfinished, unfinished
 
 _STAGES = {
     "open": "Opening the model",
@@ -21,6 +25,7 @@ _STAGES = {
     "nodes": "Removing nodes that are not needed",
     "edges": "Looking for edges that are not needed",
     "measure": "Measuring what the file holds",
+    "room": "Waiting for room on the disk",
 }
 _LOSS = Axis("loss, nats per sequence")
 _NODES = Axis("nodes on", log=True)
@@ -35,6 +40,32 @@ def cards() -> None:
     for job in reversed(known):
         if not job.running:
             _ended(job)
+    _cut_off()
+
+
+def _cut_off() -> None:
+    """Prunings that ended with the app, each with a button that asks for the same again."""
+    store = Store.from_environment()
+    for one in unfinished(store):
+        st.warning(
+            f"{plain(one.title)} was cut off when the app ended. Nothing half-written is left: "
+            "start it again, it gives the same circuit.",
+            icon=":material/power_off:",
+        )
+        with st.container(horizontal=True):
+            st.button(
+                "Start again",
+                key=f"again {one.path.stem}",
+                icon=":material/restart_alt:",
+                on_click=_again,
+                args=(store, one),
+            )
+            st.button("Forget it", key=f"forget {one.path.stem}", on_click=one.forget)
+
+
+def _again(store: Store, one: Unfinished) -> None:
+    one.forget()
+    prune(store, one.request, one.task)
 
 
 def running(job: Job) -> None:
@@ -52,8 +83,16 @@ def running(job: Job) -> None:
             on_click=job.stop,
             width="stretch",
         )
+        if course.trouble:
+            st.error(
+                f"{plain(course.trouble)} The circuit is found and not lost: it is saved as soon "
+                "as there is room.",
+                icon=":material/disc_full:",
+            )
         st.progress(_share(course), text=_now(course))
         _figures(course, str(hash(job.key)))
+        if course.model and not course.is_of_curve:
+            forming(course.model, course.nodes, str(hash(job.key)))
 
 
 def stage_in_words(course: Course) -> str:
@@ -156,6 +195,8 @@ def _done(job: Job, found: Found) -> None:
         f"{found.loss:.4f} on the prompts that decided the size.",
         icon=":material/check:",
     )
+    if found.minimality:
+        st.caption(removal_in_words(found.minimality))
     with st.container(horizontal=True):
         for page, label, icon in (
             ("circuit", "Open the circuit", ":material/hub:"),
@@ -171,3 +212,24 @@ def _done(job: Job, found: Found) -> None:
             ):
                 # Without parameters of its own it would refuse: the sidebar's are bound to widgets.
                 st.switch_page(_PAGES[page], query_params={})
+
+
+def removal_in_words(told: Mapping[str, Any]) -> str:
+    """
+    >>> removal_in_words({"nodes_before": 8, "edges_before": 9, "nodes": 4, "edges": 3,
+    ...     "edges_needed": 2, "loss_without_spare_edges": 0.149})
+    'Removal: 8 → 4 nodes, 9 → 3 edges; 2 edges are needed, and without the 1 other the loss is \
+0.1490 nats per sequence on the prompts that decide.'
+    """
+    spare = told["edges"] - told["edges_needed"]
+    words = (
+        f"Removal: {told['nodes_before']:,} → {told['nodes']:,} nodes, "
+        f"{told['edges_before']:,} → {told['edges']:,} edges; "
+    )
+    if not spare:
+        return f"{words}all of them are needed."
+    return (
+        f"{words}{told['edges_needed']:,} edges are needed, and without the {spare:,} other the "
+        f"loss is {told['loss_without_spare_edges']:.4f} nats per sequence on the prompts that "
+        "decide."
+    )

@@ -1,5 +1,6 @@
 """Every measure on models whose losses are known from paper, or counted by brute force."""
 
+import dataclasses
 import json
 import math
 import threading
@@ -177,3 +178,17 @@ def test_measuring_can_be_cancelled() -> None:
     cancel.set()
     with pytest.raises(Cancelled, match="stopped after 0 of"):
         measure(experiment(sign_model()), cancel=cancel)
+
+
+def test_needed_edges_are_those_not_found_spare_and_their_loss_is_without_the_rest() -> None:
+    made = sign_model()
+    nodes = (*made.nodes, "0.mlp.post_act:2", "0.mlp.resid_delta:0")
+    spare = [["0.mlp.act_in:0", "0.mlp.post_act:2"], ["0.mlp.post_act:2", "0.mlp.resid_delta:0"]]
+    found = {"minimality": {"spare_edges": spare}}
+    circuit = dataclasses.replace(circuit_of(made.model.config, nodes), found=found)
+    it = Experiment(circuit, made.model, made.means, made.batch)
+    measured = measure(it, draws=0)
+    assert (measured.edges, measured.edges_needed) == (4, 2)
+    gone = [edge for edge in it.edges if [str(edge.source), str(edge.target)] in spare]
+    assert measured.loss_of_needed == pytest.approx(it.ablate(gone).after.loss, abs=1e-6)
+    assert measure(experiment(made), draws=0).edges_needed is None

@@ -3,22 +3,29 @@
 import math
 
 import pytest
+import torch
 
 from circuit_sparsity.pruning.goal import Goal, Price
 from circuit_sparsity.pruning.settings import PruneSettings
 
 
+def see(price: Price, loss: float, nodes: int) -> None:
+    price.see(torch.tensor(loss), torch.tensor(float(nodes)))
+
+
 def test_one_more_node_costs_the_coefficient_or_its_share_of_the_logarithm() -> None:
-    assert Price(Goal(), PruneSettings(k_coef=1e-4)).per_node(50) == pytest.approx(1e-4)
+    assert float(
+        Price(Goal(), PruneSettings(k_coef=1e-4)).per_node(torch.tensor(50.0))
+    ) == pytest.approx(1e-4)
     price = Price(Goal(), PruneSettings(penalty="log_nodes", k_coef=0.0048))
-    assert price.per_node(50) == pytest.approx(0.0048 / 50)
-    assert price.per_node(0) == pytest.approx(0.0048)
-    assert Price(Goal(), PruneSettings(k_coef=0.0)).per_node(7) == 0.0
+    assert float(price.per_node(torch.tensor(50.0))) == pytest.approx(0.0048 / 50)
+    assert float(price.per_node(torch.tensor(0.0))) == pytest.approx(0.0048)
+    assert float(Price(Goal(), PruneSettings(k_coef=0.0)).per_node(torch.tensor(7.0))) == 0.0
 
 
 def test_an_unsteered_price_stays() -> None:
     price = Price(Goal(), PruneSettings(k_coef=1e-3, steer=0.0))
-    price.see(0.0, 5000)
+    see(price, 0.0, 5000)
     assert price.k_coef == pytest.approx(1e-3)
 
 
@@ -26,20 +33,20 @@ def test_a_price_rises_below_the_aim_and_falls_above_it() -> None:
     # Aim 0.5 · 0.2 = 0.1. A loss of 0.04 leaves 60% to spare: up by 0.6 · 0.05 of a logarithm.
     # Then the mean of the losses is 0.9 · 0.04 + 0.1 · 2 = 0.236: down by the whole 0.05.
     price = Price(Goal(target=0.2), PruneSettings(k_coef=1e-3, steer=0.05, aim=0.5))
-    price.see(0.04, 5000)
+    see(price, 0.04, 5000)
     assert price.k_coef == pytest.approx(1e-3)  # all that were ever on still are
-    price.see(0.04, 2000)
+    see(price, 0.04, 2000)
     assert math.log(price.k_coef / 1e-3) == pytest.approx(0.03)
-    price.see(2.0, 2000)
+    see(price, 2.0, 2000)
     assert math.log(price.k_coef / 1e-3) == pytest.approx(0.03 - 0.05)
 
 
 def test_with_an_exact_size_the_price_rises_as_long_as_there_are_more_nodes() -> None:
     price = Price(Goal(k=100), PruneSettings(k_coef=1e-3, steer=0.05))
-    price.see(9.0, 5000)
-    price.see(9.0, 200)
+    see(price, 9.0, 5000)
+    see(price, 9.0, 200)
     assert math.log(price.k_coef / 1e-3) == pytest.approx(0.05)
-    price.see(9.0, 80)
+    see(price, 9.0, 80)
     assert math.log(price.k_coef / 1e-3) == pytest.approx(0.05 + 0.05 * math.log2(0.8))
 
 

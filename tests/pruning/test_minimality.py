@@ -145,3 +145,20 @@ def test_removal_can_be_cancelled() -> None:
 def test_the_goal_of_k_keeps_its_size() -> None:
     subject = subject_of(marked_model())
     assert [find(subject, QUICKLY, k=k).size for k in (1, 5, 9, 24)] == [1, 5, 9, 24]
+
+
+@pytest.mark.parametrize("settings", [QUICKLY, FULLY], ids=["quick", "full"])
+def test_a_cancel_at_any_report_ends_the_search_there(settings: PruneSettings) -> None:
+    subject, seen = subject_of(sign_model()), []
+    find(subject, settings, target=0.15, report=seen.append)
+    for moment in range(1, len(seen)):
+        cancel, heard = threading.Event(), []
+
+        def report(snapshot: Snapshot, heard=heard, cancel=cancel, at=moment) -> None:
+            heard.append(snapshot)
+            if len(heard) == at:
+                cancel.set()
+
+        with pytest.raises(Cancelled, match="stopped"):
+            find(subject, settings, target=0.15, report=report, cancel=cancel)
+        assert len(heard) == moment

@@ -14,7 +14,7 @@ from circuit_sparsity.hooks import Hook
 from circuit_sparsity.pruning.answers import margins
 from circuit_sparsity.pruning.find import Cut, TargetNotReached, find, name_of, rank
 from circuit_sparsity.pruning.goal import Goal
-from circuit_sparsity.pruning.learn import Snapshot
+from circuit_sparsity.pruning.learn import Snapshot, reach, schedule
 from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import PUBLISHED, QUICK, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
@@ -229,3 +229,43 @@ def test_a_target_is_met_on_the_validation_prompts_too() -> None:
     circuit = find(both, QUICK, target=0.15)
     assert set(map(str, circuit.node_list)) == set(made.nodes)
     assert circuit.found["validation_loss"] == pytest.approx(MARGIN_OF_4, abs=1e-6)
+
+
+@pytest.mark.parametrize("settings", [SHORT, QUICK], ids=["masks", "attribution"])
+def test_a_search_begins_with_the_nodes_of_a_given_circuit(settings: PruneSettings) -> None:
+    made = marked_model()
+    subject = subject_of(made)
+    seen: list[Snapshot] = []
+    start = made.circuit
+    found = find(subject, settings, k=start.size, start=start, report=seen.append)
+    assert found.nodes == start.nodes
+    assert found.found["start"] == start.title
+    assert found.k.endswith(f"_from_{start.k}")
+    masks = [snapshot for snapshot in seen if snapshot.stage == "masks"]
+    assert all(snapshot.nodes <= start.size for snapshot in masks[:1])
+
+
+def test_a_search_that_begins_with_too_few_nodes_takes_others_in() -> None:
+    made = marked_model()
+    subject = subject_of(made)
+    start = made.circuit.without(made.circuit.node_list[:1])
+    for settings in (dataclasses.replace(SHORT, steps=120), QUICK):
+        found = find(subject, settings, target=0.15, start=start)
+        assert set(made.nodes) <= set(map(str, found.node_list))
+
+
+@pytest.mark.parametrize("settings", [PruneSettings(), PUBLISHED], ids=["fast", "published"])
+def test_a_mask_that_can_no_longer_rise_stays_off_whatever_its_gradient(
+    settings: PruneSettings,
+) -> None:
+    """The worst that Adam can do: the other way until then, and from then on straight up."""
+    for step in (settings.steps // 3, settings.steps // 2):
+        tau = torch.tensor([-reach(step, settings)])
+        before = float(tau)
+        rate = settings.learning_rate
+        adam = torch.optim.AdamW([tau], lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
+        for later in range(settings.steps):
+            tau.grad = torch.tensor([1e-9 if later < step else -(1.05 ** (later - step))])
+            adam.param_groups[0]["lr"] = 0.0 if later < step else rate * schedule(later, settings)
+            adam.step()
+        assert before < float(tau) <= 0.0

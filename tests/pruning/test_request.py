@@ -1,19 +1,24 @@
 """From names, or from a model and a task of one's own, to a circuit and its files."""
 
+import errno
 import json
+import os
+import threading
 
 import pytest
 
 from circuit_sparsity.__main__ import main
 from circuit_sparsity.circuits.circuit import total_nodes
 from circuit_sparsity.evidence.stored import read_evidence
+from circuit_sparsity.experiment import Cancelled
 from circuit_sparsity.opening import open_model, open_stored, open_tokenizer
 from circuit_sparsity.pruning import request as ways
 from circuit_sparsity.pruning.goal import Goal
+from circuit_sparsity.pruning.learn import Snapshot
 from circuit_sparsity.pruning.nested import read_nested
 from circuit_sparsity.pruning.request import PruneRequest, carry_out, open_cut, open_subject, prune
 from circuit_sparsity.pruning.settings import QUICK
-from circuit_sparsity.store import Store, paths
+from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.tasks.own import OwnTask
 from circuit_sparsity.tasks.task import Pair, Prompt
 
@@ -99,3 +104,37 @@ def test_preset_and_mode_together_are_refused(store, capsys) -> None:
     with pytest.raises(SystemExit):
         main(["prune", MODEL, "for_while", "--k", "9", "--mode", "quick", "--preset", "fast"])
     assert "not allowed with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["size", "nodes", "measure"])
+def test_a_cancelled_request_stores_nothing(store, stage) -> None:
+    cancel = threading.Event()
+
+    def report(snapshot: Snapshot) -> None:
+        if snapshot.stage == stage:
+            cancel.set()
+
+    def progress(done: int, of: int) -> None:
+        cancel.set()
+
+    request = PruneRequest(MODEL, "few", k=12, settings=QUICK)
+    with pytest.raises(Cancelled):
+        carry_out(request, store, report, progress, cancel, FEW)
+    assert not (store.folder / "viz" / MODEL / "few").exists()
+
+
+def test_a_full_disk_is_said_with_what_to_do_and_leaves_no_circuit(store, monkeypatch) -> None:
+    replace = os.replace
+
+    def full(source, target) -> None:
+        if str(target).endswith("viz_data.pt"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(NoSpace, match="became full while viz/csp_yolo1/few/local/k12"):
+        carry_out(PruneRequest(MODEL, "few", k=12, settings=QUICK), store, task=FEW)
+    folder = store.folder / "viz" / MODEL / "few"
+    assert not list(folder.rglob("viz_data.pt"))
+    assert not list(folder.rglob("*.tmp"))
+    assert [row for row in store.rows() if row.task == "few"] == []

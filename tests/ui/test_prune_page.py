@@ -1,7 +1,12 @@
 """The prune page without a browser: asking, watching, opening, and every size from one run."""
 
+import errno
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -99,7 +104,7 @@ def test_a_second_browser_sees_the_job_and_the_same_request_is_the_same_job(page
 def test_a_running_job_shows_its_stage_and_can_be_cancelled(page, monkeypatch):
     told = threading.Event()
 
-    def endless(request, store, report, progress, cancel, task):
+    def endless(request, store, report, progress, cancel, task, **more):
         told.set()
         assert cancel.wait(PATIENCE)
         raise Cancelled("stopped after 3 of 200 steps")
@@ -200,3 +205,84 @@ def test_a_size_can_be_refined(page):
     stored = open_stored(Store.from_environment(), *kept.choice).circuit
     assert stored.found["minimality"]["nodes"] == 20
     assert kept.choice.k == f"{found.choice.k}_refined20"
+
+
+def test_a_search_can_begin_with_the_circuit_on_screen(page, open_app, own_cache):
+    first = start(page).result()
+    app = open_app("prune", **dict(zip(QUERY, first.choice, strict=True)))
+    app.segmented_control(key="prune_start_from").set_value("The circuit on screen")
+    run(app)
+    again = start(app).result()
+    assert again.choice.k.endswith(f"_from_{first.choice.k}")
+    stored = open_stored(Store.from_environment(), *again.choice).circuit
+    assert stored.found["start"].endswith(first.choice.k)
+
+
+def test_the_graph_forms_on_the_page(page, monkeypatch):
+    told, go_on = threading.Event(), threading.Event()
+    real = prune_jobs.carry_out
+
+    def slow(request, store, report, *more, **named):
+        def heard(snapshot):
+            report(snapshot)
+            told.set()
+            assert go_on.wait(PATIENCE)
+
+        return real(request, store, heard, *more, **named)
+
+    monkeypatch.setattr(prune_jobs, "carry_out", slow)
+    job = start(page)
+    assert told.wait(PATIENCE)
+    charts = run(page).get("plotly_chart")
+    nodes = job.progress.nodes
+    drawn = "".join(chart.proto.spec for chart in charts)
+    go_on.set()
+    kept = [f"{place}:{channel}" for place, some in nodes.items() for channel in some]
+    assert kept
+    assert all(name in drawn for name in kept) or "nodes on<extra>" in drawn
+
+
+def test_a_full_disk_loses_nothing(page, monkeypatch):
+    full = threading.Event()
+    full.set()
+    real = ways.write_viz
+
+    def write(stored, path):
+        if full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(stored, path)
+
+    monkeypatch.setattr(ways, "write_viz", write)
+    monkeypatch.setattr(ways, "PAUSE", 0.05)
+    job = start(page)
+    end = time.monotonic() + PATIENCE
+    while job.progress is None or job.progress.stage != "room":
+        assert job.running, job.error
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    text = said(run(page))
+    assert "became full while" in text
+    assert "found and not lost" in text
+    full.clear()
+    assert open_circuit(*job.result().choice).circuit.size == 12
+
+
+def test_what_the_end_of_the_app_cuts_off_is_named_and_started_again(page, own_cache):
+    """The app is a process of its own, killed while it learns."""
+    script = Path(__file__).parent.parent / "prune_app.py"
+    with subprocess.Popen(
+        [sys.executable, str(script), MODEL, "for_while", "12"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(script.parent.parent)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "began\n"
+        assert "was cut off" not in said(run(page))  # it runs, elsewhere
+        process.kill()
+    assert not list(own_cache.rglob("*.tmp"))
+    assert "was cut off when the app ended" in said(run(page))
+    press(page, "Start again")
+    found = jobs().all(["prune"])[-1].result()
+    assert (found.choice.task, found.nodes) == ("for_while", 12)
+    assert "was cut off" not in said(run(page))
