@@ -2,7 +2,7 @@
 
 Each program parses, is 40 to 400 tokens long, and strings together templates of one or more
 families; a family is one file. Names and words come from the training lists of
-`circuit_sparsity.tasks.words` alone.
+`circuit_sparsity.tasks.words` alone, or are invented (`syllables`).
 """
 
 import random
@@ -38,21 +38,21 @@ from circuit_sparsity.training.programs.writer import LIST_NAMES, Lines, Templat
 # How large a part of all templates drawn each family is.
 FAMILIES: dict[str, tuple[float, tuple[tuple[float, Template], ...]]] = {
     "strings": (0.07, strings.TEMPLATES),
-    "lists": (0.13, lists.TEMPLATES),
+    "lists": (0.12, lists.TEMPLATES),
     "accumulators": (0.02, accumulators.TEMPLATES),
-    "loops": (0.05, loops.TEMPLATES),
+    "loops": (0.04, loops.TEMPLATES),
     "classes": (0.02, classes.TEMPLATES),
     "files": (0.02, files.TEMPLATES),
-    "conditions": (0.04, conditions.TEMPLATES),
-    "functions": (0.04, functions.TEMPLATES),
+    "conditions": (0.03, conditions.TEMPLATES),
+    "functions": (0.03, functions.TEMPLATES),
     "assignments": (0.01, assignments.TEMPLATES),
     "comprehensions": (0.01, comprehensions.TEMPLATES),
     "modules": (0.02, modules.TEMPLATES),
-    "copies": (0.13, copies.TEMPLATES),
-    "swaps": (0.13, swaps.TEMPLATES),
-    "gathering": (0.09, gathering.TEMPLATES),
-    "handles": (0.10, handles.TEMPLATES),
-    "contrasts": (0.10, contrasts.TEMPLATES),
+    "copies": (0.12, copies.TEMPLATES),
+    "swaps": (0.12, swaps.TEMPLATES),
+    "gathering": (0.08, gathering.TEMPLATES),
+    "handles": (0.09, handles.TEMPLATES),
+    "contrasts": (0.09, contrasts.TEMPLATES),
     "heads": (0.06, heads.TEMPLATES),
     "branches": (0.05, branches.TEMPLATES),
 }
