@@ -39,6 +39,7 @@ from circuit_sparsity.training.programs import generate_documents
 
 STORED_PAIRS = 32  # a file with more would grow with no gain to who looks at samples
 DOCUMENT_WINDOWS = 192
+DOCUMENT_LENGTH = 128  # tokens of a window, at most: longer ones make files grow with no gain
 DOCUMENT_SERIES = "documents"  # programs that no model was trained on
 MEANS_AT_ONCE = 16  # windows
 
@@ -233,8 +234,11 @@ def keep(
 
 
 def document_windows(model: GPT, tokenizer: Tokenizer) -> Int[Tensor, "window pos"]:
-    """Generated programs that no model was trained on, cut into windows of the model's context."""
-    length = model.config.block_size
+    """Generated programs that no model was trained on, cut into windows of 128 tokens.
+
+    Shorter ones where the model's context is shorter.
+    """
+    length = min(model.config.block_size, DOCUMENT_LENGTH)
     tokens: list[int] = []
     for document in generate_documents(DOCUMENT_SERIES, 10 * DOCUMENT_WINDOWS):
         tokens += [*tokenizer.encode(document), tokenizer.eot]
