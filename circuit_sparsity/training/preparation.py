@@ -14,7 +14,7 @@ def prepare(settings: TrainSettings, folder: Path) -> tuple[Tokenizer, Corpus]:
     Raises ValueError when the model's vocabulary is not the tokenizer's.
     """
     place = tokenizer_folder(settings, folder)
-    if settings.start_from is None and not (place / "encoder.json").exists():
+    if place.parent == folder and not (place / "encoder.json").exists():
         place.mkdir(parents=True, exist_ok=True)
         write_bpe(train_bpe(tokenizer_documents(settings.corpus)), place)
     tokenizer = load_tokenizer(place)
@@ -27,6 +27,6 @@ def prepare(settings: TrainSettings, folder: Path) -> tuple[Tokenizer, Corpus]:
 
 
 def tokenizer_folder(settings: TrainSettings, folder: Path) -> Path:
-    """Where a run's tokenizer lies: in its own folder, or in that of the run it starts from."""
-    run = folder if settings.start_from is None else folder.parent / settings.start_from
-    return run / "tokenizer"
+    """Where a run's tokenizer lies: in its own folder, or in that of the run it is taken from."""
+    other = settings.tokenizer_of or settings.start_from
+    return (folder if other is None else folder.parent / other) / "tokenizer"

@@ -34,6 +34,7 @@ class TrainSettings:
     at_least: int = 4  # weights kept for each neuron and attention channel
     stop_at: int | None = None  # end after so many steps, in the middle of the schedule
     start_from: str | None = None  # a run beside this one: its last weights and its tokenizer
+    tokenizer_of: str | None = None  # a run beside this one: its tokenizer alone
     seed: int = 0
     evaluate_every: int = 200  # steps between lines of progress.json
     evaluate_tokens: int = 16_384  # of each held-out part

@@ -12,6 +12,7 @@ from circuit_sparsity.model import GPT, GPTConfig
 from circuit_sparsity.training.corpus import Corpus, CorpusSettings
 from circuit_sparsity.training.loop import _Run, held_out_loss, train
 from circuit_sparsity.training.optimiser import SparseAdam, scale_to_unit_rms
+from circuit_sparsity.training.preparation import tokenizer_folder
 from circuit_sparsity.training.projection import alive_mask
 from circuit_sparsity.training.schedules import density_at, sharkfin
 from circuit_sparsity.training.settings import TrainSettings
@@ -177,3 +178,12 @@ def test_fixed_waves_of_positions_are_neither_learnt_nor_thinned(tmp_path):
     assert torch.allclose(waves[:, 0], (2 * torch.pi * position / 4).sin(), atol=1e-5)
     assert torch.allclose(waves[:, 3], (2 * torch.pi * position / 16).cos(), atol=1e-5)
     assert "transformer.wpe.weight" in model.state_dict()
+
+
+def test_a_run_reads_the_tokenizer_of_the_run_that_it_names(tmp_path):
+    folder = tmp_path / "runs" / "own"
+    assert tokenizer_folder(tiny_settings(), folder) == folder / "tokenizer"
+    beside = tokenizer_folder(tiny_settings(tokenizer_of="other"), folder)
+    assert beside == tmp_path / "runs" / "other" / "tokenizer"
+    started = tokenizer_folder(tiny_settings(start_from="first"), folder)
+    assert started == tmp_path / "runs" / "first" / "tokenizer"
