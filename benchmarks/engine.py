@@ -16,7 +16,7 @@ from circuit_sparsity.hooks import no_hook
 from circuit_sparsity.model import GPT
 from circuit_sparsity.sparse import SparseMatrix
 
-DENSITIES = (1024, 256, 64, 32, 16, 8, 4)
+DENSITIES = (1024, 256, 64, 32, 16, 8, 4, 2, 1)  # one over the share that is not zero
 
 
 @torch.no_grad()
@@ -98,7 +98,7 @@ def density_rows(rounds: int) -> list[Row]:
                 lambda ours=ours: forward(ours, tokens),
                 lambda dense=dense: forward(dense, tokens),
                 rounds,
-                1.0,
+                1.0 if part >= 4 else 0.0,
             )
         )
     return rows

@@ -40,10 +40,10 @@ def draw_nodes(sizes: tuple[int, ...], rows: list[Row], path: Path) -> None:
 
 
 def _title(parts: tuple[int, ...], rows: list[Row]) -> str:
+    """Says the largest share at which compressed weights still win."""
     wins = [part for part, row in zip(parts, rows, strict=True) if row.ratio >= 1]
-    if len(wins) == len(parts):
-        return f"One layer of 1,024 channels: compressed weights win up to 1/{parts[-1]}"
-    return f"One layer of 1,024 channels: compressed weights win up to about 1/{min(wins)}"
+    what = "One layer of 1,024 channels: "
+    return what + (f"compressed weights win up to 1/{min(wins)}" if wins else "dense weights win")
 
 
 def _save(figure: go.Figure, path: Path) -> None:

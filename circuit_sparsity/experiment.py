@@ -136,9 +136,11 @@ class Experiment:
         """The circuit without nodes and edges, ablated together.
 
         A node is held at its reference mean at every position, or at zero; an edge's target sees
-        its source at that. Raises ValueError for a part that the circuit does not have.
+        its source at that. A part named twice goes once. Raises ValueError for a part that the
+        circuit does not have.
         """
-        chosen = tuple(self.part(part) if isinstance(part, str) else part for part in parts)
+        named = (self.part(part) if isinstance(part, str) else part for part in parts)
+        chosen = tuple(dict.fromkeys(named))
         (after,) = self.compiled.losses_without([chosen], fill)
         return Effect(chosen, self.of_circuit, Outcome(after))
 

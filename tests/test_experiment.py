@@ -86,7 +86,7 @@ def test_parts_are_named_as_they_are_written() -> None:
     node, edge = it.circuit.node_list[3], it.edges[2]
     assert it.part(str(node)) == node
     assert it.part(str(edge)) == edge
-    assert it.ablate([str(node), str(edge)]).parts == (node, edge)
+    assert it.ablate([str(node), str(edge), str(node)]).parts == (node, edge)
 
 
 def test_an_edge_that_no_weight_makes_is_named() -> None:
@@ -123,6 +123,19 @@ def test_many_ablations_report_progress_and_can_be_cancelled() -> None:
     with pytest.raises(Cancelled, match="stopped after 64 of"):
         it.ablate_each(it.circuit.node_list, progress, cancel)
     assert seen == [(64, it.circuit.size)]
+
+
+def test_many_additions_can_be_cancelled_and_the_experiment_goes_on() -> None:
+    it, cancel = experiment_of(share=0.1), threading.Event()
+    outside = [node for place in it.alive for node in _left_out(it, place)]
+    assert len(outside) > 64
+    with pytest.raises(Cancelled, match="stopped after 64 of"):
+        it.add_each(outside, lambda done, of: cancel.set(), cancel)
+    assert it.add_each(outside[:1])[0].before.loss == it.of_circuit.loss
+
+
+def _left_out(it: Experiment, place: Location) -> list[Node]:
+    return [Node(place, int(c)) for c in (~it.alive[place]).nonzero().flatten()]
 
 
 def test_a_circuit_compiles_itself() -> None:

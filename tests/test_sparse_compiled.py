@@ -47,16 +47,30 @@ def run(code: str, folder: Path, **environment: str) -> str:
     return result.stdout.strip()
 
 
-def test_a_change_in_a_called_file_is_noticed(tmp_path):
-    source = tmp_path / "kernels_here"
-    source.mkdir()
+def kernels_in(folder: Path, factor: int) -> str:
+    """A package of two kernels there; code that runs them."""
+    source = folder / "kernels_here"
+    source.mkdir(exist_ok=True)
     (source / "__init__.py").write_text("")
     (source / "outer.py").write_text(DOUBLE.format(name=source.name))
-    code = f"from {source.name}.outer import times; print(times(10))"
+    (source / "inner.py").write_text(FACTOR.format(value=factor))
+    shutil.rmtree(source / "__pycache__", ignore_errors=True)
+    return f"from {source.name}.outer import times; print(times(10))"
+
+
+def test_a_change_in_a_called_file_is_noticed(tmp_path):
     for value in (2, 3):
-        (source / "inner.py").write_text(FACTOR.format(value=value))
-        shutil.rmtree(source / "__pycache__", ignore_errors=True)
+        code = kernels_in(tmp_path, value)
         assert run(code, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "kept")) == str(10 * value)
+
+
+def test_who_waits_for_the_compiler_is_told_once(tmp_path):
+    code = "import sys; sys.stderr = sys.stdout; " + kernels_in(tmp_path, 2)
+    first, second = (
+        run(code, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "kept")).splitlines() for _ in range(2)
+    )
+    assert first == ["Compiling the arithmetic for this machine: once, up to a minute …", "20"]
+    assert second == ["20"]
 
 
 def test_a_folder_given_to_numba_is_used(tmp_path):

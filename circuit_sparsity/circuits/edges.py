@@ -1,12 +1,13 @@
 """What joins kept nodes: weights (the edges that are counted), residual and attention links."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.engine import SparseLinear
@@ -60,12 +61,7 @@ def _between(circuit: Circuit, model: GPT, source: Location, target: Location) -
     into, out_of = circuit.nodes.get(target, ()), circuit.nodes.get(source, ())
     if not into or not out_of:
         return
-    linear, first = _map_between(model, source, target)
-    if isinstance(linear, SparseLinear):
-        rows = torch.tensor(into) + first
-        weight = linear.matrix.select(rows, torch.tensor(out_of)).dense()
-    else:
-        weight = weight_between(model, source, target)[list(into)][:, list(out_of)].detach()
+    weight = weights_out_of(model, source, target, out_of)[list(into)]
     for row, column in weight.nonzero().tolist():
         yield Edge(
             Node(source, out_of[column]), Node(target, into[row]), float(weight[row, column])
@@ -84,6 +80,29 @@ def weight_between(
     if isinstance(linear, SparseLinear):
         return linear.matrix.rows(first, first + width).dense()
     return linear.weight[first : first + width]
+
+
+def weights_out_of(
+    model: GPT, source: Location, target: Location, channels: Sequence[int]
+) -> Float[Tensor, "target channel"]:
+    """The columns of that matrix for some channels of ``source``, dense, in the order given."""
+    linear, first = _map_between(model, source, target)
+    width = model.config.width(target)
+    if isinstance(linear, SparseLinear):
+        rows = torch.arange(first, first + width)
+        return linear.matrix.select(rows, torch.tensor(channels, dtype=torch.long)).dense()
+    return linear.weight[first : first + width, list(channels)].detach()
+
+
+def carried(
+    model: GPT, source: Location, target: Location, x: Float[Tensor, "row source"]
+) -> Float[Tensor, "row target"]:
+    """What that matrix makes of values of ``source``, without the bias."""
+    linear, first = _map_between(model, source, target)
+    width = model.config.width(target)
+    if isinstance(linear, SparseLinear):
+        return SparseLinear(linear.matrix.rows(first, first + width), None)(x)
+    return F.linear(x, linear.weight[first : first + width].detach())
 
 
 def matrix_between(model: GPT, source: Location, target: Location) -> SparseMatrix:

@@ -6,6 +6,7 @@ change unnoticed. The folder is therefore named after the source of all kernels.
 
 import hashlib
 import inspect
+import logging
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -13,11 +14,34 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config
+from numba.core import config, event
 from platformdirs import user_cache_path
 
 _HERE = Path(__file__).parent
 _SETTINGS: Any = config  # its names come from the environment
+
+_LOG = logging.getLogger("circuit_sparsity")
+
+
+@cache
+def _say_once() -> None:
+    _LOG.warning("Compiling the arithmetic for this machine: once, up to a minute …")
+
+
+class _Aloud(event.Listener):
+    """Tells on the error stream that somebody waits for a compiler, once in a process.
+
+    What is found on disk is not compiled, and nothing is told.
+    """
+
+    def on_start(self, event: event.Event) -> None:
+        _say_once()
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+event.register("numba:compile", _Aloud())
 
 
 @cache

@@ -1,6 +1,7 @@
 """A compiled circuit against the masked full model: every configuration, random circuits."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from circuit_sparsity.circuits.compiled.full import full_run
 from circuit_sparsity.circuits.edges import edges
 from circuit_sparsity.circuits.means import Means, zeros
 from circuit_sparsity.circuits.resumed import resumable_run
+from circuit_sparsity.engine import with_engine
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import Node
 from circuit_sparsity.tasks.task import TaskBatch, answer_margin
@@ -195,3 +197,57 @@ def test_a_node_outside_the_circuit_is_named(engine):
     run = engine(circuit, model, random_means(model), batch)
     with pytest.raises(ValueError, match=r"does not keep 0\.mlp\.post_act:1"):
         run.losses_without([[Node.parse("0.mlp.post_act:1")]])
+
+
+def test_a_part_named_twice_goes_once(engine):
+    model = random_model(sink=True)
+    circuit, batch = random_circuit(model, 0.3), random_prompts(model)
+    node, join = circuit.node_list[3], edges(circuit, model)[5]
+    got = engine(circuit, model, random_means(model), batch).margins_without(
+        [[node, join], [join, node, join, node]]
+    )
+    torch.testing.assert_close(got[1], got[0], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"sink": True, **POSITIONS, **TOP_K}])
+def test_prompts_of_one_token_equal_the_masked_model(engine, options, ties):
+    model = random_model(**options)
+    means, batch = random_means(model), random_prompts(model, n=17, longest=1)
+    run = engine(random_circuit(model, 0.3), model, means, batch)
+    check_nodes(run, model, means, batch, ties)
+
+
+@pytest.mark.parametrize("kind", ["act_in", "q", "k", "v", "resid_delta", "post_act"])
+def test_a_location_that_keeps_nothing_is_at_its_means(engine, kind, ties):
+    model = random_model(sink=True, **POSITIONS, **TOP_K)
+    means, batch = random_means(model), random_prompts(model)
+    whole = random_circuit(model, 0.6)
+    circuit = whole.without(node for node in whole.node_list if node.location.kind == kind)
+    check_nodes(engine(circuit, model, means, batch), model, means, batch, ties)
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["dense", "compressed"])
+def test_a_model_that_wants_gradients_compiles_to_the_same(compressed):
+    options = {**POSITIONS, "sinusoidal_cat_pos_emb": True, "sink": True, **TOP_K}
+    frozen, wanting = random_model(**options), random_model(**options).requires_grad_(True)
+    wanting.transformer.wpe.weight.requires_grad_(False)  # waves are not learned
+    if compressed:
+        wanting = with_engine(wanting, "sparse")
+    means, batch = random_means(frozen), random_prompts(frozen)
+    circuit = random_circuit(frozen, 0.3)
+    expected, got = (
+        compile_circuit(circuit, model, means).on(batch).margins() for model in (frozen, wanting)
+    )
+    assert not got.requires_grad
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+
+
+def test_threads_that_share_a_run_get_their_own_answers():
+    model = random_model(sink=True, **POSITIONS, **TOP_K)
+    circuit, batch = random_circuit(model, 0.4), random_prompts(model, n=40)
+    run = compile_circuit(circuit, model, random_means(model)).on(batch)
+    sets = [random_ablations(circuit, model, n=12, seed=seed) for seed in range(4)]
+    expected = [run.margins_without(some) for some in sets]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(run.margins_without, sets * 8))
+    assert all(torch.equal(one, expected[i % 4]) for i, one in enumerate(got))

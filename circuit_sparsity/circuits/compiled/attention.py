@@ -12,6 +12,7 @@ from torch import Tensor
 from circuit_sparsity.circuits.compiled.kernels.tables import MIXING, QUERY_ALONE, UNIFORM
 from circuit_sparsity.circuits.compiled.numbering import Numbering
 from circuit_sparsity.circuits.compiled.rows import LocationRows, select_rows
+from circuit_sparsity.circuits.edges import carried, weights_out_of
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.resumed import block_of
 from circuit_sparsity.model import GPT
@@ -28,7 +29,10 @@ class LayerHeads:
     layer: int
 
     def kept(self, kind: str) -> tuple[int, ...]:
-        return self.numbering.kept(Location(self.layer, "attn", kind))
+        return self.numbering.kept(self._at(kind))
+
+    def _at(self, kind: str) -> Location:
+        return Location(self.layer, "attn", kind)
 
     @property
     def is_live(self) -> bool:
@@ -36,7 +40,7 @@ class LayerHeads:
 
     def mean(self, kind: str) -> Float[Tensor, "head d_head"]:
         config = self.model.config
-        mean = self.means.values[Location(self.layer, "attn", kind)].float()
+        mean = self.means.values[self._at(kind)].float()
         return mean.view(config.n_head, config.d_head)
 
     @cached_property
@@ -107,8 +111,8 @@ class LayerHeads:
     @cached_property
     def through_gates(self) -> Float[Tensor, "d_model head"]:
         """What the means of a head's values write where nothing goes to the sink."""
-        weight = block_of(self.model, self.layer).attn.c_proj.weight
-        return (weight.unflatten(1, self.mean("v").shape) * self.mean("v")).sum(-1)
+        apart = torch.block_diag(*self.mean("v"))  # head v: the means of one head in each row
+        return carried(self.model, self._at("v"), self._at("resid_delta"), apart).T
 
     @cached_property
     def gated(self) -> tuple[int, ...]:
@@ -129,8 +133,8 @@ class LayerHeads:
     @cached_property
     def _varying(self) -> tuple[Float[Tensor, "d_model source"], list[int]]:
         """Weights of all that varies with the content, and its rows of output."""
-        weight = block_of(self.model, self.layer).attn.c_proj.weight
-        values = weight[:, list(self.kept("v"))]
+        ends = self._at("v"), self._at("resid_delta")
+        values = weights_out_of(self.model, *ends, self.kept("v"))
         gates = self.through_gates[:, list(self.gated)]
         numbers = [*self.value_row.values(), *(self.gate_row[head] for head in self.gated)]
         return torch.cat((values, gates), dim=1), numbers

@@ -28,7 +28,7 @@ from circuit_sparsity.circuits.compiled.kernels.tables import (
 from circuit_sparsity.circuits.compiled.numbering import Numbering
 from circuit_sparsity.circuits.compiled.rows import LocationRows, activate, linear_rows_of
 from circuit_sparsity.circuits.compiled.stream import Stream
-from circuit_sparsity.circuits.edges import bias_of, weight_between
+from circuit_sparsity.circuits.edges import bias_of, carried, weights_out_of
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import FINAL_RESID, Location
@@ -87,15 +87,18 @@ class Folded:
     def _behind(self, location: Location) -> tuple[LocationRows, Float[Tensor, " width"]]:
         kind = _FED_BY.get(location.kind, "post_act")
         source = Location(location.layer, location.block, kind)
-        return linear_rows_of(
-            weight_between(self.model, source, location),
-            bias_of(self.model, location),
-            self.means.values[source],
-            self.numbering.kept(source),
+        mean, bias = self.means.values[source].float(), bias_of(self.model, location)
+        constant = carried(self.model, source, location, mean[None])[0]
+        if bias is not None:
+            constant = constant + bias
+        rows = linear_rows_of(
+            weights_out_of(self.model, source, location, self.numbering.kept(source)),
+            constant,
             self.numbering.nodes_at(source),
             self.numbering.kept(location),
             self.top(location) >= 0,
         )
+        return rows, constant
 
     def rows(self, location: Location) -> LocationRows:
         return self._linear[location][0]

@@ -43,22 +43,18 @@ def select_rows(
 
 
 def linear_rows_of(
-    weight: Float[Tensor, "width source"],
-    bias: Float[Tensor, " width"] | None,
-    mean: Float[Tensor, " source"],
-    feeding: tuple[int, ...],
+    weights: Float[Tensor, "width feeding"],
+    constant: Float[Tensor, " width"],
     numbers: np.ndarray,
     kept: tuple[int, ...],
     competes: bool,
-) -> tuple[LocationRows, Float[Tensor, " width"]]:
-    """Rows over the excesses of the ``feeding`` channels, and the constants of all channels."""
-    constant = weight @ mean.to(weight)
-    if bias is not None:
-        constant = constant + bias
-    part = weight[:, list(feeding)]  # width feeding
-    channels, counted, fixed = select_rows((part != 0).any(dim=1), kept, competes)
-    rows = LocationRows(channels, counted, constant[channels], part[channels], numbers, fixed)
-    return rows, constant
+) -> LocationRows:
+    """Rows over the excesses of feeding nodes, whose ``numbers`` are given.
+
+    ``weights`` are those of all channels, and ``constant`` what they are at the means.
+    """
+    channels, counted, fixed = select_rows((weights != 0).any(dim=1), kept, competes)
+    return LocationRows(channels, counted, constant[channels], weights[channels], numbers, fixed)
 
 
 def activate(code: int, x: Tensor) -> Tensor:

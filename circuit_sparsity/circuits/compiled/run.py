@@ -57,12 +57,13 @@ class CircuitRun(ABC):
     ) -> Float[Tensor, "set prompt"]:
         """For each ablation, the right answer's logit less the wrong one's.
 
-        The empty ablation is the circuit itself. Raises ValueError for a node that the circuit
-        does not keep, and for an edge that does not join two kept ones.
+        The empty ablation is the circuit itself; a part named twice goes once. Raises ValueError
+        for a node that the circuit does not keep, and for an edge that does not join two kept ones.
         """
-        for ablated in ablations:
+        once = [tuple(dict.fromkeys(ablated)) for ablated in ablations]
+        for ablated in once:
             self.circuit.require(_ends(ablated))
-        return self._margins(ablations, fill)
+        return self._margins(once, fill)
 
     def losses_without(
         self, ablations: Sequence[Ablation], fill: Fill = "mean"
