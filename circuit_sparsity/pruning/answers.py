@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -98,6 +99,10 @@ class Evaluation:
         run = self._run(kept)
         found = torch.cat([run(part) for part in self._parts])
         return torch.empty_like(found).index_copy(0, self._order, found)
+
+    def loss(self, kept: Bool[Tensor, " node"]) -> float:
+        """The mean two-way loss in nats per sequence."""
+        return float(F.softplus(-self.margins(kept)).mean())
 
     def _run(self, kept: Bool[Tensor, " node"]) -> Callable[[TaskBatch], Tensor]:
         """What computes margins: of a model in panels, the circuit alone."""

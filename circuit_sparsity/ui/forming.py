@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import streamlit as st
-from plotly.graph_objects import Figure
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.wiring import wiring
@@ -39,7 +38,7 @@ def forming(model: str, nodes: Nodes, key: str) -> None:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _figure(
     model_name: str, nodes: tuple[tuple[Location, tuple[int, ...]], ...], theme: str | None
-) -> Figure:
+):
     model, kept = cached.model(model_name), dict(nodes)
     circuit = Circuit(kept, model_name, "", "", "")
     if circuit.size > FEW:

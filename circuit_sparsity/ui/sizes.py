@@ -1,6 +1,5 @@
 """Every size from one run: a slider over k, the loss at each, and a circuit to open."""
 
-import dataclasses
 import threading
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.opening import batch_of_tests, open_stored, open_tokenizer, task_of
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.curves import Axis, Line, line_figure
+from circuit_sparsity.pruning.answers import Evaluation
 from circuit_sparsity.pruning.find import Cut
 from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.minimality import MOST
@@ -37,6 +37,7 @@ class Run:
     cut: Cut
     nested: Nested
     experiment: Experiment  # the run's own circuit on test prompts
+    tests: Evaluation  # those prompts
     task: OwnTask | None
     lock: threading.Lock
 
@@ -125,7 +126,7 @@ def _opened(choice: Choice, stamps: tuple[Stamp, ...]) -> Run:
     name = f"{len(batch)} prompts of the test split, never pruned on"
     experiment = Experiment(circuit, subject.model, subject.means, batch, name)
     own = task if isinstance(task, OwnTask) else None
-    return Run(cut, nested, experiment, own, threading.Lock())
+    return Run(cut, nested, experiment, Evaluation(subject, batch), own, threading.Lock())
 
 
 @st.cache_resource(max_entries=256, show_spinner="Cutting the run at this size …")
@@ -134,8 +135,9 @@ def _at(_run: Run, choice: Choice, stamps: tuple[Stamp, ...], k: int) -> AtSize:
         circuit = _run.cut.circuit(Goal(k=k), minimal=False)
     found = circuit.found
     deciding = max(found["loss"], found["validation_loss"] or 0.0)
-    test = dataclasses.replace(_run.experiment, circuit=circuit).of_circuit.loss
-    return AtSize(circuit, deciding, test)
+    subject = _run.cut.subject
+    kept = subject.layout.join(circuit.masks(subject.model.config))
+    return AtSize(circuit, deciding, _run.tests.loss(kept))
 
 
 def _size_field(run: Run) -> int:

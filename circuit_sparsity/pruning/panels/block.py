@@ -11,7 +11,7 @@ from circuit_sparsity.engine.blocks import Layout as Lanes
 from circuit_sparsity.model import GPT, Block, GPTConfig
 from circuit_sparsity.names import Location
 from circuit_sparsity.pruning.panels.gates import GateOp
-from circuit_sparsity.pruning.panels.maps import Panels, map_between, taken
+from circuit_sparsity.pruning.panels.maps import PanelMap, Panels, map_between, taken
 from circuit_sparsity.sparse import (
     SparseMatrix,
     abs_top_k_panels,
@@ -83,6 +83,30 @@ class _Place:
         return gates(self.place, x, self.index)
 
 
+class _Into:
+    """A map into a place, its top-k and gates, for what is left of the place.
+
+    Where a top-k compares what is left with the rest, all rows are computed to see what it keeps,
+    and what is left once more for its gradient: that is less than a gradient through all rows.
+    """
+
+    def __init__(self, whole: PanelMap, place: _Place, source: _Place, means: Vectors) -> None:
+        alive, mean = source.alive, means[source.place]
+        self._place = place
+        self._left = whole.left(place.index, alive, mean)
+        self._whole = self._left if place.rows is not None else whole.left(None, alive, mean)
+
+    def __call__(self, x: Panels, gates: Gate) -> Panels:
+        place = self._place
+        if place.kept is None:
+            return place(self._left(x), gates, is_whole=False)
+        if place.take is None or not torch.is_grad_enabled():
+            return place(self._whole(x), gates, is_whole=True)
+        with torch.no_grad():
+            kept = sparse_linear(abs_top_k_panels(self._whole(x), place.kept), place.take) != 0
+        return gates(place.place, self._left(x) * kept, place.index)
+
+
 Placing = Callable[[str, str, str, int], _Place]
 
 
@@ -149,30 +173,25 @@ class _Write:
     """What a block's last map adds to the residual stream: channels that are out at their means."""
 
     def __init__(self, place: _Place, mean: Float[Tensor, " d_model"]) -> None:
-        self._place = place
         self._back = None if place.take is None else place.take.transposed
         self._held = mean.masked_fill(place.alive, 0.0)
 
-    def __call__(self, delta: Panels, gates: Gate) -> Panels:
-        left = self._place(delta, gates, is_whole=self._place.kept is not None)
+    def __call__(self, left: Panels) -> Panels:
         return left if self._back is None else sparse_linear(left, self._back, self._held)
 
 
 class _Mlp:
     def __init__(self, maps: Maps, means: Vectors, place: Placing, config: GPTConfig) -> None:
         self._read = place("mlp", "act_in", "mlp_in", config.d_read)
-        self._neurons = place("mlp", "post_act", "mlp_neuron", config.d_mlp)
+        neurons = place("mlp", "post_act", "mlp_neuron", config.d_mlp)
         out = place("mlp", "resid_delta", "mlp_out", config.d_model)
-        read, neurons = self._read, self._neurons
-        self._into = maps.into_neurons.left(neurons.rows, read.alive, means[read.place])
-        self._from = maps.from_neurons.left(out.rows, neurons.alive, means[neurons.place])
+        self._into = _Into(maps.into_neurons, neurons, self._read, means)
+        self._from = _Into(maps.from_neurons, out, neurons, means)
         self._write = _Write(out, means[out.place])
 
     def __call__(self, read: Panels, gates: Gate) -> Panels:
         read = self._read(read, gates, is_whole=True)
-        neurons = self._into(read)
-        neurons = self._neurons(neurons, gates, is_whole=self._neurons.kept is not None)
-        return self._write(self._from(neurons), gates)
+        return self._write(self._from(self._into(read, gates), gates))
 
 
 class _Attention:
@@ -190,19 +209,19 @@ class _Attention:
         channels = heads.repeat_interleave(config.d_head)
         self._sink = None if sink is None else sink.detach()[heads]
         self._read = place("attn", "act_in", "attn_in", config.d_read)
-        self._places = {
-            kind: _Place(at[kind], channels, config.kept(f"attn_{kind}", config.d_attn))
-            for kind in "qkv"
-        }
-        mean_read = means[self._read.place]
         self._into = {
-            kind: maps.qkv[kind].left(self._places[kind].rows, self._read.alive, mean_read)
+            kind: _Into(
+                maps.qkv[kind],
+                _Place(at[kind], channels, config.kept(f"attn_{kind}", config.d_attn)),
+                self._read,
+                means,
+            )
             for kind in "qkv"
         }
         out = place("attn", "resid_delta", "attn_out", config.d_model)
         nothing = torch.zeros(config.d_attn)
         self._from = maps.from_heads.left(out.rows, channels, nothing)
-        self._write = _Write(out, means[out.place])
+        self._out, self._write = out, _Write(out, means[out.place])
         self._constant = None
         if self._heads < config.n_head:
             self._constant = _Constant(maps, out.rows, at, means, ~heads, sink)
@@ -210,20 +229,16 @@ class _Attention:
     def __call__(self, read: Panels, lanes: Lanes, gates: Gate, few: _Last | None = None) -> Panels:
         """What is added to the residual stream, of all tokens or of a ``few``."""
         read = self._read(read, gates, is_whole=True)
-        parts = {}
-        for kind, place in self._places.items():
-            parts[kind] = place(self._into[kind](read), gates, is_whole=place.kept is not None)
+        q, k, v = (self._into[kind](read, gates) for kind in "qkv")
+        y = v
         if self._heads:
-            q, k, v = (parts[kind] for kind in "qkv")
             y = attend_panels(q, k, v, self._sink, lanes.bounds, self._heads)
-        else:
-            y = parts["v"]
         y = y if few is None else few(y)
         delta = self._from(y)
         if self._constant is not None:
             constant = self._constant(lanes)
             delta = add_panels(delta, constant if few is None else few(constant))
-        return self._write(delta, gates)
+        return self._write(self._out(delta, gates, is_whole=self._out.kept is not None))
 
 
 class _Constant:
