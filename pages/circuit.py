@@ -30,6 +30,9 @@ def page() -> None:
         reproduced.cannot(choice.model)
         stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
         return
+    if stored.asked():
+        stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
+        return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
     explore(scene)
