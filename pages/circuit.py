@@ -4,6 +4,7 @@ import streamlit as st
 
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui import (
+    answers,
     cached,
     fetching,
     messages,
@@ -35,6 +36,7 @@ def page() -> None:
         return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
+    answers.field(choice, scene.experiment)
     explore(scene)
     reproduced.badge(scene)
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from release_cases import CIRCUITS
 
 from circuit_sparsity.__main__ import main
 from circuit_sparsity.circuits.answers import best_separating_pair, oriented
@@ -103,14 +104,25 @@ def test_ctrl_c_while_the_commands_are_loading_is_a_word(monkeypatch, capsys):
     assert capsys.readouterr().err == "stopped\n"
 
 
-def test_evaluate_gives_half_of_what_the_file_stores(cache, capsys):
-    data = run(capsys, "evaluate", *YOLO1, *ANSWERS)
-    path = cache.joinpath("viz", *YOLO1, "viz_data.pt")
-    stored = torch.load(path, weights_only=True)["importances"]
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_every_circuit_evaluates_and_ablates_to_half_of_what_its_file_stores(cache, capsys, name):
+    names = name.split("/")
+    words = json.loads((cache / "answers.json").read_text())["/".join(names[:2])]
+    raw = torch.load(cache.joinpath("viz", *names, "viz_data.pt"), weights_only=True)
+    stored = raw["importances"]
+    data = run(capsys, "evaluate", *names, "--answers", *words)
     assert data["model_loss"] == pytest.approx(stored["loss"] / 2, abs=1e-5)
     assert data["circuit_loss"] == pytest.approx(stored["interv_loss"] / 2, abs=1e-5)
-    assert data["nodes"] == 64
+    assert data["nodes"] == sum(map(len, raw["circuit_data"].values()))
     assert data["prompts"] == 8
+    every = run(capsys, "ablate", *names, "--all", "--answers", *words)["nodes"]
+    losses = {
+        f"{place}:{channel}": float(loss) / 2
+        for place, channels in raw["circuit_data"].items()
+        if len(channels)
+        for channel, loss in zip(channels.tolist(), stored["ch_interv_losses"][place], strict=True)
+    }
+    assert {row["node"]: row["loss"] for row in every} == pytest.approx(losses, abs=1e-5)
 
 
 def test_ablate_gives_half_of_what_the_file_stores(cache, capsys):

@@ -14,6 +14,7 @@ from azurite.fixtures import azurite
 from playwright.sync_api import Browser, expect
 
 from circuit_sparsity.plots.tokens import show_token
+from circuit_sparsity.plots.words import signed
 from circuit_sparsity.release import read_viz
 from circuit_sparsity.store import Store
 from circuit_sparsity.tokenizer import load_tokenizer
@@ -127,7 +128,7 @@ def test_a_model_is_fetched_watched_stopped_and_resumed(explorer, store, network
     assert not (store.folder / WEIGHTS).exists()
     network.pause = 0.0
     page.get_by_role("button", name="Resume").click()
-    page.get_by_text("downloaded and verified").wait_for()
+    page.get_by_text("downloaded and verified").wait_for(timeout=4 * PATIENCE)
     again = [headers["range"] for headers in network.requests() if "range" in headers]
     assert f"bytes={part}-" in again
     for name in (WEIGHTS, VIZ):
@@ -148,7 +149,9 @@ def test_a_download_goes_on_when_its_browser_is_closed(
     first = bar(page)
     until(lambda: bar(page) > first)
     network.pause = 0.0
-    page.get_by_text("csp_yolo1: ").get_by_text("downloaded and verified").wait_for()
+    page.get_by_text("csp_yolo1: ").get_by_text("downloaded and verified").wait_for(
+        timeout=4 * PATIENCE
+    )
     assert store.path_of_model("csp_yolo1") is not None
 
 
@@ -173,6 +176,13 @@ def test_a_chosen_circuit_is_fetched_and_its_stored_graph_is_drawn(explorer, sto
     assert explorer.metric("Task loss, nats, stored")[0] == pytest.approx(
         stored.node_losses[node], abs=1e-4
     )
+    hovers = page.evaluate(f"document.querySelector('{PLOT}').data[1].hovertext")
+    costs = [f"stored: {signed(edge.delta, 4)} nats when ablated" for edge in stored.edges]
+    assert [text.split("<br>")[-1] for text in hovers] == costs
+    page.get_by_role("combobox", name="Show").click()
+    page.get_by_role("option", name="MLP 1", exact=True).click()
+    inside = [str(n) for n in sorted(stored.circuit.node_list) if n.location.block_name == "1.mlp"]
+    until(lambda: explorer.names() == inside)
 
 
 def open_tokens(explorer, k=K):
@@ -223,7 +233,7 @@ def test_hostile_tokens_are_shown_as_text(explorer, store, release_fixture):
 def test_the_model_comes_on_a_click_and_the_circuit_then_runs_live(explorer, store):
     page = choose_circuit(explorer)
     page.get_by_role("button", name="Download the model").click()
-    page.get_by_text("Only the nodes below run").wait_for()
+    page.get_by_text("Only the nodes below run").wait_for(timeout=4 * PATIENCE)
     explorer.settle()
     assert store.path_of_model(MODEL) is not None
     page.wait_for_selector(f"{PLOT} .point")
