@@ -10,15 +10,25 @@ import json
 import sys
 import warnings
 
-COMMANDS = ("list", "fetch", "evaluate", "ablate", "train", "prune", "sweep", "evidence", "clear")
+COMMANDS = (
+    "list",
+    "fetch",
+    "evaluate",
+    "ablate",
+    "train",
+    "prune",
+    "sweep",
+    "evidence",
+    "verify",
+    "clear",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status."""
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
-    parser = _parser()
-    chosen = parser.parse_args(arguments)
     try:
+        chosen = _parser().parse_args(arguments)
         answer = chosen.run(chosen, _say if not chosen.json else _be_quiet)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ from circuit_sparsity.engine import Engine
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.model import GPT
 from circuit_sparsity.release import StoredCircuit, read_means, read_viz, task_batch
-from circuit_sparsity.store import NotHere, Store
+from circuit_sparsity.store import NotHere, Store, paths
 from circuit_sparsity.store.progress import Report
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.own import OwnTask, read_pairs
@@ -98,10 +98,20 @@ def open_means(store: Store, model: str) -> Means:
     path = store.path_of_means(model)
     if path is None:
         raise NotHere(
-            f"the reference means of {model} are not on this machine; "
-            f"download them with `python -m circuit_sparsity fetch {model}`"
+            f"the reference means of {model} are not on this machine; {_way(store, model)}"
         )
     return read_means(path)
+
+
+def _way(store: Store, model: str) -> str:
+    """How to come by the means of a model that has none here."""
+    known = store.catalogue
+    if known.origin == "listed" and paths.means_name(model) not in known.files:
+        return (
+            "the container lists none either, so nothing can be held at them yet: from Python, "
+            "`circuit_sparsity.pruning.prune` with the model itself takes means over generated text"
+        )
+    return f"download them with `python -m circuit_sparsity fetch {model}`"
 
 
 def open_tokenizer(store: Store, model: str) -> Tokenizer:
@@ -244,6 +254,12 @@ def answer_token(text: str, tokenizer: Tokenizer) -> int:
 
 def _unknown_circuit(store: Store, model: str, task: str, sweep: str, k: str) -> str:
     rows = store.rows()
+    if all(row.model != model for row in rows) and model in [row.name for row in store.models()]:
+        return (
+            f"no circuits of the model {model} are known; `python -m circuit_sparsity list "
+            "--refresh` asks the container again, and "
+            f"`python -m circuit_sparsity prune {model} TASK` finds one, given its means"
+        )
     for part, value in (("model", model), ("task", task), ("sweep", sweep), ("k", k)):
         known = sorted({getattr(row, part) for row in rows})
         if value not in known:

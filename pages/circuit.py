@@ -4,6 +4,7 @@ import streamlit as st
 
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui import (
+    answers,
     cached,
     fetching,
     messages,
@@ -30,8 +31,12 @@ def page() -> None:
         reproduced.cannot(choice.model)
         stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
         return
+    if stored.asked():
+        stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
+        return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
+    answers.field(choice, scene.experiment)
     explore(scene)
     reproduced.badge(scene)
 

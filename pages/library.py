@@ -3,8 +3,8 @@
 import streamlit as st
 
 from circuit_sparsity.store import Store
+from circuit_sparsity.store.entries import entries
 from circuit_sparsity.ui import library, library_progress, library_remove, messages
-from circuit_sparsity.ui.library_entries import entries
 
 
 def page() -> None:

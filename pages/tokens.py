@@ -26,15 +26,16 @@ def page() -> None:
     source = st.segmented_control(
         "On which text", (_STORED, _OWN), default=_STORED, required=True, key="token_source"
     )
+    largest = 0.0
     if source == _STORED:
-        strips = tokens.stored_documents(seen, node)
+        strips, largest = tokens.stored_documents(seen, node)
         if strips and can_run and st.toggle("Run the model on them now", key="token_live"):
             strips = tokens.beside_live(cached.scene(choice).experiment, strips, node)
     elif tokenizer is not None and fetching.model_is_here(choice.model):
         strips = tokens.own_text(cached.scene(choice).experiment, tokenizer, node)
     else:
         strips = []
-    tokens.draw(strips, tokenizer)
+    tokens.draw(strips, tokenizer, largest)
     tokens.numbers(strips, tokenizer)
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from release_cases import CIRCUITS
 
 from circuit_sparsity.__main__ import main
 from circuit_sparsity.circuits.answers import best_separating_pair, oriented
@@ -35,22 +36,93 @@ def refused(capsys, *arguments) -> str:
     return err
 
 
-def test_list_says_where_every_circuit_is(cache, capsys):
+def test_list_says_of_models_and_circuits_where_and_how_large_they_are(cache, capsys):
     rows = run(capsys, "list")
-    keys = {"model", "task", "sweep", "k", "where"}
-    assert all(keys <= set(row) for row in rows)
-    found = {(row["model"], row["task"], row["sweep"], row["k"]): row["where"] for row in rows}
-    assert found[YOLO1] == "cached"
+    found = {(row["what"], row["model"], row["task"], row["sweep"], row["k"]): row for row in rows}
+    circuit, model = found["circuit", *YOLO1], found["model", "dense1_1x", None, None, None]
+    assert (circuit["where"], model["where"]) == ("downloaded", "downloaded")
+    assert circuit["size"] == cache.joinpath("viz", *YOLO1, "viz_data.pt").stat().st_size
+    folder = cache / "models" / "dense1_1x"
+    assert model["size"] == sum(path.stat().st_size for path in folder.iterdir())
+    assert {row["licence"] for row in rows} == {"Apache-2.0"}
+    assert main(["list", "--here"]) == 0
+    assert f"in {cache} (CIRCUIT_SPARSITY_CACHE names another folder)" in capsys.readouterr().out
 
 
-def test_evaluate_gives_half_of_what_the_file_stores(cache, capsys):
-    data = run(capsys, "evaluate", *YOLO1, *ANSWERS)
-    path = cache.joinpath("viz", *YOLO1, "viz_data.pt")
-    stored = torch.load(path, weights_only=True)["importances"]
+def test_everything_means_every_file_that_the_container_lists(mirror, capsys, release_fixture):
+    fetched = run(capsys, "fetch", "--all")
+    files = [path for top in ("models", "viz", "train_curves", "tinypython")
+             for path in release_fixture.joinpath(top).rglob("*") if path.is_file()]  # fmt: skip
+    empty = "models/csp_bridges1/final_bridges.pt"
+    names = {path.relative_to(release_fixture).as_posix() for path in files}
+    assert set(fetched["fetched"]) == names - {empty}
+    assert list(fetched["troubles"]) == [empty]
+    assert "is 0 bytes long" in fetched["troubles"][empty]
+
+
+def test_a_models_bridges_come_with_it(mirror, capsys):
+    run(capsys, "list", "--refresh")
+    troubles = run(capsys, "fetch", "csp_bridges1")["troubles"]
+    assert list(troubles) == ["models/csp_bridges1/final_bridges.pt"]
+
+
+def test_verify_reads_downloads_again_and_names_what_was_changed(mirror, capsys):
+    run(capsys, "list", "--refresh")
+    run(capsys, "fetch", "dense1_1x")
+    assert len(run(capsys, "verify")["whole"]) == 4
+    weights = mirror / "models" / "dense1_1x" / "final_model.pt"
+    content = bytearray(weights.read_bytes())
+    content[1000] ^= 1
+    weights.write_bytes(content)
+    message = refused(capsys, "verify", "models/dense1_1x")
+    assert "1 of 2 files are damaged" in message
+    assert f"{weights} has the right length, {len(content):,} bytes, but other content" in message
+    assert len(run(capsys, "verify", "tinypython/")["whole"]) == 2
+    assert "models/dense is not on this machine" in refused(capsys, "verify", "models/dense")
+
+
+def test_a_model_that_has_no_circuits_yet_is_told_from_an_unknown_one(cache, capsys):
+    message = refused(capsys, "evaluate", "dense1_1x", "single_double_quote", "prune_v4", "64")
+    assert "no circuits of the model dense1_1x are known" in message
+    assert "there is no model 'gpt5'" in refused(capsys, "evaluate", "gpt5", "t", "s", "k")
+
+
+def test_means_that_nobody_has_are_told_from_means_that_can_be_fetched(mirror, capsys):
+    run(capsys, "fetch", "dense1_1x")
+    asked = ("prune", "dense1_1x", "single_double_quote", "--k", "8")
+    assert "download them with" in refused(capsys, *asked)
+    run(capsys, "list", "--refresh")
+    assert "the container lists none either" in refused(capsys, *asked)
+
+
+def test_ctrl_c_while_the_commands_are_loading_is_a_word(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("circuit_sparsity.__main__.importlib.import_module", interrupted)
+    assert main(["list"]) == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_every_circuit_evaluates_and_ablates_to_half_of_what_its_file_stores(cache, capsys, name):
+    names = name.split("/")
+    words = json.loads((cache / "answers.json").read_text())["/".join(names[:2])]
+    raw = torch.load(cache.joinpath("viz", *names, "viz_data.pt"), weights_only=True)
+    stored = raw["importances"]
+    data = run(capsys, "evaluate", *names, "--answers", *words)
     assert data["model_loss"] == pytest.approx(stored["loss"] / 2, abs=1e-5)
     assert data["circuit_loss"] == pytest.approx(stored["interv_loss"] / 2, abs=1e-5)
-    assert data["nodes"] == 64
+    assert data["nodes"] == sum(map(len, raw["circuit_data"].values()))
     assert data["prompts"] == 8
+    every = run(capsys, "ablate", *names, "--all", "--answers", *words)["nodes"]
+    losses = {
+        f"{place}:{channel}": float(loss) / 2
+        for place, channels in raw["circuit_data"].items()
+        if len(channels)
+        for channel, loss in zip(channels.tolist(), stored["ch_interv_losses"][place], strict=True)
+    }
+    assert {row["node"]: row["loss"] for row in every} == pytest.approx(losses, abs=1e-5)
 
 
 def test_ablate_gives_half_of_what_the_file_stores(cache, capsys):
@@ -159,15 +231,15 @@ def where(capsys, *arguments) -> dict[tuple, str]:
 
 
 def test_what_is_fetched_can_be_run_and_cleared(mirror, capsys):
-    assert where(capsys, "--refresh")[YOLO1] == "remote"
+    assert where(capsys, "--refresh")[YOLO1] == "not here"
     fetched = run(capsys, "fetch", *YOLO1)
     assert "models/csp_yolo1/final_model.pt" in fetched["fetched"]
-    assert where(capsys)[YOLO1] == "cached"
+    assert where(capsys)[YOLO1] == "downloaded"
     assert run(capsys, "evaluate", *YOLO1, *ANSWERS)["nodes"] == 64
     assert run(capsys, "fetch", *YOLO1)["fetched"] == []
     size = sum(path.stat().st_size for path in mirror.rglob("*.pt"))
     assert run(capsys, "clear")["freed"] >= size
-    assert where(capsys)[YOLO1] == "remote"
+    assert where(capsys)[YOLO1] == "not here"
 
 
 def test_fetching_what_a_circuit_stores_leaves_its_model_behind(mirror, capsys):

@@ -26,6 +26,8 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     if arguments.all == (arguments.model is not None):
         raise ValueError("name a model (and a task, a sweep, a k), or give --all for everything")
     store = Store.from_environment()
+    if arguments.all:
+        say(store.refresh().note)  # what is documented is not everything
     names = _names(store, arguments)
     wanted = missing(store, names)
     say(f"{len(wanted)} of {len(names)} files to fetch, {_total(wanted)}")

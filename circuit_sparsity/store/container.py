@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from circuit_sparsity.store.folder_source import FolderSource
 from circuit_sparsity.store.http_source import HttpSource
 from circuit_sparsity.store.manifest import Record
 from circuit_sparsity.store.patience import Patience, patiently
-from circuit_sparsity.store.progress import Meter, Progress, Report
+from circuit_sparsity.store.progress import Meter, Pace, Progress, Report, time_left
 from circuit_sparsity.store.remote import Source, checked_url, public_url
 
 
@@ -79,16 +79,16 @@ def fetch_all(
     progress: Report | None,
 ) -> Fetched:
     """Fetch files in order. `sizes` are in bytes, where known."""
-    done, found, troubles = 0, [], {}
+    done, found, troubles, pace = 0, [], {}, Pace()
     total = None if None in sizes.values() else sum(size or 0 for size in sizes.values())
     for name, size in sizes.items():
 
         def report(now: Progress, before: int = done) -> None:
             if progress is None:
                 return
-            all_done, speed = before + now.done, now.speed
-            left = None if total is None or not speed else max(0, total - all_done) / speed
-            progress(replace(now, done=all_done, total=total, remaining=left))
+            all_done, speed = before + now.done, pace(time.monotonic(), now.name, now.done)
+            left = time_left(all_done, total, speed)
+            progress(Progress(now.name, all_done, total, speed, left))
 
         try:
             path = fetch_one(name, report)

@@ -1,5 +1,6 @@
 """How far a transfer is, how fast, and how long it will take."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +24,34 @@ _WINDOW = 5.0  # seconds over which the speed is taken
 _PAUSE = 0.1  # seconds between two reports at the least
 
 
+class Pace:
+    """Bytes a second over the last seconds, over one file or over several, one after the other.
+
+    What was there when a file began, and what it loses when it starts over, are no bytes moved.
+
+    >>> pace = Pace()
+    >>> [pace(*now) for now in ((0.0, "a", 500), (1.0, "a", 600), (2.0, "b", 0), (3.0, "b", 200))]
+    [None, 100.0, 50.0, 100.0]
+    """
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()  # moment, bytes moved until then
+        self._file, self._last, self._moved = "", 0, 0
+
+    def __call__(self, moment: float, file: str, done: int) -> float | None:
+        """The speed, now that `done` bytes of `file` are here; None before anything moved."""
+        if file == self._file and done > self._last:
+            self._moved += done - self._last
+        self._file, self._last = file, done
+        self._samples.append((moment, self._moved))
+        while moment - self._samples[0][0] > _WINDOW and len(self._samples) > 2:
+            self._samples.popleft()
+        then, before = self._samples[0]
+        if moment <= then or self._moved <= before:
+            return None
+        return (self._moved - before) / (moment - then)
+
+
 class Meter:
     """Turns lengths into reports, at most ten a second.
 
@@ -39,27 +68,20 @@ class Meter:
         self, name: str, report: Report | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._name, self._report, self._clock = name, report, clock
-        self._samples: deque[tuple[float, int]] = deque()
-        self._told = -_PAUSE
+        self._pace, self._told = Pace(), -math.inf
 
     def __call__(self, done: int, total: int | None, last: bool = False) -> None:
         """Say that `done` of `total` bytes are here; the `last` report is never left out."""
         if self._report is None:
             return
         now = self._clock()
-        if not last and self._samples and now - self._told < _PAUSE:
+        if not last and now - self._told < _PAUSE:
             return
         self._told = now
-        if self._samples and done < self._samples[-1][1]:
-            self._samples.clear()  # started over: the old lengths say nothing about the speed
-        self._samples.append((now, done))
-        while now - self._samples[0][0] > _WINDOW and len(self._samples) > 2:
-            self._samples.popleft()
-        self._report(Progress(self._name, done, total, *self._pace(total)))
+        speed = self._pace(now, self._name, done)
+        self._report(Progress(self._name, done, total, speed, time_left(done, total, speed)))
 
-    def _pace(self, total: int | None) -> tuple[float | None, float | None]:
-        (then, before), (now, done) = self._samples[0], self._samples[-1]
-        if now <= then or done <= before:
-            return None, None
-        speed = (done - before) / (now - then)
-        return speed, None if total is None else max(0, total - done) / speed
+
+def time_left(done: int, total: int | None, speed: float | None) -> float | None:
+    """Seconds that the rest takes at this speed; None when it cannot be said."""
+    return max(0, total - done) / speed if total is not None and speed else None

@@ -14,7 +14,7 @@ def files_for(
     *,
     stored_only: bool = False,
 ) -> tuple[str, ...]:
-    """Names of the files that are needed to run everything so chosen; no model: everything known.
+    """Names of the files that are needed to run everything so chosen; no model: every file known.
 
     With ``stored_only`` just the circuits' own files, which hold what was measured when they were
     made. Nothing of a model that is known only by its documented name is left out: its model and
@@ -42,6 +42,7 @@ def files_for(
         known = {row.name for row in store.models()} | {row.model for row in chosen}
         models = [model] if model else sorted(known)
         names = [*circuits, *(name for one in models for name in _to_run(store, one))]
+        names += [] if model else [item.name for item in store.items()]
     if not names or (task and not circuits):
         wanted = " · ".join(part for part in (model, task, sweep, k) if part)
         raise NotFound(
@@ -52,10 +53,11 @@ def files_for(
 
 
 def _to_run(store: Store, model: str) -> list[str]:
-    """Model, tokenizer, and the means and training curve where they are known to exist."""
+    """Model, tokenizer; means, training curve and bridges where they are known to exist."""
     known = {item.name for item in store.items()}
-    extra = [name for name in (paths.means_name(model), paths.curve_name(model)) if name in known]
-    return [*store.model_files(model), *extra]
+    bridges = paths.model_file(model, paths.BRIDGES)
+    extra = (paths.means_name(model), paths.curve_name(model), bridges)
+    return [*store.model_files(model), *(name for name in extra if name in known)]
 
 
 def missing(store: Store, names: tuple[str, ...]) -> dict[str, int | None]:

@@ -30,6 +30,7 @@ from circuit_sparsity.plots.layout import Layout, lay_out
 from circuit_sparsity.ready import make_ready
 from circuit_sparsity.store import Store
 from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.ui import answers
 from circuit_sparsity.ui.pickers import Choice
 
 Stamp = tuple[str, int, int] | None  # path, size, time of change
@@ -75,7 +76,7 @@ def scene(choice: Choice) -> Scene:
         stamp(store.path_of_means(choice.model)),
         *_model_stamps(store, choice.model),
     )
-    return _scene(choice, stamps)
+    return _scene(choice, stamps, answers.chosen(choice))
 
 
 def model(name: str) -> GPT:
@@ -105,11 +106,11 @@ def figure(_scene: Sight, identity: int, theme: str | None, baked: tuple[Node, .
 
 
 @st.cache_resource(max_entries=24, show_spinner="Opening the circuit …")
-def _scene(choice: Choice, stamps: tuple[Stamp, ...]) -> Scene:
+def _scene(choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] | None) -> Scene:
     store = Store.from_environment()
     stored = open_stored(store, *choice)
     model = _model(choice.model, stamps[2:])
-    experiment = experiment_of(store, stored, model, _means(choice.model, stamps[1]))
+    experiment = experiment_of(store, stored, model, _means(choice.model, stamps[1]), answers)
     wired = wiring(experiment.circuit, model)
     joins = [(edge.source, edge.target) for edge in wired.edges]
     return Scene(choice, experiment, wired, lay_out(wired.nodes, joins, model.config.d_head))

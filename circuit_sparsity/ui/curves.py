@@ -1,6 +1,6 @@
 """Parts of the page of curves: losses over sizes, a search, a training; all of them stored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -91,6 +91,20 @@ def search(choice: Choice) -> None:
         st.caption("Stored: while the masks were learnt, on the pairs of each step.")
     else:
         st.caption("The file keeps no course of its search, only the result.")
+    rows = list(_settings(file.prune_config))
+    if rows:
+        with st.expander("The settings that found it", icon=":material/tune:"):
+            st.dataframe(pd.DataFrame(rows, columns=["setting", "value"]), hide_index=True)
+            st.caption("Stored, under the names of whoever made the file.")
+
+
+def _settings(found: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Single values, those of inner dictionaries too; courses and curves have pictures."""
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value)
+        elif not isinstance(value, list | tuple):
+            yield name, str(value)
 
 
 def training(model: str) -> None:

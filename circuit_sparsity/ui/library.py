@@ -8,11 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from circuit_sparsity.store import Store, StoreError
+from circuit_sparsity.store.entries import Entry, Scope, names_to_fetch
 from circuit_sparsity.store.remote import public_url
 from circuit_sparsity.store.words import size_in_words
 from circuit_sparsity.ui import library_jobs
 from circuit_sparsity.ui.jobs import begin
-from circuit_sparsity.ui.library_entries import Entry, Scope, names_to_fetch
 from circuit_sparsity.ui.library_remove import ask_to_remove, can_remove
 from circuit_sparsity.ui.messages import plain
 
@@ -262,7 +262,7 @@ def _frame(shown: Sequence[Entry], licence: str) -> pd.DataFrame:
                 [datetime.fromtimestamp(moment, UTC) if moment else None for moment in used],
                 utc=True,
             ),
-            "licence": ["yours" if entry.place == "made here" else licence for entry in shown],
+            "licence": [entry.licence(licence) for entry in shown],
         }
     )
     return frame if any(used) else frame.drop(columns="last used")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from circuit_sparsity.store import Store
+from circuit_sparsity.store.entries import Entry, removable, remove, unfinished
 from circuit_sparsity.store.words import size_in_words
-from circuit_sparsity.ui.library_entries import Entry, removable, remove, unfinished
 from circuit_sparsity.ui.messages import plain
 
 _SAID = "library said"

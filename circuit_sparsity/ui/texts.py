@@ -43,7 +43,8 @@ def of_picked_node(choice: Choice) -> None:
         key="texts_source",
     )
     if source == _DOCUMENTS:
-        tokens.draw(tokens.stored_documents(seen, node), tokenizer)
+        strips, largest = tokens.stored_documents(seen, node)
+        tokens.draw(strips, tokenizer, largest)
     else:
         _prompts(seen, node, tokenizer)
 
@@ -60,9 +61,20 @@ def _prompts(seen: StoredScene, node: Node, tokenizer: Tokenizer | None) -> None
         )
         pair = st.number_input(f"Pair, 1 to {pairs}", 1, pairs, key="texts_pair", width=150)
     samples = both[run or _MODEL]
-    largest = max(float(s.activations[node].abs().max()) for s in both.values())
+    largest = max(_largest(of_run, node) for of_run in both.values())
     st.caption(_at_the_end(samples, node), help=_CLASSES_HELP)
     tokens.draw(_pair(samples, node, int(pair) - 1), tokenizer, largest)
+
+
+def _largest(samples: TaskSamples, node: Node) -> float:
+    """Of all prompts and all differences of a pair, so that every pair is on one scale."""
+    values, last = samples.activations[node], last_tokens(samples.tokens)
+    values = values * (torch.arange(values.shape[1]) <= last[:, None])  # padding is no text
+    half = len(values) // 2
+    apart = values[:half] - values[half:]
+    shared = torch.minimum(last[:half], last[half:])[:, None]
+    apart = apart * (torch.arange(values.shape[1]) <= shared)
+    return float(torch.cat((values, apart)).abs().max())
 
 
 def _at_the_end(samples: TaskSamples, node: Node) -> str:

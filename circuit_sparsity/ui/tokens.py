@@ -69,15 +69,18 @@ def node_field(seen: StoredScene, can_run: bool) -> Node:
     return node
 
 
-def stored_documents(seen: StoredScene, node: Node) -> list[Strip]:
-    """The documents that the file holds for the node, at a quantile that the reader picks."""
+def stored_documents(seen: StoredScene, node: Node) -> tuple[list[Strip], float]:
+    """The file's documents of the node, at a quantile that the reader picks; the largest of all.
+
+    The largest magnitude is over every quantile, so that all are drawn on one scale.
+    """
     quantiles = seen.stored.documents.get(node)
     if not quantiles:
         st.info(
             f"The file holds no documents for {plain(str(node))}. Write a text of your own.",
             icon=":material/info:",
         )
-        return []
+        return [], 0.0
     known = [quantile for quantile in QUANTILES if quantile in quantiles] or [*quantiles]
     quantile = st.segmented_control(
         "Rank among all tokens",
@@ -89,10 +92,10 @@ def stored_documents(seen: StoredScene, node: Node) -> list[Strip]:
         help=_RANK_HELP,
     )
     extremes = quantiles[quantile]
-    return [
-        *_strips("Highest", extremes.top),
-        *_strips("Lowest", extremes.bottom),
-    ]
+    docs = [doc for sides in quantiles.values() for side in sides for doc in side]
+    largest = max((float(doc.activations.abs().max()) for doc in docs), default=0.0)
+    strips = [*_strips("Highest", extremes.top), *_strips("Lowest", extremes.bottom)]
+    return strips, largest
 
 
 def beside_live(experiment: Experiment, strips: Sequence[Strip], node: Node) -> list[Strip]:

@@ -58,7 +58,7 @@ def open_app(cache: Path) -> Opener:
     """Run the app with these parameters in its address; fails on a traceback."""
 
     def open_at(page: str | None = None, **query: str | list[str]) -> AppTest:
-        app = AppTest.from_file(str(APP), default_timeout=120)
+        app = AppTest.from_file(str(APP), default_timeout=400)
         for key, value in query.items():
             app.query_params[key] = value
         app.run()

@@ -53,6 +53,14 @@ def test_the_search_is_drawn_over_its_runs(open_app, cache):
     assert line["y"] == pytest.approx([point.loss for point in stored.search])
 
 
+def test_the_settings_of_the_search_are_those_in_the_file(open_app, cache):
+    stored = read_viz(cache / "viz" / MODEL / TASK / SWEEP / K / "viz_data.pt")
+    shown = [frame.value for frame in open_app("curves", **QUERY).dataframe]
+    frame = next(frame for frame in shown if "setting" in frame)
+    found = dict(zip(frame["setting"], frame["value"], strict=True))
+    assert found == {name: str(value) for name, value in stored.prune_config.items()}
+
+
 def test_the_training_ends_with_what_its_file_ends_with(open_app, with_curve):
     app = open_app("curves", **QUERY)
     lines = (with_curve / "train_curves" / MODEL / "progress.json").read_text().splitlines()

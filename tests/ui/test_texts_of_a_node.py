@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from circuit_sparsity.plots.words import signed
 from circuit_sparsity.release import last_tokens, read_viz
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 from tests.ui.test_library_tokens_page import captions, strips
@@ -44,14 +45,32 @@ def test_the_circuits_own_values_are_a_choice_away(app, stored, node):
     assert strips(app)[0] == pytest.approx(samples.activations[node][0, :end].tolist(), abs=1e-4)
 
 
-def test_the_scale_is_the_same_for_every_pair_and_run(app, stored, node):
-    def scale():
-        return next(h.proto.body for h in app.get("html") if "solid underline" in h.proto.body)
+def scale(app):
+    return next(h.proto.body for h in app.get("html") if "solid underline" in h.proto.body)
 
-    before = scale()
+
+def test_pairs_runs_and_differences_are_on_one_scale(app, stored, node):
+    half, found = len(stored.task_samples.tokens) // 2, [0.0]
+    ends = last_tokens(stored.task_samples.tokens)
+    for samples in (stored.task_samples, stored.task_samples_circuit):
+        of = [x[: end + 1] for x, end in zip(samples.activations[node], ends, strict=True)]
+        for one, two in zip(of[:half], of[half:], strict=True):
+            n = min(len(one), len(two))
+            found += [float(x.abs().max()) for x in (one, two, one[:n] - two[:n])]
+    assert f">{signed(max(found))}<" in scale(app)
+    before = scale(app)
     app.number_input(key="texts_pair").set_value(3).run()
     app.segmented_control(key="texts_run").set_value("Circuit alone").run()
-    assert scale() == before
+    assert scale(app) == before
+
+
+def test_documents_of_all_quantiles_are_on_one_scale(app, stored, node):
+    app.segmented_control(key="texts_source").set_value("Pretraining text").run()
+    docs = [d for sides in stored.documents[node].values() for side in sides for d in side]
+    largest = max(float(doc.activations.abs().max()) for doc in docs)
+    assert f">{signed(largest)}<" in scale(app)
+    app.segmented_control(key="token_quantile").set_value(0.5).run()
+    assert f">{signed(largest)}<" in scale(app)
 
 
 def test_documents_stand_there_by_quantile(app, stored, node):

@@ -1,18 +1,21 @@
-"""What the library lists: files gathered into things people choose, and scopes of things."""
+"""Files gathered into the things that people list and choose, and scopes of such things."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from circuit_sparsity.store import Item, Store, StoreError, paths
+from circuit_sparsity.store import paths
+from circuit_sparsity.store.errors import StoreError
+from circuit_sparsity.store.local import Item, Where
 from circuit_sparsity.store.partial import part_path
 from circuit_sparsity.store.rows import is_whole
 from circuit_sparsity.store.selection import files_for
+from circuit_sparsity.store.store import Store
 
 Kind = Literal["model", "circuit", "means", "training curve", "tokenizer"]
 Place = Literal["made here", "downloaded", "ships with the project", "partly here", "not here"]
-_WHERE: dict[str, Place] = {
+_PLACES: dict[Where, Place] = {
     "local": "made here",
     "cached": "downloaded",
     "shipped": "ships with the project",
@@ -66,8 +69,12 @@ class Entry:
             return "not here"
         files = {item.name.rsplit("/", 1)[1] for item in self.here}
         usable = is_whole(files) if self.kind == "model" else len(self.here) == len(self.items)
-        best = min(self.here, key=lambda item: list(_WHERE).index(item.where))
-        return _WHERE[best.where] if usable else "partly here"
+        best = min(self.here, key=lambda item: list(_PLACES).index(item.where))
+        return _PLACES[best.where] if usable else "partly here"
+
+    def licence(self, of_the_release: str) -> str:
+        """Under what it may be used."""
+        return "yours" if self.place == "made here" else of_the_release
 
     @property
     def size(self) -> int | None:
