@@ -17,7 +17,7 @@ ROWS = (  # a module imports only from rows before its own, and from its own pac
     ("conversion",),
     ("inference",),
     ("tasks", "circuits"),
-    ("release", "ready"),
+    ("release", "ready", "labels"),
     ("experiment",),
     ("measurement", "opening", "reproduction"),
     ("training",),
