@@ -14,20 +14,20 @@ _FIRST_FEW = 4
 
 def fires_on(card: Card, token_bytes: Callable[[int], bytes]) -> str:
     """On which tokens, how strongly, and how often not at all."""
-    where = f"measured on {card.measured_on}"
     if card.share_of_zeros == 1.0:
-        return f"Nothing: it is exactly zero on every token, {where}."
+        return f"Nothing: it is exactly zero on every one of {card.measured_on}."
     tokens = [
         f"“{show_token(token_bytes(one.token))}” {signed(one.mean)} ({one.count:,}×)"
         for one in card.tokens
     ]
     strongest = (
-        f"Furthest from its mean {signed(card.mean)} on {', '.join(tokens)}: the token's mean "
-        "activation and how often it occurs."
+        f"{', '.join(tokens)}: its mean on the tokens furthest from its overall mean of "
+        f"{signed(card.mean)}, and how often they occur."
         if tokens
         else f"Its mean is {signed(card.mean)}; no token occurs often enough to say more."
     )
-    return f"{strongest} Exactly zero on {card.share_of_zeros:.0%} of tokens, {where}."
+    share = f"Exactly zero on {card.share_of_zeros:.1%}"
+    return f"{strongest} {share} of {card.measured_on}."
 
 
 def reads_from(card: Card, name: Name = str) -> str:

@@ -52,11 +52,36 @@ def most_active(
     """
     found = []
     for node, mean in usual.means.items():
-        activation = float(reading.activation(node)[position])
+        activation = float(reading.activations[node][position])
         away = activation - mean
         scale = usual.scales[node] or abs(away) or 1.0
         found.append(Active(node, activation, mean, away / scale))
     return tuple(sorted(found, key=lambda one: (-abs(one.score), one.node))[:most])
+
+
+@dataclass(frozen=True)
+class Different:
+    """A node on two tokens. ``score`` is (one − other) / scale."""
+
+    node: Node
+    one: float
+    other: float
+    score: float
+
+
+def most_different(
+    one: tuple[Reading, int], other: tuple[Reading, int], usual: Usual, most: int | None = None
+) -> tuple[Different, ...]:
+    """The nodes of ``usual`` on two tokens, of two readings, furthest apart first.
+
+    The scale is `Usual`'s; a node that never moves on the prompts has a score of ±1 or 0.
+    """
+    found = []
+    for node in usual.means:
+        a, b = (float(reading.activations[node][i]) for reading, i in (one, other))
+        scale = usual.scales[node] or abs(a - b) or 1.0
+        found.append(Different(node, a, b, (a - b) / scale))
+    return tuple(sorted(found, key=lambda pair: (-abs(pair.score), pair.node))[:most])
 
 
 def _mean(means: Means, node: Node) -> float:

@@ -1,6 +1,7 @@
 """A text as a model, a circuit or an ablated circuit reads it, and where two of them part."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +15,7 @@ from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.compiled import Ablation, Fill
 from circuit_sparsity.circuits.compiled.full import hook_without
 from circuit_sparsity.circuits.means import Means
-from circuit_sparsity.hooks import Hook, Recorder, chain, no_hook
+from circuit_sparsity.hooks import Hook, chain, no_hook
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import Node
 
@@ -39,16 +40,23 @@ class Reader:
         return mean_fill(self.circuit.masks(self.model.config), self.means)
 
     @torch.no_grad()
-    def read(self, tokens: Sequence[int]) -> "Reading":
-        """Every next-token distribution of a text, and the activations on the way.
+    def read(self, tokens: Sequence[int], nodes: Iterable[Node] = ()) -> "Reading":
+        """Every next-token distribution of a text, and the activations of ``nodes`` on the way.
 
         Raises ValueError for no tokens and for more than the model's context.
         """
         if not tokens:
             raise ValueError("the text is empty; expected at least one token")
-        recorder, batch = Recorder(), torch.tensor([list(tokens)])
-        residual, _ = self.model.residual(batch, chain(self.hook, recorder))
-        seen = {name: x[0] for name, x in recorder.tensors.items()}
+        batch, seen = torch.tensor([list(tokens)]), {}
+        wanted: dict[str, list[Node]] = defaultdict(list)
+        for node in nodes:
+            wanted[str(node.location)].append(node)
+
+        def take(name: str, x: Tensor) -> Tensor:
+            seen.update({node: x[0, :, node.channel].clone() for node in wanted.get(name, ())})
+            return x
+
+        residual, _ = self.model.residual(batch, chain(self.hook, take))
         return Reading(tuple(tokens), self.model.unembed(residual, batch)[0], seen)
 
     @torch.no_grad()
@@ -65,16 +73,13 @@ class Reading:
 
     tokens: tuple[int, ...]
     logits: Float[Tensor, "pos vocab"]  # of the token after each position
-    seen: dict[str, Tensor]  # every hooked tensor, without the batch
+    activations: Mapping[Node, Float[Tensor, " pos"]]  # of the nodes that were asked for
 
     @cached_property
     def losses(self) -> Float[Tensor, " predicted"]:
         """Cross-entropy of each token but the first, given those before it, in nats per token."""
         following = torch.tensor(self.tokens[1:], dtype=torch.long)
         return F.cross_entropy(self.logits[:-1], following, reduction="none")
-
-    def activation(self, node: Node) -> Float[Tensor, " pos"]:
-        return self.seen[str(node.location)][:, node.channel]
 
 
 @dataclass(frozen=True)

@@ -142,13 +142,22 @@ def live(experiment: Experiment, tokens: Sequence[int], node: Node) -> list[Stri
     ]
 
 
-def draw(strips: Sequence[Strip], tokenizer: Tokenizer | None, largest: float = 0.0) -> None:
-    """All strips on one scale, zero in its middle; it goes at least to ``largest``."""
+def draw(
+    strips: Sequence[Strip],
+    tokenizer: Tokenizer | None,
+    largest: float = 0.0,
+    unit: str = "activation",
+    is_signed: bool = True,
+) -> None:
+    """All strips on one scale, zero in its middle; it goes at least to ``largest``.
+
+    Without ``is_signed`` nothing is below zero, and the scale says so.
+    """
     if not strips:
         return
     colours = palette(st.context.theme.type)
     largest = max(largest, *(abs(value) for strip in strips for value in strip.activations))
-    st.html(scale_legend(colours, largest))
+    st.html(scale_legend(colours, largest, unit, is_signed))
     for strip in strips:
         shown = _token_bytes(strip.tokens, tokenizer)
         low, high = (signed(end(strip.activations)) for end in (min, max))

@@ -114,7 +114,7 @@ def test_the_card_says_what_was_measured():
     assert said.cost.after.loss == pytest.approx(LN2, abs=1e-5)
     words = fires_on(said, lambda token: bytes([96 + token]))
     assert "“a” +1.000 (5×)" in words
-    assert "zero on 50% of tokens, measured on ten tokens" in words
+    assert "zero on 50.0% of ten tokens" in words
     assert reads_from(said).startswith("0.mlp.act_in:0 +0.707 (1 of the 1 ")
     assert writes_to(said).startswith("0.mlp.resid_delta:1 +6.000 (1 of the 1 ")
     assert costs(said, (1, 4)).startswith("Ablated alone: +0.6750 nats a sequence")

@@ -9,9 +9,9 @@ import torch
 from circuit_sparsity.circuits.next_token import next_token, next_token_without
 from circuit_sparsity.experiment import Cancelled, Experiment
 from circuit_sparsity.names import Node
-from circuit_sparsity.texts.active import most_active, usual
+from circuit_sparsity.texts.active import Different, most_active, most_different, usual
 from circuit_sparsity.texts.generation import continued
-from circuit_sparsity.texts.reading import Reader, divergences, parting
+from circuit_sparsity.texts.reading import Reader, Reading, divergences, parting
 from tests.handmade import marked_model, sign_model
 
 NEURON = Node.parse("0.mlp.post_act:0")
@@ -95,7 +95,7 @@ def test_a_node_is_measured_against_its_own_mean_and_scale():
     known = usual(it, made.circuit.node_list)
     assert known.means[NEURON] == 0.5
     assert known.scales[NEURON] == pytest.approx(0.5, abs=1e-5)
-    reading = Reader(made.model).read([3, 1])
+    reading = Reader(made.model).read([3, 1], made.circuit.node_list)
     (found,) = (one for one in most_active(reading, 1, known) if one.node == NEURON)
     assert found.activation == pytest.approx(1.0, abs=1e-5)
     assert found.score == pytest.approx(1.0, abs=1e-4)
@@ -109,9 +109,23 @@ def test_a_node_that_never_moves_on_the_prompts_has_a_score_of_one_where_it_does
     still = Node.parse("0.attn.v:0")
     known = usual(it, [still])
     assert known.scales[still] == 0.0
-    reading = Reader(made.model).read([1])
-    reading.seen["0.attn.v"][:] = -7.0
-    assert most_active(reading, 0, known)[0].score == -1.0
+    read = Reader(made.model).read([1])
+    low, high = (
+        Reading(read.tokens, read.logits, {still: torch.tensor([value])}) for value in (-7.0, 2.0)
+    )
+    assert most_active(low, 0, known)[0].score == -1.0
+    assert most_different((high, 0), (low, 0), known) == (Different(still, 2.0, -7.0, 1.0),)
+
+
+def test_nodes_that_differ_on_two_tokens_are_ranked_by_their_own_scale():
+    made = sign_model()
+    it = Experiment(made.circuit, made.model, made.means, made.batch)
+    known = usual(it, [NEURON])
+    reader = Reader(made.model, made.circuit, made.means)
+    one, other = reader.read([1], [NEURON]), reader.read([2], [NEURON])
+    (found,) = most_different((one, 0), (other, 0), known)
+    assert (found.one, found.other) == (pytest.approx(1.0, abs=1e-5), 0.0)
+    assert found.score == pytest.approx(2.0, abs=1e-4)  # (1 - 0) / 0.5
 
 
 def test_each_token_that_follows_is_the_likeliest():
