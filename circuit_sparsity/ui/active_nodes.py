@@ -57,7 +57,7 @@ def _of_token(
     one, other = places.pairs[at]
     if len(readings) > 1 and one is not None and other is not None:
         ranked = most_different((readings[0], one), (readings[1], other), known, _SHOWN)
-        nodes = [pair.node for pair in ranked]
+        nodes, order = [pair.node for pair in ranked], "Furthest apart, on each node's scale,"
         columns = {
             "in the first text": [pair.one for pair in ranked],
             "in the second": [pair.other for pair in ranked],
@@ -67,7 +67,7 @@ def _of_token(
         reading, place = (readings[0], one) if one is not None else (readings[1], other)
         assert place is not None, "a pair of an alignment without a place"
         active = most_active(reading, place, known, _SHOWN)
-        nodes = [a.node for a in active]
+        nodes, order = [a.node for a in active], "Furthest from what is usual for each node"
         columns = {
             "activation": [a.activation for a in active],
             "its mean": [a.mean for a in active],
@@ -85,7 +85,7 @@ def _of_token(
         hide_index=True,
         width="stretch",
     )
-    st.caption("Furthest from what is usual for each node first. Tick a row to see its tokens.")
+    st.caption(f"{order} first. Tick a row to see its tokens.")
 
 
 def _of_node(
@@ -107,14 +107,13 @@ def _of_node(
     )
     st.query_params[node_field.PARAMETER] = name
     node = Node.parse(name)
-    values = [reading.activations[node].tolist() for reading in readings]
-    texts = [reading.tokens for reading in readings]
     titles = ("First text, live", "Second text, live") if len(readings) > 1 else ("Live",)
-    strips = [Strip(*strip) for strip in zip(titles, texts, values, strict=True)]
-    if len(readings) > 1:
-        both = places.both
-        apart = [values[0][i] - values[1][j] for i, j in both]
-        strips.append(Strip("Difference, first − second", [texts[0][i] for i, _ in both], apart))
+    strips = [
+        Strip(title, reading.tokens, reading.activations[node].tolist())
+        for title, reading in zip(titles, readings, strict=True)
+    ]
+    if len(strips) > 1:
+        strips += tokens.difference(strips, "Difference, first − second")
     tokens.draw(strips, tokenizer)
     tokens.numbers(strips, tokenizer)
 

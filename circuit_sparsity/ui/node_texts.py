@@ -17,7 +17,6 @@ from circuit_sparsity.plots.counts import counts_figure, zeros_in_words
 from circuit_sparsity.plots.words import signed
 from circuit_sparsity.release import Doc
 from circuit_sparsity.store import Store
-from circuit_sparsity.texts.alignment import align
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import cached, node_heldout, prompts, tokens
 from circuit_sparsity.ui.cached import Scene
@@ -153,13 +152,11 @@ def _on_pair(scene: Scene, node: Node, run: str, pair: int) -> _Seen:
         for row, ids in zip(rows, (one, two), strict=True)
     ]
     st.caption(_at_the_end(scene, firing), help=_CLASSES_HELP)
-    both = align(one, two).both
-    apart = [values[0][i] - values[1][j] for i, j in both]
     strips = [
         Strip(f"Class 1, live, {run.lower()}", one, values[0], len(one) - 1),
         Strip(f"Class 2, live, {run.lower()}", two, values[1], len(two) - 1),
-        Strip("Difference, class 1 − class 2", [one[i] for i, _ in both], apart),
     ]
+    strips += tokens.difference(strips, "Difference, class 1 − class 2")
     every = [on_prompts(scene, node, run).values for run in _runs(scene, node)]
     largest = max(float(values.abs().max()) for values in every)
     return _Seen(strips, firing, f"all {len(firing.tokens)} prompts, {run.lower()}", largest)

@@ -117,10 +117,12 @@ def _in_words(found: Parting, model: Reading, other: Reading, tokenizer: Tokeniz
 
     def after(position: int) -> str:
         expected, got = (int(one.logits[position].argmax()) for one in (model, other))
-        return (
-            f"after token {position + 1}, {shown(model.tokens[position])}: the model expects "
-            f"{shown(expected)}, this {shown(got)}"
+        what_follows = (
+            f"both expect {shown(got)}"
+            if expected == got
+            else f"the model expects {shown(expected)}, this {shown(got)}"
         )
+        return f"after token {position + 1}, {shown(model.tokens[position])}: {what_follows}"
 
     first = (
         "never: the likeliest next token is the model's everywhere"

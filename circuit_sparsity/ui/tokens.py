@@ -17,6 +17,7 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.release import QUANTILES, Doc
+from circuit_sparsity.texts.alignment import align
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import state
 from circuit_sparsity.ui.messages import plain
@@ -140,6 +141,20 @@ def live(experiment: Experiment, tokens: Sequence[int], node: Node) -> list[Stri
         )
         for name, hook in hooks.items()
     ]
+
+
+def difference(two: Sequence[Strip], title: str) -> list[Strip]:
+    """The first strip less the second where their texts are set against each other.
+
+    On the tokens of the first; nothing, with a word on it, where no token has a counterpart.
+    """
+    one, other = two
+    both = align(one.tokens, other.tokens).both
+    if not both:
+        st.caption("The two texts have neither beginning nor end in common: no difference to show.")
+        return []
+    apart = [one.activations[i] - other.activations[j] for i, j in both]
+    return [Strip(title, [one.tokens[i] for i, _ in both], apart)]
 
 
 def draw(

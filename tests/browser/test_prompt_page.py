@@ -16,7 +16,8 @@ FIRST, SECOND = "x = [[1, <b>2", "x = [1, <b>2"
 
 def strip(explorer: Explorer) -> list[str | None]:
     """What the tokens of the last strip say when one points at them."""
-    spans = explorer.page.locator("[data-testid=stHtml]").last.locator("span[title]")
+    strips = explorer.page.locator("[data-testid=stHtml]:has(span[title])")
+    spans = strips.last.locator("span[title]")
     return [spans.nth(i).get_attribute("title") for i in range(spans.count())]
 
 

@@ -109,8 +109,8 @@ def test_a_token_leads_to_its_nodes_and_a_node_to_its_tokens(open_prompt, experi
     node = expected[0].node
     app.selectbox(key="node_of_tokens").set_value(str(node)).run()
     assert strips(app)[0] == pytest.approx(model.activations[node].tolist(), abs=1e-4)
-    assert app.query_params["node"] == [str(node)]
-    assert app.query_params["at"] == ["2"]
+    assert app.query_params["node"] == str(node)
+    assert app.query_params["at"] == "2"
 
 
 def test_a_minimal_pair_is_read_text_by_text_and_set_against_each_other(open_prompt, experiment):
