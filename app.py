@@ -8,6 +8,7 @@ frame.set_up()
 page = st.navigation(
     [
         st.Page("pages/circuit.py", title="Circuit", icon=":material/hub:", default=True),
+        st.Page("pages/node.py", title="Node", icon=":material/radio_button_checked:"),
         st.Page("pages/prompt.py", title="Your prompt", icon=":material/edit_note:"),
         st.Page("pages/attention.py", title="Attention", icon=":material/grid_on:"),
         st.Page("pages/tokens.py", title="Tokens", icon=":material/text_fields:"),

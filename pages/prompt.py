@@ -1,8 +1,26 @@
-"""One's own prompt: what the whole model and the circuit expect next, side by side."""
+"""One's own text or a minimal pair: as model, circuit and ablated circuit read it."""
+
+from collections.abc import Sequence
 
 import streamlit as st
 
-from circuit_sparsity.ui import cached, fetching, messages, pickers, prompts, state, table
+from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.ui import (
+    active_nodes,
+    cached,
+    continuing,
+    fetching,
+    messages,
+    pickers,
+    prompts,
+    readings,
+    state,
+    table,
+)
+from circuit_sparsity.ui.cached import Scene
+
+_LOOK = "look"
+_NEXT, _LOSSES, _NODES, _ON = "Next token", "Token by token", "Nodes", "Continue it"
 
 
 def page() -> None:
@@ -15,20 +33,50 @@ def page() -> None:
         return
     scene = cached.scene(choice)
     tokenizer = cached.tokenizer(choice.model)
-    experiment = scene.experiment
     state.prepare(scene)
-    messages.unknown_nodes(state.unknown_nodes(), experiment.circuit.title)
+    messages.unknown_nodes(state.unknown_nodes(), scene.circuit.title)
     st.markdown(
         "Write the beginning of a program; the model and its circuit say which token they expect "
         "next. The circuit was found for one question only: elsewhere the two may part."
     )
-    text = prompts.text_field(experiment, tokenizer)
+    texts = _tokens(scene, tokenizer)
     table.search_field(scene)
-    context = experiment.model.config.block_size
-    tokens = prompts.fitting(tokenizer.encode(text), context, tokenizer)
-    if tokens is not None:
-        answers = prompts.answer_pair(experiment, tokenizer)
-        prompts.side_by_side(prompts.runs(scene, tokens), answers, tokenizer)
+    if texts is not None:
+        look(scene, texts, tokenizer)
+
+
+def look(scene: Scene, texts: Sequence[Sequence[int]], tokenizer: Tokenizer) -> None:
+    view = st.segmented_control(
+        "What to see",
+        (_NEXT, _LOSSES, _NODES, _ON),
+        key=_LOOK,
+        default=None if _LOOK in st.session_state else _NEXT,
+        required=True,
+        bind="query-params",
+    )
+    if view == _ON:
+        continuing.section(scene, texts, tokenizer)
+        return
+    found = [readings.read(scene, ids) for ids in texts]
+    if view == _LOSSES:
+        readings.token_by_token(found, tokenizer)
+    elif view == _NODES:
+        active_nodes.section(scene, found, tokenizer)
+    else:
+        answers = prompts.answer_pair(scene.experiment, tokenizer)
+        readings.next_tokens(found, tokenizer, answers)
+        if len(found) > 1:
+            readings.table_of_pair(found, answers, tokenizer)
+
+
+def _tokens(scene: Scene, tokenizer: Tokenizer) -> list[Sequence[int]] | None:
+    """The tokens of each text; None as long as one of them cannot be run."""
+    texts = prompts.texts_field(scene.experiment, tokenizer)
+    context, found = scene.config.block_size, []
+    for number, text in enumerate(texts):
+        ids = tokenizer.encode(text)
+        found.append(prompts.fitting(ids, context, tokenizer, str(number or "")))
+    return None if any(ids is None for ids in found) else found
 
 
 st.title("Your prompt")

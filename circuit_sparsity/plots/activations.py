@@ -38,18 +38,33 @@ def activation_strip(
     return _strip(boxes)
 
 
-def scale_legend(palette: Palette, largest: float, unit: str = "activation") -> str:
-    """The scale of a strip, in words and colours."""
+def scale_legend(
+    palette: Palette, largest: float, unit: str = "activation", is_signed: bool = True
+) -> str:
+    """The scale of a strip, in words and colours; from 0 on where it is not signed.
+
+    >>> from circuit_sparsity.plots.colours import LIGHT
+    >>> "underline" in scale_legend(LIGHT, 2.0, "nats", is_signed=False)
+    False
+    """
     shares = [step / 6 - 1 for step in range(13)]
+    if not is_signed:
+        return _legend(palette, [step for step in shares if step >= 0], "0", f"{largest:.3f}", unit)
+    low, high = signed(-largest, 3), signed(largest, 3)
+    words = f"{unit}; solid underline: positive, dashed: negative"
+    return _legend(palette, shares, low, high, words)
+
+
+def _legend(palette: Palette, shares: Sequence[float], low: str, high: str, words: str) -> str:
     steps = "".join(
         f'<span style="width:.9rem;height:.8rem;background:{shade(palette, share, 1.0)}"></span>'
         for share in shares
     )
     return (
         '<div style="display:flex;flex-wrap:wrap;align-items:center;gap:.5rem;font-size:.82rem;'
-        f'color:{palette.faint}"><span>{signed(-largest, 3)}</span>'
-        f'<span style="display:inline-flex">{steps}</span><span>{signed(largest, 3)}</span>'
-        f"<span>{escape(unit)}; solid underline: positive, dashed: negative</span></div>"
+        f'color:{palette.faint}"><span>{low}</span>'
+        f'<span style="display:inline-flex">{steps}</span><span>{high}</span>'
+        f"<span>{escape(words)}</span></div>"
     )
 
 

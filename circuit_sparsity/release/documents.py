@@ -44,7 +44,7 @@ def documents(
         )
     activations = _over_windows(model, nodes, windows, step)
     return {
-        node: {q: _at_quantile(windows, activations[node], q, docs) for q in quantiles}
+        node: {q: at_quantile(windows, activations[node], q, docs) for q in quantiles}
         for node in nodes
     }
 
@@ -65,12 +65,13 @@ def _over_windows(
     return found
 
 
-def _at_quantile(
+def at_quantile(
     windows: Int[Tensor, "window pos"],
     activations: Float[Tensor, "window pos"],
     quantile: float,
     docs: int,
 ) -> Extremes:
+    """The documents of one node at one quantile, from below and from above."""
     ranked = activations.flatten().argsort(stable=True)
     first = int(quantile * len(ranked))
     width = windows.shape[1]

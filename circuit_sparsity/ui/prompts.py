@@ -6,48 +6,76 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
-from circuit_sparsity.circuits.next_token import NextToken, next_token, next_token_without
+from circuit_sparsity.circuits.next_token import NextToken
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token, token_strip
-from circuit_sparsity.plots.words import what
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tokenizer import Tokenizer
-from circuit_sparsity.ui import state
-from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
-_FIELD = "prompt"
-_KEPT = "kept prompt"
+_FIELD, _SECOND = "prompt", "other"  # the widgets' keys and the address's parameters
+_KEPT, _KEPT_SECOND = "kept prompt", "kept second prompt"
+_HOW, _ONE, _PAIR = "texts", "One text", "Minimal pair"
 _CUT = "cut the prompt"
 _SHOWN = 8  # of the likeliest tokens
+
+
+def texts_field(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """One text, or the two of a minimal pair; the address holds them."""
+    how = st.segmented_control(
+        "What to read",
+        (_ONE, _PAIR),
+        key=_HOW,
+        default=None if _HOW in st.session_state else _ONE,
+        required=True,
+        bind="query-params",
+        help="Two texts that differ in as little as possible show what the difference does.",
+    )
+    if how != _PAIR:
+        return (text_field(experiment, tokenizer),)
+    examples = _examples(experiment, tokenizer)
+    left, right = st.columns(2)
+    with left:
+        first = _field("First text", _FIELD, _KEPT, examples[0])
+    with right:
+        second = _field("Second text", _SECOND, _KEPT_SECOND, examples[1])
+    st.button("An example pair", on_click=_write, args=examples)
+    return first, second
 
 
 def text_field(experiment: Experiment, tokenizer: Tokenizer) -> str:
     """The prompt, begun with one of the task's own; the address holds it."""
     examples = _examples(experiment, tokenizer)
-    if _FIELD not in st.session_state:
-        asked = st.query_params.get(_FIELD) or st.session_state.get(_KEPT) or examples[0]
-        st.query_params[_FIELD] = st.session_state[_FIELD] = asked
-    text = st.text_area(
-        "Prompt",
-        key=_FIELD,
-        bind="query-params",
-        height=130,
-        help="Spaces and line ends count: the answer is the token that comes right after the last "
-        "character. Press Ctrl+Enter to run it.",
-    )
-    st.session_state[_KEPT] = text
+    text = _field("Prompt", _FIELD, _KEPT, examples[0])
     with st.container(horizontal=True):
         for name, example in zip(("An example", "Its counterpart"), examples, strict=True):
             st.button(name, on_click=_write, args=(example,))
     return text
 
 
-def fitting(tokens: Sequence[int], context: int, tokenizer: Tokenizer) -> Sequence[int] | None:
+def _field(label: str, key: str, kept: str, first: str) -> str:
+    if key not in st.session_state:
+        asked = st.query_params.get(key) or st.session_state.get(kept) or first
+        st.query_params[key] = st.session_state[key] = asked
+    text = st.text_area(
+        label,
+        key=key,
+        bind="query-params",
+        height=130,
+        help="Spaces and line ends count: the answer is the token that comes right after the last "
+        "character. Press Ctrl+Enter to run it.",
+    )
+    st.session_state[kept] = text
+    return text
+
+
+def fitting(
+    tokens: Sequence[int], context: int, tokenizer: Tokenizer, key: str = ""
+) -> Sequence[int] | None:
     """The tokens that are run: all, the last ones if the user says so, or None if there is no way.
 
-    Shows them, whitespace made visible.
+    Shows them, whitespace made visible. ``key`` tells several texts of a page apart.
     """
     if not tokens:
         st.info("Type the beginning of a Python program.", icon=":material/edit:")
@@ -59,7 +87,7 @@ def fitting(tokens: Sequence[int], context: int, tokenizer: Tokenizer) -> Sequen
             "or cut its beginning away:",
             icon=":material/content_cut:",
         )
-        cut = st.checkbox(f"Cut it to its last {context} tokens", key=_CUT)
+        cut = st.checkbox(f"Cut it to its last {context} tokens", key=f"{_CUT}{key}")
     else:
         cut = False
     dropped = too_many if cut else 0
@@ -67,21 +95,6 @@ def fitting(tokens: Sequence[int], context: int, tokenizer: Tokenizer) -> Sequen
     shown = [tokenizer.token_bytes(token) for token in tokens]
     st.html(token_strip(shown, palette(st.context.theme.type), dropped))
     return tokens[dropped:] if cut or too_many <= 0 else None
-
-
-def runs(scene: Scene, tokens: Sequence[int]) -> dict[str, NextToken]:
-    """What model, circuit and (where nodes are switched off) ablated circuit expect next."""
-    experiment = scene.experiment
-    model, means, circuit = experiment.model, experiment.means, experiment.circuit
-    found = {
-        "Whole model": next_token(model, tokens),
-        f"Circuit, {circuit.size} nodes": next_token(model, tokens, experiment.alive, means),
-    }
-    parts = (*state.picked(scene), *state.picked_edges(scene))
-    if parts:
-        name = f"Circuit without {what(parts)}"
-        found[name] = next_token_without(circuit, model, means, tokens, parts, state.fill())
-    return found
 
 
 def side_by_side(
@@ -155,5 +168,6 @@ def _examples(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, str]:
     return texts[0], texts[1]
 
 
-def _write(text: str) -> None:
-    st.session_state[_FIELD] = text
+def _write(*texts: str) -> None:
+    for key, text in zip((_FIELD, _SECOND), texts, strict=False):
+        st.session_state[key] = text

@@ -17,6 +17,7 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.release import QUANTILES, Doc
+from circuit_sparsity.texts.alignment import align
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import state
 from circuit_sparsity.ui.messages import plain
@@ -145,13 +146,36 @@ def live(experiment: Experiment, tokens: Sequence[int], node: Node) -> list[Stri
     ]
 
 
-def draw(strips: Sequence[Strip], tokenizer: Tokenizer | None, largest: float = 0.0) -> None:
-    """All strips on one scale, zero in its middle; it goes at least to ``largest``."""
+def difference(two: Sequence[Strip], title: str) -> list[Strip]:
+    """The first strip less the second where their texts are set against each other.
+
+    On the tokens of the first; nothing, with a word on it, where no token has a counterpart.
+    """
+    one, other = two
+    both = align(one.tokens, other.tokens).both
+    if not both:
+        st.caption("The two texts have neither beginning nor end in common: no difference to show.")
+        return []
+    apart = [one.activations[i] - other.activations[j] for i, j in both]
+    return [Strip(title, [one.tokens[i] for i, _ in both], apart)]
+
+
+def draw(
+    strips: Sequence[Strip],
+    tokenizer: Tokenizer | None,
+    largest: float = 0.0,
+    unit: str = "activation",
+    is_signed: bool = True,
+) -> None:
+    """All strips on one scale, zero in its middle; it goes at least to ``largest``.
+
+    Without ``is_signed`` nothing is below zero, and the scale says so.
+    """
     if not strips:
         return
     colours = palette(st.context.theme.type)
     largest = max(largest, *(abs(value) for strip in strips for value in strip.activations))
-    st.html(scale_legend(colours, largest))
+    st.html(scale_legend(colours, largest, unit, is_signed))
     for strip in strips:
         shown = _token_bytes(strip.tokens, tokenizer)
         low, high = (signed(end(strip.activations)) for end in (min, max))

@@ -200,6 +200,23 @@ def explorer(browser: Browser, app_url: str) -> Iterator[Explorer]:
     assert found.troubles == []
 
 
+@contextmanager
+def opened_by_link(browser: Browser, url: str, link: str) -> Iterator[Explorer]:
+    """A link opened in a browser that knows nothing; fails as `explorer` does.
+
+    Streamlit asks a page's address for two files before it asks for them where they are.
+    """
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    found, failed = Explorer(context.new_page(), url), []
+    found.page.on("response", lambda r: failed.append(r.url) if r.status >= 400 else None)
+    found.page.goto(link)
+    yield found
+    context.close()
+    asked = ("_stcore/health", "_stcore/host-config")
+    assert all(address.endswith(asked) for address in failed), failed
+    assert [trouble for trouble in found.troubles if "404" not in trouble] == []
+
+
 @pytest.fixture(scope="session")
 def told(app_cache: Path) -> dict[str, dict]:
     """What `ablate --json --all` says of each node."""

@@ -54,6 +54,21 @@ def own_cache(
 
 
 @pytest.fixture
+def open_page(cache: Path) -> Opener:
+    """Run one page alone, as a link to it does, without the first page before it."""
+
+    def open_at(page: str, **query: str | list[str]) -> AppTest:
+        app = AppTest.from_file(str(APP), default_timeout=300)
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.switch_page(f"pages/{page}.py").run()
+        assert not app.exception, app.exception
+        return app
+
+    return open_at
+
+
+@pytest.fixture
 def open_app(cache: Path) -> Opener:
     """Run the app with these parameters in its address; fails on a traceback."""
 

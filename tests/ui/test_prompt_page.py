@@ -1,18 +1,25 @@
-"""The prompt page without a browser: one's own text, too long a text, none."""
+"""The prompt page without a browser: one's own text or a pair, too long a text, none."""
+
+import re
+import time
 
 import pytest
 
 from circuit_sparsity.circuits.next_token import next_token
 from circuit_sparsity.opening import open_circuit, open_tokenizer
 from circuit_sparsity.store import Store
+from circuit_sparsity.texts.active import most_active, usual
+from circuit_sparsity.texts.alignment import align
+from circuit_sparsity.texts.generation import continued
+from circuit_sparsity.texts.reading import Reader, divergences, parting
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 TEXT = "x = [[1, 2, 3"
 
 
 @pytest.fixture
-def open_prompt(open_app):
-    return lambda **more: open_app("prompt", **QUERY, **more)
+def open_prompt(open_page):
+    return lambda **more: open_page("prompt", **QUERY, **more)
 
 
 @pytest.fixture
@@ -50,6 +57,95 @@ def test_the_two_way_answer_is_between_the_tasks_answers_alone(open_prompt, expe
     pair = (int(experiment.batch.right[0]), int(experiment.batch.wrong[0]))
     share = next_token(experiment.model, tokens).against(*pair)
     assert app.metric[0].value.endswith(f"{max(share, 1 - share):.1%}")
+
+
+def strips(app):
+    """The values in the boxes' titles, strip by strip; the tokens' own strips have none."""
+    found = [
+        re.findall(r'title="tokens? [^"]*?: ([^"]*)"', html.proto.body) for html in app.get("html")
+    ]
+    return [
+        [float(v.replace("\N{MINUS SIGN}", "-")) for title in boxes for v in title.split(", ")]
+        for boxes in found
+        if boxes
+    ]
+
+
+def encoded(text=TEXT):
+    return open_tokenizer(Store.from_environment(), MODEL).encode(text)
+
+
+def read(experiment, text=TEXT, nodes=()):
+    it = experiment
+    return [
+        Reader(it.model, circuit, it.means).read(encoded(text), nodes)
+        for circuit in (None, it.circuit)
+    ]
+
+
+def test_the_loss_of_every_token_stands_beside_how_far_the_circuit_is_from_the_model(
+    open_prompt, experiment
+):
+    app = open_prompt(prompt=TEXT, look="Token by token")
+    model, circuit = read(experiment)
+    of_model, of_circuit, apart = strips(app)
+    assert of_model[1:] == pytest.approx(model.losses.tolist(), abs=1e-4)
+    assert of_circuit[1:] == pytest.approx(circuit.losses.tolist(), abs=1e-4)
+    assert apart[1:] == pytest.approx(divergences(model, circuit)[:-1].tolist(), abs=1e-4)
+    found = parting(model, circuit)
+    words = next(text.value for text in app.markdown if "parts from the whole model" in text.value)
+    assert f"{found.divergence:.3f} nats" in words
+    assert found.first is None or f"first after token {found.first + 1}," in words
+
+
+def test_a_token_leads_to_its_nodes_and_a_node_to_its_tokens(open_prompt, experiment):
+    app = open_prompt(prompt=TEXT, look="Nodes", at="2")
+    nodes = experiment.circuit.node_list
+    (model, _) = read(experiment, nodes=nodes)
+    expected = most_active(model, 1, usual(experiment, nodes), 15)
+    frame = app.dataframe[0].value
+    assert frame["node"].tolist() == [str(one.node) for one in expected]
+    assert frame["activation"].tolist() == pytest.approx([one.activation for one in expected])
+    node = expected[0].node
+    app.selectbox(key="node_of_tokens").set_value(str(node)).run()
+    assert strips(app)[0] == pytest.approx(model.activations[node].tolist(), abs=1e-4)
+    assert app.query_params["node"] == str(node)
+    assert app.query_params["at"] == "2"
+
+
+def test_a_minimal_pair_is_read_text_by_text_and_set_against_each_other(open_prompt, experiment):
+    other = "x = [1, 2, 3"
+    pair = {"texts": "Minimal pair", "prompt": TEXT, "other": other}
+    app = open_prompt(**pair)
+    assert len(app.metric) == 4
+    last = app.dataframe[-1].value
+    shares = [next_token(experiment.model, encoded(text)) for text in (TEXT, other)]
+    answers = (int(experiment.batch.right[0]), int(experiment.batch.wrong[0]))
+    chances = [share.against(*sorted(answers)) for share in shares]
+    assert last.iloc[0, 1:3].tolist() == pytest.approx(chances, abs=1e-5)
+    assert last["difference"].iloc[0] == pytest.approx(chances[0] - chances[1], abs=1e-5)
+    app.segmented_control(key="look").set_value("Nodes").run()
+    assert not app.exception
+    places = align(encoded(TEXT), encoded(other))
+    assert any(f"{len(places.both)} tokens" in text.value for text in app.caption)
+    first, second, apart = strips(app)
+    both = [first[i] - second[j] for i, j in places.both]
+    assert apart == pytest.approx(both, abs=2e-4)
+
+
+def test_each_goes_on_greedily_after_a_click(open_prompt, experiment):
+    app = open_prompt(prompt=TEXT, look="Continue it")
+    app.button(key="continue").click().run()
+    deadline = time.monotonic() + 240
+    while len(strips(app)) < 2 or len(strips(app)[-1]) < 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+        app.run()
+        assert not app.exception
+    it = experiment
+    for shown, circuit in zip(strips(app), (None, it.circuit), strict=True):
+        found = continued(Reader(it.model, circuit, it.means), encoded(), 20)
+        assert shown == pytest.approx(found.probabilities, abs=1e-4)
 
 
 def test_an_ablated_circuit_is_a_third_column(open_prompt, experiment):

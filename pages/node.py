@@ -1,0 +1,75 @@
+"""One node from all sides: its card, what it fires on, its weights, its head, its vocabulary."""
+
+import streamlit as st
+
+from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.ui import (
+    cached,
+    fetching,
+    messages,
+    node_card,
+    node_effect,
+    node_field,
+    node_texts,
+    node_weights,
+    pickers,
+    state,
+)
+from circuit_sparsity.ui.cached import Scene
+
+_VIEW = "view"
+_ACTIVATIONS, _WEIGHTS, _HEAD, _VOCABULARY = "Activations", "Weights", "Attention", "Vocabulary"
+
+
+def page() -> None:
+    choice = pickers.chosen()
+    if choice is None:
+        messages.no_circuits(pickers.chosen_model())
+        return
+    pickers.link_trouble()
+    if fetching.ready(choice):
+        explore(cached.scene(choice), cached.tokenizer(choice.model))
+
+
+@st.fragment
+def explore(scene: Scene, tokenizer: Tokenizer) -> None:
+    with messages.in_place():
+        state.prepare(scene)
+        messages.unknown_nodes(state.unknown_nodes(), scene.circuit.title)
+        st.markdown(
+            "Everything about one node, computed here. It is the one that was last picked on the "
+            "circuit page; choose any other below."
+        )
+        labels = node_field.labels_of(scene.circuit)
+        node = node_field.chosen(scene, labels)
+        node_field.heading(scene, node, labels)
+        node_card.show(scene, node, tokenizer, labels)
+        in_a_head = node.location.kind in ("q", "k", "v")
+        view = _view((_ACTIVATIONS, _WEIGHTS, *([_HEAD] if in_a_head else []), _VOCABULARY))
+        if view == _WEIGHTS:
+            node_weights.section(scene, node, labels)
+        elif view == _HEAD:
+            node_effect.head(scene, node, tokenizer)
+        elif view == _VOCABULARY:
+            node_effect.vocabulary(scene, node, tokenizer)
+        else:
+            node_texts.section(scene, node, tokenizer)
+
+
+def _view(options: tuple[str, ...]) -> str:
+    if st.session_state.get(_VIEW, options[0]) not in options:
+        st.session_state[_VIEW] = options[0]
+    found = st.segmented_control(
+        "What to see of it",
+        options,
+        key=_VIEW,
+        default=None if _VIEW in st.session_state else options[0],
+        required=True,
+        bind="query-params",
+    )
+    return found or options[0]
+
+
+st.title("Node")
+with messages.in_place():
+    page()

@@ -1,0 +1,67 @@
+"""The prompt page in a real browser: a pair of texts, a token's nodes, a link, and going on."""
+
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import Explorer, opened_by_link
+from tests.ui.conftest import QUERY
+
+pytestmark = pytest.mark.browser
+
+CIRCUIT = urlencode(QUERY)
+FIRST, SECOND = "x = [[1, <b>2", "x = [1, <b>2"
+
+
+def strip(explorer: Explorer) -> list[str | None]:
+    """What the tokens of the last strip say when one points at them."""
+    strips = explorer.page.locator("[data-testid=stHtml]:has(span[title])")
+    spans = strips.last.locator("span[title]")
+    return [spans.nth(i).get_attribute("title") for i in range(spans.count())]
+
+
+def write(explorer: Explorer, key: str, text: str) -> None:
+    explorer.page.locator(f".st-key-{key} textarea").fill(text)
+    explorer.page.keyboard.press("Control+Enter")
+    explorer.page.wait_for_function(
+        "([key, text]) => new URLSearchParams(location.search).get(key) === text", arg=[key, text]
+    )
+    explorer.settle()
+
+
+def test_a_pair_leads_to_nodes_by_a_token_and_its_link_restores_it(
+    explorer: Explorer, browser: Browser
+):
+    page = explorer.open(CIRCUIT).page
+    page.get_by_role("link", name="Your prompt").click()
+    page.wait_for_selector("h1:has-text('Your prompt')")
+    explorer.settle()
+    page.get_by_role("radio", name="Minimal pair").click()
+    page.wait_for_selector(".st-key-other textarea")
+    explorer.settle()
+    write(explorer, "prompt", FIRST)
+    write(explorer, "other", SECOND)
+    assert page.locator("[data-testid=stMetric]").count() == 4
+    page.get_by_role("radio", name="Nodes", exact=True).click()
+    token = page.locator(".st-key-at button").nth(1)
+    token.click()
+    page.wait_for_function("new URLSearchParams(location.search).get('at') === '2'")
+    explorer.settle()
+    shown = strip(explorer)
+    assert shown
+
+    with opened_by_link(browser, explorer.url, page.url) as fresh:
+        fresh.page.wait_for_selector(".st-key-at button")
+        fresh.settle()
+        assert fresh.page.locator(".st-key-other textarea").input_value() == SECOND
+        assert strip(fresh) == shown
+        chosen = fresh.page.locator(".st-key-at button").nth(1)
+        expect(chosen).to_have_attribute("aria-checked", "true")
+
+    page.get_by_role("radio", name="Continue it").click()
+    page.get_by_role("button", name="Continue both texts").click()
+    expect(page.get_by_text("Circuit, 60 nodes, text 2")).to_be_visible()
+    page.wait_for_selector(".st-key-stop_continuing", state="detached")
+    explorer.settle()
+    assert len(strip(explorer)) > 0
