@@ -10,7 +10,8 @@ import json
 import sys
 import warnings
 
-COMMANDS = ("list", "fetch", "evaluate", "ablate", "train", "prune", "sweep", "evidence", "clear")
+COMMANDS = ("list", "fetch", "evaluate", "ablate", "train", "prune", "sweep", "evidence", "export")
+COMMANDS += ("clear",)
 
 
 def main(arguments: list[str] | None = None) -> int:
