@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import frame, pickers
+from circuit_sparsity.ui import frame, link, pickers
 
 frame.set_up()
 page = st.navigation(
@@ -19,4 +19,5 @@ page = st.navigation(
     ]
 )
 pickers.sidebar()
+link.to_this_view()
 page.run()

@@ -5,6 +5,7 @@ import streamlit as st
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui import (
     cached,
+    export,
     fetching,
     messages,
     overview,
@@ -44,6 +45,7 @@ def explore(scene: Scene) -> None:
         left, right = st.columns([0.66, 0.34], gap="medium")
         with left:
             overview.graph_by_cost(scene)
+            export.button(scene)
         with right:
             panels.inspector(scene)
         overview.tables(scene)
