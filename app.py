@@ -12,6 +12,7 @@ page = st.navigation(
         st.Page("pages/attention.py", title="Attention", icon=":material/grid_on:"),
         st.Page("pages/tokens.py", title="Tokens", icon=":material/text_fields:"),
         st.Page("pages/curves.py", title="Curves", icon=":material/show_chart:"),
+        st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page("pages/weights.py", title="Weights", icon=":material/scatter_plot:"),
         st.Page("pages/prune.py", title="Prune", icon=":material/content_cut:"),
         st.Page("pages/evidence.py", title="Evidence", icon=":material/fact_check:"),

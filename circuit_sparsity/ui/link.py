@@ -7,12 +7,13 @@ from streamlit.components import v2
 
 _SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 _HTML = """<label for="view-link">Link to this view</label>
-<div><input id="view-link" readonly spellcheck="false"><button type="button">Copy</button></div>
-<span role="status"></span>"""
+<div class="row"><input id="view-link" readonly spellcheck="false">
+<button type="button">Copy</button></div><span role="status"></span>"""
 _STYLE = """
 label, span {font-size: .875rem; color: var(--st-text-color)}
 span {display: block; min-height: 1.3rem}
-div {display: flex; gap: .4rem; margin-top: .25rem}
+label {display: block}
+.row {display: flex; gap: .4rem; margin-top: .25rem}
 input {flex: 1; min-width: 0; font: inherit; font-size: .8rem; padding: .35rem .5rem;
   color: var(--st-text-color); background: var(--st-background-color);
   border: 1px solid var(--st-border-color); border-radius: .5rem}
