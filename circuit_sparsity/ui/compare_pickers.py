@@ -54,7 +54,8 @@ def _picker(part: str, options: Sequence[str], wanted: Choice) -> str:
         asked = fitting if fitting in options else options[0]
     if st.session_state.get(key) != asked:
         st.session_state[key] = st.query_params[key] = asked
-    chosen = st.selectbox(_LABELS[part], options, key=key, bind="query-params")
+    # No index: a value that is the widget's default would stay out of the address.
+    chosen = st.selectbox(_LABELS[part], options, index=None, key=key, bind="query-params")
     return chosen if chosen is not None else options[0]
 
 

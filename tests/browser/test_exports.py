@@ -3,17 +3,24 @@
 import json
 import subprocess
 import sys
+from urllib.parse import urlencode
 
 import pytest
 
 from circuit_sparsity.export.investigation import Investigation, rises_of
 from circuit_sparsity.opening import open_circuit
 from circuit_sparsity.plots.standalone import standalone_html
-from tests.browser.conftest import PATIENCE
+from tests.browser.conftest import PATIENCE, Explorer
 from tests.ui.conftest import QUERY
 
 pytestmark = pytest.mark.browser
 
+STARTER = {
+    "model": "starter",
+    "task": "single_double_quote",
+    "sweep": "prune",
+    "k": "k44_seed0",
+}
 HOSTILE = "</script><img src=http://127.0.0.1:9/x onerror=alert(1)><script>alert(2)</script>"
 
 
@@ -69,7 +76,7 @@ def test_the_page_opens_from_a_file_without_a_network(browser, page_file):
 
 
 def test_everything_can_be_taken_from_the_circuit_page(explorer, tmp_path):
-    page = explorer.open("&".join(f"{key}={value}" for key, value in QUERY.items())).page
+    page = explorer.open(urlencode(QUERY)).page
     page.get_by_role("button", name="Take it with you").click()
     page.wait_for_selector("text=The graph as a picture")
     explorer.settle()
@@ -89,7 +96,7 @@ def test_everything_can_be_taken_from_the_circuit_page(explorer, tmp_path):
 
 
 def test_the_copied_link_restores_the_view_in_another_browser(explorer, browser):
-    page = explorer.open("&".join(f"{key}={value}" for key, value in QUERY.items())).page
+    page = explorer.open(urlencode(QUERY)).page
     node = explorer.names()[0]
     explorer.click(node)
     explorer.without(node)
@@ -103,3 +110,26 @@ def test_the_copied_link_restores_the_view_in_another_browser(explorer, browser)
     other.goto(link)
     other.wait_for_selector(f"h5:has-text('Without'):has-text('{node}')")
     context.close()
+
+
+def test_the_address_of_the_compare_page_restores_both_circuits(explorer, browser):
+    page = explorer.page
+    page.goto(f"{explorer.url}/compare?{urlencode(STARTER)}")
+    page.wait_for_selector(".st-key-compare_graph .point")
+    explorer.settle()
+    page.get_by_role("button", name="Swap A and B").click()
+    page.wait_for_function("new URLSearchParams(location.search).get('b_k') === 'k44_seed0'")
+    explorer.settle()
+    names = ("model", "task", "sweep", "k", "b_model", "b_task", "b_sweep", "b_k")
+    asked = {name: explorer.query(name) for name in names}
+    assert asked["k"] != asked["b_k"] == ["k44_seed0"]
+    context = browser.new_context()
+    other = Explorer(context.new_page(), explorer.url)
+    other.page.goto(page.url)
+    other.page.wait_for_selector(".st-key-compare_graph .point")
+    other.settle()
+    assert {name: other.query(name) for name in names} == asked
+    shown = other.page.locator(".st-key-b_k input").input_value()
+    context.close()
+    assert shown == "k44_seed0"
+    assert other.troubles == []

@@ -28,6 +28,7 @@ from tests.circuits.random_circuits import (
 from tests.circuits.test_compiled_parity import OPTIONS
 from tests.export.fresh import answers
 from tests.handmade import marked_model, sign_model
+from tests.release_cases import CIRCUITS, open_experiment
 
 RESIDUAL = {
     "a top-k on the residual stream": {
@@ -115,6 +116,13 @@ def test_shipped_circuits_print_what_the_masked_model_says(names, tmp_path):
     few = Experiment(it.circuit, it.model, it.means, it.batch.select(range(8)))
     tokenizer = open_tokenizer(Store.from_environment(), "starter")
     assert check(few, tmp_path, None, answers, tokenizer) == 16
+
+
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_circuits_in_the_released_layout_print_what_the_masked_model_says(
+    release_fixture, name, ties, tmp_path
+):
+    assert check(open_experiment(release_fixture, name), tmp_path, ties, here) >= 4
 
 
 def test_the_margins_are_those_worked_out_by_hand(tmp_path):
