@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import frame, pickers
+from circuit_sparsity.ui import frame, link, pickers
 
 frame.set_up()
 page = st.navigation(
@@ -13,6 +13,7 @@ page = st.navigation(
         st.Page("pages/attention.py", title="Attention", icon=":material/grid_on:"),
         st.Page("pages/tokens.py", title="Tokens", icon=":material/text_fields:"),
         st.Page("pages/curves.py", title="Curves", icon=":material/show_chart:"),
+        st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page("pages/weights.py", title="Weights", icon=":material/scatter_plot:"),
         st.Page("pages/prune.py", title="Prune", icon=":material/content_cut:"),
         st.Page("pages/evidence.py", title="Evidence", icon=":material/fact_check:"),
@@ -20,4 +21,5 @@ page = st.navigation(
     ]
 )
 pickers.sidebar()
+link.to_this_view()
 page.run()

@@ -19,6 +19,7 @@ COMMANDS = (
     "prune",
     "sweep",
     "evidence",
+    "export",
     "verify",
     "clear",
 )

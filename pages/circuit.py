@@ -6,6 +6,7 @@ from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui import (
     answers,
     cached,
+    export,
     fetching,
     messages,
     overview,
@@ -49,6 +50,7 @@ def explore(scene: Scene) -> None:
         left, right = st.columns([0.66, 0.34], gap="medium")
         with left:
             overview.graph_by_cost(scene)
+            export.button(scene)
         with right:
             panels.inspector(scene)
         overview.tables(scene)

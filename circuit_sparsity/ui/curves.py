@@ -36,7 +36,7 @@ _LOG = ("L0", "tokens")  # quantities that fall or grow by factors
 def sizes(choice: Choice) -> None:
     """Stored loss over the number of nodes, for every circuit here of this model and task."""
     st.subheader("Loss against size", help=stored.STORED_HELP)
-    scenes = _here(choice)
+    scenes = circuits_here(choice)
     known = _others(choice, len(scenes))
     by_sweep: dict[str, list[StoredScene]] = {}
     for scene in scenes:
@@ -134,6 +134,20 @@ def training(model: str) -> None:
         st.dataframe(pd.DataFrame(rows), hide_index=True)
 
 
+def circuits_here(choice: Choice) -> list[StoredScene]:
+    """Every circuit of this model and task that can be read; what cannot is said."""
+    rows = [row for row in Store.from_environment().rows() if row.where != "remote"]
+    of_task = [row for row in rows if (row.model, row.task) == (choice.model, choice.task)]
+    found = []
+    with st.spinner("Reading the circuits …"):
+        for row in of_task:
+            try:
+                found.append(stored.scene(Choice(row.model, row.task, row.sweep, row.k)))
+            except (ValueError, OSError) as error:
+                st.warning(f"Left out: {plain(str(error))}", icon=":material/warning:")
+    return found
+
+
 def unit(name: str) -> str:
     """What a quantity of a training counts.
 
@@ -196,20 +210,6 @@ def _no_curve(store: Store, model: str) -> None:
         args=(library_jobs.fetch, store, (name,), f"Training curve of {model}"),
     )
     library_link()
-
-
-def _here(choice: Choice) -> list[StoredScene]:
-    """Every circuit of this model and task that can be read; what cannot is said."""
-    rows = [row for row in Store.from_environment().rows() if row.where != "remote"]
-    of_task = [row for row in rows if (row.model, row.task) == (choice.model, choice.task)]
-    found = []
-    with st.spinner("Reading the circuits …"):
-        for row in of_task:
-            try:
-                found.append(stored.scene(Choice(row.model, row.task, row.sweep, row.k)))
-            except (ValueError, OSError) as error:
-                st.warning(f"Left out: {plain(str(error))}", icon=":material/warning:")
-    return found
 
 
 def _others(choice: Choice, here: int) -> str:

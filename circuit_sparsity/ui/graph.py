@@ -17,7 +17,7 @@ from circuit_sparsity.plots.legend import legend_html
 from circuit_sparsity.ui import cached, state
 from circuit_sparsity.ui.cached import Sight
 
-_CHART = "circuit_graph"
+CHART = "circuit_graph"
 _LINK = "graph_link"
 _BARE = "no Plotly in reach of scripts"
 _SCRIPT = Path(__file__).with_suffix("").with_name("graph_link.js").read_text(encoding="utf-8")
@@ -31,13 +31,13 @@ def draw(scene: Sight, figure: Callable[..., Figure] = cached.figure) -> None:
     baked = parts if st.session_state.get(_BARE) else ()
     st.plotly_chart(
         figure(scene, cached.identity(scene), theme, baked),
-        key=_CHART,
+        key=CHART,
         config={"displaylogo": False, "modeBarButtonsToRemove": ["autoScale2d"]},
         alt=f"Graph of the circuit {circuit.title}; the table below has the same nodes",
     )
     _link()(
         key=_LINK,
-        data={"chart": _CHART, "picked": [*map(str, parts)], "version": state.outside()},
+        data={"chart": CHART, "picked": [*map(str, parts)], "version": state.outside()},
         on_picked_change=lambda: _take_over(scene),
         height=1,
     )

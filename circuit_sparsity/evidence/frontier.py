@@ -1,0 +1,47 @@
+"""How small a model's circuits are over several tasks: one number to hold against its loss."""
+
+import math
+from collections.abc import Iterable
+
+from circuit_sparsity.release import StoredCircuit
+
+TARGET = 0.15  # nats per sequence: the paper compares circuits that reach it
+
+
+def smallest(circuits: Iterable[StoredCircuit], target: float = TARGET) -> dict[str, StoredCircuit]:
+    """Of each task the circuit of fewest edges among those that count, by task in order.
+
+    A circuit counts that a search for ``target`` or less found, or whose stored loss is that low:
+    on prompts that a search never saw, its circuit may miss the target by a little.
+    """
+    best: dict[str, StoredCircuit] = {}
+    for one in circuits:
+        task = one.circuit.task
+        if counts(one, target) and (task not in best or _size(one) < _size(best[task])):
+            best[task] = one
+    return dict(sorted(best.items()))
+
+
+def counts(one: StoredCircuit, target: float) -> bool:
+    """Whether a circuit was found for ``target`` or less, or reaches it."""
+    asked = one.circuit.found.get("target")
+    found_for = isinstance(asked, int | float) and asked <= target
+    return found_for or one.circuit_loss <= target
+
+
+def geometric_mean(edges: Iterable[int]) -> float:
+    """The paper's size of a family of circuits: the geometric mean of their edges over tasks.
+
+    >>> round(geometric_mean([10, 1000]), 6), geometric_mean([5, 0])
+    (100.0, 0.0)
+    """
+    numbers = list(edges)
+    if not numbers:
+        raise ValueError("a geometric mean of no circuits; expected at least one task")
+    if min(numbers) <= 0:
+        return 0.0
+    return math.exp(sum(map(math.log, numbers)) / len(numbers))
+
+
+def _size(one: StoredCircuit) -> tuple[int, int]:
+    return len(one.edges), one.circuit.size

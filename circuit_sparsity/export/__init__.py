@@ -1,0 +1,1 @@
+"""A circuit to take away: as a program, as tables, as JSON and as a graph that other tools read."""

@@ -1,0 +1,111 @@
+"""An investigation as one JSON value: the circuit, what it costs, labels, recipe, evidence."""
+
+import json
+from typing import Any
+
+from circuit_sparsity.circuits.edges import Edge
+from circuit_sparsity.experiment import Outcome
+from circuit_sparsity.export.investigation import Investigation
+from circuit_sparsity.names import Node
+
+FORMAT = 1
+UNITS = {
+    "loss": "nats per sequence: cross-entropy over the two answers; 0.6931 is chance",
+    "rise": "nats per sequence: the loss without that part alone, less the circuit's loss",
+    "p_right": "probability of the right answer against the wrong one, mean over prompts",
+    "mean": "activation over pretraining text, at which a node that does not run is held",
+    "weight": "as in the model",
+}
+
+
+def document(found: Investigation) -> dict[str, Any]:
+    """JSON values; every number's unit is in ``units``, what it is measured on in ``prompts``."""
+    it = found.experiment
+    circuit = it.circuit
+    return {
+        "format": FORMAT,
+        "units": UNITS,
+        "circuit": {
+            "model": circuit.model,
+            "task": circuit.task,
+            "sweep": circuit.sweep,
+            "k": circuit.k,
+            "nodes": circuit.size,
+            "edges": len(it.edges),
+            "model_nodes": found.model_nodes,
+            "means_sha256": it.means.hash,
+            "found": dict(circuit.found),
+        },
+        "link": found.link,
+        "prompts": it.batch_name,
+        "losses": {"model": _outcome(it.of_model), "circuit": _outcome(it.of_circuit)},
+        "rises_measured_on": found.rises_on,
+        "answers": [{"token": t, "text": found.text_of([t])} for t in found.answers],
+        "ablation": _ablation(found),
+        "recipe": found.recipe,
+        "labels": dict(found.labels),
+        "nodes": [_node(found, node) for node in found.wiring.nodes],
+        "edges": [_edge(found, edge) for edge in found.wiring.edges],
+        "links": [
+            {"source": str(link.source), "target": str(link.target), "by": by}
+            for by, links in (
+                ("residual stream", found.wiring.residual),
+                ("attention", found.wiring.attention),
+            )
+            for link in links
+        ],
+        "evidence": None if found.evidence is None else found.evidence.to_dict(),
+        "model_config": it.model.config.to_dict(),
+    }
+
+
+def as_json(found: Investigation) -> str:
+    """`document` as text; a number that JSON has no word for is an error."""
+    return json.dumps(document(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _outcome(outcome: Outcome) -> dict[str, float]:
+    return {"loss": outcome.loss, "p_right": outcome.p_right, "accuracy": outcome.accuracy}
+
+
+def _ablation(found: Investigation) -> dict[str, Any] | None:
+    effect = found.effect
+    if effect is None:
+        return None
+    return {
+        "parts": [
+            {"part": str(part), "held": found.held.get(str(part), "held at its mean")}
+            for part in effect.parts
+        ],
+        "before": _outcome(effect.before),
+        "after": _outcome(effect.after),
+        "rise": effect.delta,
+    }
+
+
+def _node(found: Investigation, node: Node) -> dict[str, Any]:
+    it, place = found.experiment, node.location
+    heads = place.kind in ("q", "k", "v")
+    return {
+        "node": str(node),
+        "layer": place.layer,
+        "block": place.block,
+        "kind": place.kind,
+        "channel": node.channel,
+        "head": node.channel // it.model.config.d_head if heads else None,
+        "mean": float(it.means.values[place][node.channel]),
+        "rise": found.rises.get(node),
+        "off": node in found.off,
+        "label": found.labels.get(str(node), ""),
+    }
+
+
+def _edge(found: Investigation, edge: Edge) -> dict[str, Any]:
+    return {
+        "source": str(edge.source),
+        "target": str(edge.target),
+        "weight": edge.weight,
+        "rise": found.rises.get(edge),
+        "off": edge in found.off,
+        "label": found.labels.get(str(edge), ""),
+    }
