@@ -6,10 +6,13 @@ from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui import (
     cached,
     fetching,
+    film,
+    history,
     messages,
     overview,
     panels,
     pickers,
+    recipe,
     reproduced,
     state,
     stored,
@@ -32,6 +35,10 @@ def page() -> None:
         return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
+    if film.wanted():
+        with messages.in_place():
+            film.page(scene)
+        return
     explore(scene)
     reproduced.badge(scene)
 
@@ -40,12 +47,14 @@ def page() -> None:
 def explore(scene: Scene) -> None:
     with messages.in_place():
         state.prepare(scene)
+        history.follow(scene)
         messages.unknown_nodes(state.unknown_nodes(), scene.circuit.title)
         left, right = st.columns([0.66, 0.34], gap="medium")
         with left:
             overview.graph_by_cost(scene)
         with right:
             panels.inspector(scene)
+        recipe.section(scene)
         overview.tables(scene)
         texts.of_picked_node(scene.choice)
 

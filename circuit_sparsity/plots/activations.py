@@ -38,7 +38,12 @@ def activation_strip(
     return _strip(boxes)
 
 
-def scale_legend(palette: Palette, largest: float, unit: str = "activation") -> str:
+_UNDERLINES = "; solid underline: positive, dashed: negative"
+
+
+def scale_legend(
+    palette: Palette, largest: float, unit: str = "activation", note: str = _UNDERLINES
+) -> str:
     """The scale of a strip, in words and colours."""
     shares = [step / 6 - 1 for step in range(13)]
     steps = "".join(
@@ -49,7 +54,7 @@ def scale_legend(palette: Palette, largest: float, unit: str = "activation") -> 
         '<div style="display:flex;flex-wrap:wrap;align-items:center;gap:.5rem;font-size:.82rem;'
         f'color:{palette.faint}"><span>{signed(-largest, 3)}</span>'
         f'<span style="display:inline-flex">{steps}</span><span>{signed(largest, 3)}</span>'
-        f"<span>{escape(unit)}; solid underline: positive, dashed: negative</span></div>"
+        f"<span>{escape(unit + note)}</span></div>"
     )
 
 

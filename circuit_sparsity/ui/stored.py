@@ -16,7 +16,7 @@ from circuit_sparsity.opening import open_stored
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.layout import Layout, lay_out
-from circuit_sparsity.plots.shaded_graph import shaded_figure
+from circuit_sparsity.plots.shaded_graph import cost, shaded_figure
 from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.release import StoredCircuit
 from circuit_sparsity.store import Store
@@ -99,7 +99,7 @@ def _figure(
     baked: tuple[Node | Edge, ...],
 ) -> Figure:
     drawn = (_shown.wiring, _shown.layout, _shown.config)
-    return shaded_figure(*drawn, _seen.deltas, palette(theme), baked)
+    return shaded_figure(*drawn, cost(_seen.deltas, "stored"), palette(theme), baked)
 
 
 @st.fragment
