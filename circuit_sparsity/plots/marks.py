@@ -133,9 +133,11 @@ def _hover(node: Node, wiring: Wiring, config: GPTConfig, means: Mapping[Node, f
     into, out_of = wiring.into(node), wiring.out_of(node)
     weights = [sum(near.by == "weight" for near in side) for side in (into, out_of)]
     links = [len(into) - weights[0], len(out_of) - weights[1]]
-    mean = f"<br>mean activation, pretraining text: {signed(means[node], 4)}"
+    mean = ""
+    if node in means:
+        mean = f"<br>mean activation, pretraining text: {signed(means[node], 4)}"
     return (
         f"<b>{node}</b><br>{place_in_words(node, config)}<br>"
         f"edges: {weights[0]} in, {weights[1]} out · links: {links[0]} in, {links[1]} out"
-        f"{mean if node in means else ''}"
+        f"{mean}"
     )

@@ -53,7 +53,7 @@ def chosen(scene: Scene) -> Colouring | None:
         key=BY,
         bind="query-params",
         help=_HELP,
-        width=270,
+        width=235,
     )
     costs = live.of_nodes(scene, state.fill()) if scene.circuit.size <= live.MOST else None
     of_cost: tuple[Shading, ...] = ()

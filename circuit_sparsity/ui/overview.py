@@ -37,7 +37,7 @@ def graph_by_cost(scene: Scene) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         block = blocks.chosen(scene)
         colours = colouring.chosen(scene)
-        shown = threshold.chosen(block)
+        shown, edges = threshold.chosen(block)
 
     def figure(_: Sight, __: int, theme: str | None, baked: tuple) -> Figure:
         if colours is None:
@@ -45,6 +45,7 @@ def graph_by_cost(scene: Scene) -> None:
         return _shaded(scene, shown, colours, cached.identity(shown), colours.key, theme, baked)
 
     graph.draw(scene, figure, paths.points_out(scene))
+    st.caption(f"The picture: {edges}.")
     if colours is not None:
         unit = colours.shading.unit or "activation"
         st.html(scale_legend(palette(st.context.theme.type), colours.shading.largest, unit, ""))

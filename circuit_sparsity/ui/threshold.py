@@ -13,26 +13,26 @@ WEIGHT = "weight"  # the widget's key and the address's parameter
 _STOPS = 24
 
 
-def chosen(shown: Sight) -> Sight:
-    """``shown`` with the edges that are at least as strong as the slider says; places stay."""
+def chosen(shown: Sight) -> tuple[Sight, str]:
+    """``shown`` with the edges that the slider lets through, and how many in words; places stay."""
     strengths = sorted(abs(edge.weight) for edge in shown.wiring.edges)
     stops = stops_of(strengths)
     if len(stops) < 2:
-        return shown
+        return shown, f"showing all {len(strengths):,} edges"
     asked = st.session_state.get(WEIGHT, st.query_params.get(WEIGHT))
     if asked is not None and asked not in stops:
         st.session_state[WEIGHT] = _nearest(asked, stops)
     least = st.select_slider(
-        "Draw weights from",
+        "Weights from",
         stops,
         key=WEIGHT,
         bind="query-params",
-        width=220,
+        width=165,
         help="Weaker edges are left out of the picture; they run all the same.",
     )
     count = sum(strength >= float(least) for strength in strengths)
-    st.caption(f"showing {count:,} of {len(strengths):,} edges, |w| ≥ {least}", width="content")
-    return shown if least == stops[0] else _part(shown, cached.identity(shown), least)
+    words = f"showing {count:,} of {len(strengths):,} edges, |w| ≥ {least}"
+    return (shown if least == stops[0] else _part(shown, cached.identity(shown), least)), words
 
 
 def stops_of(strengths: Sequence[float]) -> list[str]:
