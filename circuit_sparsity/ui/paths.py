@@ -87,9 +87,15 @@ def _fields(scene: Scene) -> Start:
         count = len(_found(scene, cached.identity(scene), _start(scene)))
         if _asked(_WHICH, 0) > count:
             st.session_state[_WHICH] = 0
-        st.number_input(
-            f"Show path, 0 for all {count}", 0, count, key=_WHICH, bind="query-params", width=170
-        )
+        if count:
+            st.number_input(
+                f"Show path, 0 for all {count}",
+                0,
+                count,
+                key=_WHICH,
+                bind="query-params",
+                width=170,
+            )
     start = _start(scene)
     tokenizer = cached.tokenizer(scene.choice.model)
     shown = [

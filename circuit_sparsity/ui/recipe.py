@@ -13,7 +13,7 @@ from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
 _FEW = 12  # steps that have fields of their own
-_MOST = 96  # steps that are measured one by one
+_MOST = 48  # steps that are measured one by one
 _ADD = "add_set"
 _HOW_NAMES = {"mean": "mean", "zero": "zero", "set": "set to", "scale": "scale by"}
 _NO_DIFFERENCE = 5e-5  # nats: less is not seen in four digits

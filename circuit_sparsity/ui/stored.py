@@ -20,7 +20,7 @@ from circuit_sparsity.plots.shaded_graph import cost, shaded_figure
 from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.release import StoredCircuit
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui import blocks, cached, graph, messages, state, table
+from circuit_sparsity.ui import blocks, cached, graph, history, messages, state, table
 from circuit_sparsity.ui.cached import Sight, Stamp
 from circuit_sparsity.ui.pickers import Choice
 
@@ -107,6 +107,7 @@ def _explore(seen: StoredScene, below: Callable[[], None]) -> None:
     with messages.in_place():
         circuit = seen.circuit
         state.prepare(seen)
+        history.follow(seen)
         messages.unknown_nodes(state.unknown_nodes(), circuit.title)
         left, right = st.columns([0.66, 0.34], gap="medium")
         with left:
