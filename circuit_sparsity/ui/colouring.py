@@ -20,13 +20,12 @@ from circuit_sparsity.ui.messages import plain
 
 BY = "colour"  # keys of widgets and parameters of the address
 _PAIR, _BEFORE = "colour_pair", "colour_before"
-_COST, _ONE, _TWO, _APART = "cost", "class1", "class2", "difference"
-_NAMES = {
-    _COST: "What ablating each costs",
-    _ONE: "Activation on a prompt, class 1",
-    _TWO: "Activation on its counterpart, class 2",
-    _APART: "Difference of the two prompts",
-}
+_COST, _ONE, _TWO, _APART = (  # also what the address says
+    "what ablating each costs",
+    "activation on a prompt",
+    "activation on its counterpart",
+    "difference of the two prompts",
+)
 _HELP = (
     "Costs: the rise of the loss when that node alone is ablated. Activations: in the circuit, "
     "with everything else at its mean, on one token of one of the task's prompts. Their "
@@ -48,8 +47,7 @@ def chosen(scene: Scene) -> Colouring | None:
     """What the reader wants; None where costs are wanted of a circuit too large to measure."""
     by = st.selectbox(
         "Colour by",
-        list(_NAMES),
-        format_func=lambda one: _NAMES[one],
+        [_COST, _ONE, _TWO, _APART],
         key=BY,
         bind="query-params",
         help=_HELP,
@@ -97,7 +95,7 @@ def _by_activation(scene: Scene, by: str, costs: tuple[Shading, ...]) -> Colouri
     all_three = {_ONE: of_one, _TWO: of_two, _APART: apart}
     shading = all_three.pop(by)
     caption = (
-        f"Nodes: blue to orange by {_NAMES[by].lower()}, in the circuit, pair {pair}, at "
+        f"Nodes: blue to orange by {by}, in the circuit, pair {pair}, at "
         f"{_tokens(scene, rows, places)}. Zero is the middle of the scale; hover for all numbers."
     )
     key = (by, str(pair), str(before), state.fill())

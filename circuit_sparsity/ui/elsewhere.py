@@ -8,7 +8,7 @@ from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.plots.words import signed
 from circuit_sparsity.recipes.effects import apply, faithfulness_of
-from circuit_sparsity.recipes.elsewhere import TASK_PAIRS, Elsewhere
+from circuit_sparsity.recipes.elsewhere import TASK_PAIRS, Elsewhere, Where
 from circuit_sparsity.recipes.snippet import snippet
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.task import Pair, Prompt
@@ -20,12 +20,13 @@ from circuit_sparsity.ui.messages import plain
 WHERE = "replay"  # keys of widgets and parameters of the address
 _PAIR, _TASK = "replay_pair", "replay_task"
 _FIELDS = ("replay_first", "replay_first_answer", "replay_second", "replay_second_answer")
-_WHERES = {
-    "own": "The circuit's own",
-    "pair": "One of its pairs",
-    "text": "Two texts of mine",
-    "task": "Another task",
+_WHERES: Mapping[str, Where] = {  # what the address says
+    "its own prompts": "own",
+    "one of its pairs": "pair",
+    "two texts of mine": "text",
+    "another task": "task",
 }
+_OWN = next(iter(_WHERES))
 _DELTA_HELP = (
     "Rise of the mean task loss by the recipe on these prompts, in nats per sequence. Baseline: "
     "the circuit with nothing changed, on the same prompts."
@@ -34,10 +35,10 @@ _DELTA_HELP = (
 
 def section(scene: Scene, recipe: Recipe) -> None:
     """Where to replay, what comes of it, and the snippet."""
-    asked = st.session_state.get(WHERE, st.query_params.get(WHERE, "own"))
+    asked = st.session_state.get(WHERE, st.query_params.get(WHERE, _OWN))
     with (
         st.expander(
-            "Replay on other prompts · as Python", expanded=asked != "own", icon=":material/replay:"
+            "Replay on other prompts · as Python", expanded=asked != _OWN, icon=":material/replay:"
         ),
         messages.in_place(),
     ):
@@ -51,15 +52,15 @@ def section(scene: Scene, recipe: Recipe) -> None:
 
 
 def _chosen(scene: Scene) -> Elsewhere:
-    where = st.segmented_control(
+    asked = st.segmented_control(
         "Prompts",
         list(_WHERES),
         key=WHERE,
-        format_func=lambda one: _WHERES[one],
-        default=None if WHERE in st.session_state else "own",
+        default=None if WHERE in st.session_state else _OWN,
         required=True,
         bind="query-params",
     )
+    where = _WHERES[asked or _OWN]
     if where == "pair":
         pairs = scene.experiment.batch.n_pairs
         number = st.number_input(
