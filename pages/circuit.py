@@ -8,10 +8,13 @@ from circuit_sparsity.ui import (
     cached,
     export,
     fetching,
+    film,
+    history,
     messages,
     overview,
     panels,
     pickers,
+    recipe,
     reproduced,
     state,
     stored,
@@ -38,6 +41,10 @@ def page() -> None:
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
     answers.field(choice, scene.experiment)
+    if film.wanted():
+        with messages.in_place():
+            film.page(scene)
+        return
     explore(scene)
     reproduced.badge(scene)
 
@@ -46,6 +53,7 @@ def page() -> None:
 def explore(scene: Scene) -> None:
     with messages.in_place():
         state.prepare(scene)
+        history.follow(scene)
         messages.unknown_nodes(state.unknown_nodes(), scene.circuit.title)
         left, right = st.columns([0.66, 0.34], gap="medium")
         with left:
@@ -53,6 +61,7 @@ def explore(scene: Scene) -> None:
             export.button(scene)
         with right:
             panels.inspector(scene)
+        recipe.section(scene)
         overview.tables(scene)
         texts.of_picked_node(scene.choice)
 

@@ -24,7 +24,7 @@ ROWS = (  # a module imports only from rows before its own, and from its own pac
     ("pruning",),
     ("sweep",),
     ("evidence", "nodes", "texts"),
-    ("export",),
+    ("export", "recipes"),
     ("plots",),
     ("commands", "ui"),
     ("__main__",),

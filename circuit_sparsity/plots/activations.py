@@ -38,10 +38,19 @@ def activation_strip(
     return _strip(boxes)
 
 
+_UNDERLINES = "; solid underline: positive, dashed: negative"
+
+
 def scale_legend(
-    palette: Palette, largest: float, unit: str = "activation", is_signed: bool = True
+    palette: Palette,
+    largest: float,
+    unit: str = "activation",
+    is_signed: bool = True,
+    note: str = _UNDERLINES,
 ) -> str:
     """The scale of a strip, in words and colours; from 0 on where it is not signed.
+
+    ``note`` follows the unit of a signed scale: how its sign is marked beside colour.
 
     >>> from circuit_sparsity.plots.colours import LIGHT
     >>> "underline" in scale_legend(LIGHT, 2.0, "nats", is_signed=False)
@@ -51,8 +60,7 @@ def scale_legend(
     if not is_signed:
         return _legend(palette, [step for step in shares if step >= 0], "0", f"{largest:.3f}", unit)
     low, high = signed(-largest, 3), signed(largest, 3)
-    words = f"{unit}; solid underline: positive, dashed: negative"
-    return _legend(palette, shares, low, high, words)
+    return _legend(palette, shares, low, high, unit + note)
 
 
 def _legend(palette: Palette, shares: Sequence[float], low: str, high: str, words: str) -> str:

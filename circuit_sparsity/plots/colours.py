@@ -21,6 +21,7 @@ class Palette:
     ablated: str  # a node that is switched off
     residual: str  # links without a weight
     attention: str
+    path: str  # a path that is pointed out
 
     @property
     def negative(self) -> str:
@@ -41,6 +42,7 @@ LIGHT = Palette(
     ablated="#c2187f",
     residual="#9aa3b2",
     attention="#4f8a5b",
+    path="#8a6d00",
 )
 DARK = Palette(
     scale=("#8ecbff", "#3a7fc1", "#2a2c33", "#c9772b", "#ffc38a"),
@@ -52,6 +54,7 @@ DARK = Palette(
     ablated="#ff6ec7",
     residual="#5f6877",
     attention="#7fc08d",
+    path="#f2d544",
 )
 PALETTES: Mapping[str, Palette] = MappingProxyType({"light": LIGHT, "dark": DARK})
 

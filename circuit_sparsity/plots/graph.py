@@ -2,7 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from plotly.graph_objects import Figure
@@ -13,27 +14,11 @@ from circuit_sparsity.model import GPTConfig
 from circuit_sparsity.names import Location, Node
 from circuit_sparsity.plots.colours import Palette
 from circuit_sparsity.plots.layout import Band, Layout, Row
-from circuit_sparsity.plots.words import ROW_LABELS, block_label, place_in_words, signed
+from circuit_sparsity.plots.marks import Part, markers, middles, overlays
+from circuit_sparsity.plots.words import ROW_LABELS, block_label
 
 # One path a bin and sign: 4,000 edges draw in 0.14 s, one shape an edge takes 2.6 s.
 BINS = 8
-SYMBOLS = {
-    "act_in": "triangle-up",
-    "q": "diamond",
-    "k": "diamond",
-    "v": "diamond",
-    "resid_delta": "square",
-    "post_act": "circle",
-    "final_resid": "star",
-}
-# A point that is always in a selection set from outside and never on the screen: with it, a plain
-# click on the one picked node still changes the selection, so that the click is reported.
-ANCHOR = "anchor"
-
-CLICKABLE_EDGES = 1500  # more points than that make the figure slow to draw
-
-Part = Node | Edge
-
 _ROW_PIXELS = 22
 
 
@@ -43,11 +28,14 @@ def circuit_figure(
     config: GPTConfig,
     palette: Palette,
     picked: Collection[Part] = (),
+    means: Mapping[Node, float] = MappingProxyType({}),
 ) -> Figure:
     """The circuit, blocks from bottom to top; each point's ``customdata`` is its node's name.
 
     In the middle of each edge is a point that is seen only when it is picked; its ``customdata``
-    is the edge as ``source>target``. Circuits of more than `CLICKABLE_EDGES` edges have none.
+    is the edge as ``source>target``. Circuits of more than `CLICKABLE_EDGES` edges have none. Two
+    more traces are empty: scripts draw a path and the focus of the keyboard in them. ``means`` are
+    mean activations over the pretraining text, for the hover text.
 
     The figure depends on ``picked`` only where a selection has to be set from outside; clicks
     restyle it in the browser.
@@ -61,8 +49,9 @@ def circuit_figure(
     ]
     return Figure(
         data=[
-            _markers(wiring, layout, config, palette, picked),
-            _middles(wiring.edges, layout, palette, picked),
+            markers(wiring, layout, config, palette, picked, means),
+            middles(wiring.edges, layout, palette, picked),
+            *overlays(palette),
         ],
         layout=_frame(layout, palette) | {"shapes": shapes},
     )
@@ -85,18 +74,30 @@ def _edges(
     bins: dict[tuple[int, bool], list[Edge]] = defaultdict(list)
     for edge in edges:
         bins[strength_bin(edge.weight, strongest), edge.weight > 0].append(edge)
-    ink = 1.0 if len(edges) <= 400 else 0.75 if len(edges) <= 1000 else 0.5
     return [
-        _path(
-            members,
-            layout,
-            color=palette.positive if positive else palette.negative,
-            width=round((0.8 + 3.2 * strength / (BINS - 1)) * ink, 2),
-            dash="solid" if positive else "5px,3px",
-            opacity=round((0.45 + 0.5 * strength / (BINS - 1)) * ink, 2),
-        )
+        edge_path(members, layout, palette, strength, positive, len(edges))
         for (strength, positive), members in sorted(bins.items())
     ]
+
+
+def edge_path(
+    edges: Sequence[Edge],
+    layout: Layout,
+    palette: Palette,
+    strength: int,
+    positive: bool,
+    among: int,
+) -> dict[str, Any]:
+    """Edges of one sign and strength bin as a shape; thinner where they are ``among`` many."""
+    ink = 1.0 if among <= 400 else 0.75 if among <= 1000 else 0.5
+    return _path(
+        edges,
+        layout,
+        color=palette.positive if positive else palette.negative,
+        width=round((0.8 + 3.2 * strength / (BINS - 1)) * ink, 2),
+        dash="solid" if positive else "5px,3px",
+        opacity=round((0.45 + 0.5 * strength / (BINS - 1)) * ink, 2),
+    )
 
 
 def _links(
@@ -135,77 +136,6 @@ def _bands(layout: Layout, palette: Palette) -> list[dict[str, Any]]:
         }
         for band in layout.bands
     ]
-
-
-def _markers(
-    wiring: Wiring,
-    layout: Layout,
-    config: GPTConfig,
-    palette: Palette,
-    picked: Collection[Part],
-) -> dict[str, Any]:
-    nodes = wiring.nodes
-    size = 11 if len(nodes) <= 160 else 9 if len(nodes) <= 500 else 7
-    places = [layout.places[node] for node in nodes]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [round(x, 4) for x, _ in places] + [None],
-        "y": [y for _, y in places] + [None],
-        "customdata": [*map(str, nodes), ANCHOR],
-        "hovertext": [*(_hover(node, wiring, config) for node in nodes), ""],
-        "hoverinfo": "text",
-        "selectedpoints": _selected(nodes, picked),
-        "marker": {
-            "size": size,
-            "symbol": [*(SYMBOLS[node.location.kind] for node in nodes), "circle"],
-            "color": palette.node,
-            "opacity": 1,
-            "line": {"width": 1, "color": palette.background},
-        },
-        "selected": {"marker": {"color": palette.ablated, "size": size + 7, "opacity": 1}},
-        "unselected": {"marker": {"opacity": 0.75}},
-    }
-
-
-def _selected(nodes: Sequence[Node], picked: Collection[Part]) -> list[int] | None:
-    if not picked:
-        return None
-    return [*(i for i, node in enumerate(nodes) if node in picked), len(nodes)]
-
-
-def _middles(
-    edges: Sequence[Edge], layout: Layout, palette: Palette, picked: Collection[Part]
-) -> dict[str, Any]:
-    """Points on the edges to click on: lines between marks cannot be clicked themselves."""
-    edges = edges if len(edges) <= CLICKABLE_EDGES else ()
-    ends = [(layout.places[edge.source], layout.places[edge.target]) for edge in edges]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [round((x0 + x1) / 2, 4) for (x0, _), (x1, _) in ends],
-        "y": [round((y0 + y1) / 2, 3) for (_, y0), (_, y1) in ends],
-        "customdata": list(map(str, edges)),
-        "hovertext": [
-            f"<b>edge</b> {edge.source}<br>to {edge.target}<br>weight {signed(edge.weight)}"
-            for edge in edges
-        ],
-        "hoverinfo": "text",
-        "selectedpoints": [i for i, edge in enumerate(edges) if edge in picked],
-        "marker": {"size": 9, "symbol": "x", "opacity": 0},
-        "selected": {"marker": {"opacity": 1, "color": palette.ablated, "size": 14}},
-        "unselected": {"marker": {"opacity": 0}},
-    }
-
-
-def _hover(node: Node, wiring: Wiring, config: GPTConfig) -> str:
-    into, out_of = wiring.into(node), wiring.out_of(node)
-    weights = [sum(near.by == "weight" for near in side) for side in (into, out_of)]
-    links = [len(into) - weights[0], len(out_of) - weights[1]]
-    return (
-        f"<b>{node}</b><br>{place_in_words(node, config)}<br>"
-        f"edges: {weights[0]} in, {weights[1]} out · links: {links[0]} in, {links[1]} out"
-    )
 
 
 def _frame(layout: Layout, palette: Palette) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def chosen(scene: Sight) -> Sight:
         options,
         key=BLOCK,
         bind="query-params",
+        width=150,
         help="One block alone is drawn larger: its reads, what is between, and its writes. What "
         "is switched off elsewhere stays so.",
     )

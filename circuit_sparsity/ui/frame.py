@@ -15,6 +15,7 @@ _STYLE = """<style>
   .stMainBlockContainer {padding: 2.6rem 2.5rem 3rem}
 }
 .stMainBlockContainer h1 {padding-top: 0; font-size: 2rem}
+[data-circuit-full] :is([data-testid="stSidebar"], [data-testid="stHeader"]) {display: none}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 .stMainBlockContainer .stButton button[kind="tertiary"] {min-height: 1.7rem; text-align: left}
 </style>"""

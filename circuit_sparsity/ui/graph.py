@@ -1,11 +1,11 @@
-"""The circuit's graph on a page: the figure, and the script that makes its nodes clickable.
+"""The circuit's graph on a page: the figure, and the scripts that make it answer.
 
 `st.plotly_chart`'s own selection cannot be set from outside without mounting the figure anew, and
 then forgets the set at the next shift+click; so a script beside the chart listens to Plotly's
-clicks and marks what is picked, wherever the pick came from.
+clicks and marks what is picked, wherever the pick came from. A second one listens to the keyboard.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -14,17 +14,26 @@ from streamlit.components import v2
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.legend import legend_html
-from circuit_sparsity.ui import cached, state
+from circuit_sparsity.ui import cached, history, state
 from circuit_sparsity.ui.cached import Sight
 
 CHART = "circuit_graph"
 _LINK = "graph_link"
+_KEYS = "graph_keys"
 _BARE = "no Plotly in reach of scripts"
-_SCRIPT = Path(__file__).with_suffix("").with_name("graph_link.js").read_text(encoding="utf-8")
+_HERE = Path(__file__).parent
+_SCRIPT = (_HERE / "graph_link.js").read_text(encoding="utf-8")
+_KEYS_SCRIPT = (_HERE / "graph_keys.js").read_text(encoding="utf-8")
+_HINT = (_HERE / "graph_keys.html").read_text(encoding="utf-8")
+_HINT_STYLE = (_HERE / "graph_keys.css").read_text(encoding="utf-8")
 
 
-def draw(scene: Sight, figure: Callable[..., Figure] = cached.figure) -> None:
-    """The figure, its legend, and picks by clicking."""
+def draw(
+    scene: Sight,
+    figure: Callable[..., Figure] = cached.figure,
+    paths: Sequence[Sequence[str]] = (),
+) -> None:
+    """The figure, its legend, picks by clicking and by keys, and ``paths`` of nodes shown in it."""
     circuit = scene.circuit
     parts = (*state.picked(scene), *state.picked_edges(scene))
     theme = st.context.theme.type
@@ -37,9 +46,21 @@ def draw(scene: Sight, figure: Callable[..., Figure] = cached.figure) -> None:
     )
     _link()(
         key=_LINK,
-        data={"chart": CHART, "picked": [*map(str, parts)], "version": state.outside()},
+        data={
+            "chart": CHART,
+            "picked": [*map(str, parts)],
+            "version": state.outside(),
+            "paths": [[*path] for path in paths],
+        },
         on_picked_change=lambda: _take_over(scene),
         height=1,
+    )
+    _keys()(
+        key=_KEYS,
+        data={"chart": _CHART, "search": state.NODES},
+        on_undo_change=lambda: history.undo(scene),
+        on_redo_change=lambda: history.redo(scene),
+        height="content",
     )
     strengths = sorted(abs(edge.weight) for edge in scene.wiring.edges) or [0.0]
     st.html(legend_html(palette(theme), strengths[0], strengths[-1]))
@@ -53,3 +74,7 @@ def _take_over(scene: Sight) -> None:
 
 def _link():
     return v2.component("circuit_graph_link", js=_SCRIPT)
+
+
+def _keys():
+    return v2.component("circuit_graph_keys", html=_HINT, css=_HINT_STYLE, js=_KEYS_SCRIPT)

@@ -5,12 +5,24 @@ import streamlit as st
 
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.names import Node
+from circuit_sparsity.plots.activations import scale_legend
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.shaded_graph import shaded_figure
 from circuit_sparsity.plots.words import place_in_words
-from circuit_sparsity.ui import blocks, cached, graph, live, state, table
+from circuit_sparsity.ui import (
+    blocks,
+    cached,
+    colouring,
+    graph,
+    live,
+    paths,
+    state,
+    table,
+    threshold,
+)
 from circuit_sparsity.ui.cached import Scene, Sight
+from circuit_sparsity.ui.colouring import Colouring
 from circuit_sparsity.ui.live import Costs
 
 _RISE = "rise of the loss without it, nats"
@@ -21,30 +33,44 @@ _EXAMPLE = "0.attn.act_in:71"
 
 
 def graph_by_cost(scene: Scene) -> None:
-    """The graph, nodes in the colour of what ablating each alone costs now."""
-    shown = blocks.chosen(scene)
-    if scene.circuit.size > live.MOST:
-        graph.draw(scene, lambda _, __, *look: cached.figure(shown, cached.identity(shown), *look))
-        return
-    costs = live.of_nodes(scene, state.fill())
+    """The graph with its controls; nodes in the colour of what the reader asks for."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        block = blocks.chosen(scene)
+        colours = colouring.chosen(scene)
+        shown, edges = threshold.chosen(block)
 
-    def figure(_: Scene, __: int, theme: str | None, baked: tuple) -> Figure:
-        return _shaded(shown, costs, cached.identity(shown), theme, baked, state.fill())
+    def figure(_: Sight, __: int, theme: str | None, baked: tuple) -> Figure:
+        if colours is None:
+            return cached.figure(shown, cached.identity(shown), theme, baked)
+        return _shaded(scene, shown, colours, cached.identity(shown), colours.key, theme, baked)
 
-    graph.draw(scene, figure)
-    st.caption(
-        "Nodes: blue to orange by the rise of the loss when that node alone is ablated, live, on "
-        f"{costs.on}; hover for the number."
-    )
+    graph.draw(scene, figure, paths.points_out(scene))
+    st.caption(f"The picture: {edges}.")
+    if colours is not None:
+        unit, theme = colours.shading.unit or "activation", palette(st.context.theme.type)
+        st.html(scale_legend(theme, colours.shading.largest, unit, note=""))
+        st.caption(colours.caption)
+    paths.section(scene)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=48, show_spinner=False)
 def _shaded(
-    _shown: Sight, _costs: Costs, identity: int, theme: str | None, baked: tuple, fill: str
+    _scene: Scene,
+    _shown: Sight,
+    _colours: Colouring,
+    identity: int,
+    key: tuple[str, ...],
+    theme: str | None,
+    baked: tuple,
 ) -> Figure:
-    rises = {node: rise for node, rise in _costs.rises.items() if isinstance(node, Node)}
-    drawn = (_shown.wiring, _shown.layout, _shown.config, rises, palette(theme), baked)
-    return shaded_figure(*drawn, label=f"live, on {_costs.on}")
+    drawn = (_shown.wiring, _shown.layout, _shown.config, _colours.shading, palette(theme), baked)
+    return shaded_figure(*drawn, mean_activations(_scene), _colours.more)
+
+
+def mean_activations(scene: Scene) -> dict[Node, float]:
+    """Of every kept node, over the pretraining text."""
+    values = scene.experiment.means.values
+    return {node: float(values[node.location][node.channel]) for node in scene.wiring.nodes}
 
 
 def tables(scene: Scene) -> None:

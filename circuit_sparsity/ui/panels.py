@@ -6,13 +6,16 @@ from contextlib import AbstractContextManager
 import streamlit as st
 
 from circuit_sparsity.circuits.circuit import total_nodes
-from circuit_sparsity.circuits.compiled import Fill
 from circuit_sparsity.circuits.edges import Edge
+from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.circuits.wiring import Neighbour, Wiring
 from circuit_sparsity.experiment import Effect, Experiment, Outcome
 from circuit_sparsity.names import FINAL_RESID, Node
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.meter import meter_html
 from circuit_sparsity.plots.words import place_in_words, signed, what
-from circuit_sparsity.ui import state, table
+from circuit_sparsity.recipes.effects import apply, faithfulness_of
+from circuit_sparsity.ui import history, state, table
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
@@ -30,13 +33,18 @@ RIGHT_HELP = (
     "prompts. 0.5 is chance."
 )
 ABLATED_HELP = (
-    "A node that is ablated is held at its mean over the pretraining text (or at zero), at every "
-    "position. An edge that is ablated carries its source at that level into its one target. "
-    "Everything outside the circuit stays at its mean."
+    "A node that is ablated is held at its mean over the pretraining text (or at zero, or at a "
+    "number), at every position. An edge that is ablated carries its source at that level into its "
+    "one target. Everything outside the circuit stays at its mean."
+)
+FAITHFUL_HELP = (
+    "(m(C') − m(∅)) / (m(M) − m(∅)), m the mean task loss: 1 is as good as the whole model, 0 as "
+    "good as the circuit that keeps nothing; above 1 it is better than its model. The tick is the "
+    "circuit with nothing changed."
 )
 HELD_HELP = (
     "Mean: over the pretraining text, as everything outside the circuit is. Zero: a value that "
-    "the model may never have seen there."
+    "the model may never have seen there. The recipe under the graph sets and scales, part by part."
 )
 _FIRST_FEW = 8  # neighbours shown before one asks for the rest
 _CHANCE = "Chance: 0.6931 nats a sequence, p 0.5."
@@ -50,32 +58,42 @@ def inspector(scene: Scene) -> None:
     table.search_field(scene)
     nodes, edges = state.picked(scene), state.picked_edges(scene)
     if not nodes and not edges:
-        _whole(experiment)
+        _whole(scene)
         return
-    fill = _held_at()
+    _held_at()
+    recipe = state.recipe()
     with _running():
-        of_model, _ = experiment.of_model, experiment.of_circuit  # run once and kept
+        of_model, before = experiment.of_model, experiment.of_circuit  # run once and kept
         start = time.perf_counter()
-        effect = experiment.ablate((*nodes, *edges), fill)
+        after = apply(experiment, recipe).after
         seconds = time.perf_counter() - start
-    _effect(effect, of_model, seconds, experiment.batch_name)
+    effect = Effect((*nodes, *edges), before, after)
+    _effect(effect, recipe, of_model, seconds, experiment.batch_name)
+    _meter(experiment, after)
     if _largest_change(effect) < _NOTHING:
-        _unchanged(scene.wiring, nodes, edges, fill)
-    if len(effect.parts) > 1:
-        _members(scene, effect.parts)
-    elif nodes:
-        _node(scene, nodes[0])
+        _unchanged(scene.wiring, nodes, edges, recipe)
+    history.buttons(scene)
+    if len(effect.parts) == 1:
+        _node(scene, nodes[0]) if nodes else _edge(scene, edges[0])
     else:
-        _edge(scene, edges[0])
-    st.button(
-        "Restore all",
-        icon=":material/undo:",
-        on_click=state.choose,
-        args=(scene, ()),
-    )
+        st.caption("Each step alone, in order, and together: the recipe, under the graph.")
 
 
-def _held_at() -> Fill:
+def _meter(experiment: Experiment, outcome: Outcome) -> None:
+    of_circuit = faithfulness_of(experiment, experiment.of_circuit)
+    now = faithfulness_of(experiment, outcome)
+    if now is None or of_circuit is None:
+        st.caption(
+            "Faithfulness is **undefined** here: on these prompts the whole model is as good as "
+            "the circuit that keeps nothing (less than 0.01 nats apart).",
+            help=FAITHFUL_HELP,
+        )
+        return
+    st.html(meter_html(palette(st.context.theme.type), now, of_circuit))
+    st.caption("Faithfulness: 0 the empty circuit, 1 the whole model.", help=FAITHFUL_HELP)
+
+
+def _held_at() -> None:
     st.segmented_control(
         "Held at",
         ["mean", "zero"],
@@ -85,7 +103,6 @@ def _held_at() -> Fill:
         bind="query-params",
         help=HELD_HELP,
     )
-    return state.fill()
 
 
 def _running() -> AbstractContextManager[None]:
@@ -101,7 +118,8 @@ def _size(scene: Scene) -> None:
     )
 
 
-def _whole(experiment: Experiment) -> None:
+def _whole(scene: Scene) -> None:
+    experiment = scene.experiment
     with _running():
         of_circuit, of_model = experiment.of_circuit, experiment.of_model
     st.markdown("##### The circuit as it is")
@@ -109,6 +127,9 @@ def _whole(experiment: Experiment) -> None:
         _number("Task loss, nats", of_circuit.loss, of_model.loss, LOSS_HELP)
         _number("p(right)", of_circuit.p_right, of_model.p_right, RIGHT_HELP)
     st.caption(f"On {plain(experiment.batch_name)}. {_CHANCE}")
+    _meter(experiment, of_circuit)
+    if history.past() or history.future():
+        history.buttons(scene)
     st.info(
         "**Click a node** to switch it off: the task is run again without it, here and now. Click "
         "it again to restore it. **Shift+click** collects several. The middle of a line is that "
@@ -117,10 +138,10 @@ def _whole(experiment: Experiment) -> None:
     )
 
 
-def _effect(effect: Effect, of_model: Outcome, seconds: float, prompts: str) -> None:
-    named = what(effect.parts)
-    title = f"`{named}`" if len(effect.parts) == 1 else named
-    st.markdown(f"##### Without {title}", help=ABLATED_HELP)
+def _effect(
+    effect: Effect, recipe: Recipe, of_model: Outcome, seconds: float, prompts: str
+) -> None:
+    st.markdown(f"##### {_heading(effect, recipe)}", help=ABLATED_HELP)
     before, after = effect.before, effect.after
     with st.container(horizontal=True, gap="small"):
         _change("Task loss, nats", before.loss, after.loss, LOSS_HELP, rise_is_worse=True)
@@ -132,17 +153,24 @@ def _effect(effect: Effect, of_model: Outcome, seconds: float, prompts: str) -> 
     )
 
 
+def _heading(effect: Effect, recipe: Recipe) -> str:
+    named = what(effect.parts)
+    title = f"`{named}`" if len(effect.parts) == 1 else named
+    if all(step.level.how in ("mean", "zero") for step in recipe):
+        return f"Without {title}"
+    return f"With {title} {recipe.steps[0].level.in_words if len(recipe) == 1 else 'changed'}"
+
+
 def _time(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 0.1 else f"{max(seconds * 1000, 0.1):.1f} ms"
 
 
 def _unchanged(
-    wiring: Wiring, nodes: tuple[Node, ...], edges: tuple[Edge, ...], fill: Fill
+    wiring: Wiring, nodes: tuple[Node, ...], edges: tuple[Edge, ...], recipe: Recipe
 ) -> None:
-    several = len(nodes) + len(edges) > 1
-    it, level = (
-        ("them", "that level") if several else ("it", f"its {fill}" if nodes else "that level")
-    )
+    how = recipe.steps[0].level.how
+    at_mean = len(recipe) == 1 and nodes and how == "mean"
+    it, level = "them" if len(recipe) > 1 else "it", "its mean" if at_mean else "that level"
     read = bool(edges) or any(wiring.out_of(node) or node.location == FINAL_RESID for node in nodes)
     reason = (
         f"on these prompts the circuit has {it} at {level} anyway, or passes on nothing of {it}."
@@ -180,20 +208,6 @@ def _edge(scene: Scene, edge: Edge) -> None:
                 type="tertiary",
                 on_click=state.choose,
                 args=(scene, (node,)),
-            )
-
-
-def _members(scene: Scene, parts: tuple[Node | Edge, ...]) -> None:
-    st.markdown("**Ablated together**", help="Click one to restore it and keep the others off.")
-    with st.container(gap=None):
-        for part in parts:
-            st.button(
-                f"`{part}`",
-                key=f"restore {part}",
-                icon=":material/close:",
-                type="tertiary",
-                on_click=state.choose,
-                args=(scene, [other for other in parts if other != part]),
             )
 
 

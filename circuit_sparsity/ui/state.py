@@ -1,15 +1,19 @@
-"""What is switched off: one list of nodes and edges, followed by graph, tables, field and address.
+"""What is changed: one list of nodes and edges, followed by graph, tables, field and address.
 
-The search field's widget owns the list, because a widget can be bound to the address. `outside`
-counts the changes that did not come from the graph; only those make the graph mark nodes anew.
+The search field's widget owns the list, because a widget can be bound to the address. Parts that
+are not held at the common level have one of their own, which the address holds as steps of a
+recipe. `outside` counts the changes that did not come from the graph; only those make the graph
+mark nodes anew.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import streamlit as st
 
 from circuit_sparsity.circuits.compiled import Fill
 from circuit_sparsity.circuits.edges import Edge
+from circuit_sparsity.circuits.recipe import Level, Recipe, Step
 from circuit_sparsity.names import Node
 from circuit_sparsity.ui.cached import Sight
 
@@ -17,6 +21,8 @@ NODES = "nodes"  # the widget's key and the address's parameter
 TABLE = "node_table"
 EDGES = "edge_table"
 FILL = "fill"  # key and parameter: what the switched-off are held at
+HOW = "how"  # parameter: steps of parts that are held at something else
+_LEVELS = "levels of their own"
 Part = Node | Edge
 _OUTSIDE = "outside picks"
 _TROUBLE = "unknown nodes"
@@ -41,6 +47,7 @@ def prepare(scene: Sight) -> None:
     if KEPT not in st.session_state:
         st.session_state[_TROUBLE] = [name for name in asked if name not in names]
     st.session_state[NODES] = st.session_state[KEPT] = kept
+    _prepare_levels(kept)
     if st.session_state.get(_CIRCUIT) != scene.circuit.title:
         st.session_state[_CIRCUIT] = scene.circuit.title
         _follow(scene)
@@ -60,7 +67,40 @@ def picked_edges(scene: Sight) -> tuple[Edge, ...]:
 
 def fill() -> Fill:
     """What they are held at: their means, or zero."""
-    return "zero" if st.session_state.get(FILL) == "zero" else "mean"
+    asked = st.session_state.get(FILL) or st.query_params.get(FILL)  # its widget may come later
+    return "zero" if asked == "zero" else "mean"
+
+
+def recipe() -> Recipe:
+    """All that is changed now, in order, and how."""
+    own, common = levels(), Level(fill())
+    steps = map(Step.parse, st.session_state[NODES])
+    return Recipe(tuple(replace(s, level=own.get(s.name, common)) for s in steps))
+
+
+def levels() -> Mapping[str, Level]:
+    """The parts that are not held at the common level, by name."""
+    return st.session_state.get(_LEVELS, {})
+
+
+def hold(name: str, level: Level) -> None:
+    """Hold one changed part at a level of its own."""
+    own = {key: value for key, value in levels().items() if key != name}
+    st.session_state[_LEVELS] = own if level == Level(fill()) else own | {name: level}
+    _write_levels()
+
+
+def follow_recipe(scene: Sight, wanted: Recipe) -> None:
+    """Change exactly this, and make graph and tables show it."""
+    found = {step.level.how for step in wanted}
+    common = Level("zero" if "zero" in found and "mean" not in found else "mean")
+    if len(wanted):
+        st.session_state[FILL] = common.how
+    st.session_state[_LEVELS] = {s.name: s.level for s in wanted if s.level != common}
+    st.session_state[NODES] = [step.name for step in wanted]
+    _forget_trouble()
+    _write_levels()
+    _follow(scene)
 
 
 def pick_in_graph(scene: Sight, names: Iterable[str]) -> None:
@@ -102,6 +142,35 @@ def outside() -> int:
 def unknown_nodes() -> list[str]:
     """What the address named and the circuit does not keep, until something is picked."""
     return st.session_state.get(_TROUBLE, [])
+
+
+def _prepare_levels(kept: Sequence[str]) -> None:
+    """Levels of their own: from the address at first; of parts that are changed alone."""
+    if _LEVELS not in st.session_state:
+        asked, bad = _steps_asked(st.query_params.get_all(HOW))
+        bad += [str(step) for step in asked if step.name not in kept]
+        st.session_state[_LEVELS] = {step.name: step.level for step in asked}
+        st.session_state[_TROUBLE] = [*unknown_nodes(), *bad]
+    own = {name: level for name, level in levels().items() if name in kept}
+    st.session_state[_LEVELS] = own
+    _write_levels()
+
+
+def _steps_asked(texts: Iterable[str]) -> tuple[list[Step], list[str]]:
+    """Steps of an address, and what is none."""
+    found, bad = [], []
+    for text in texts:
+        try:
+            found.append(Step.parse(text))
+        except ValueError:
+            bad.append(text)
+    return found, bad
+
+
+def _write_levels() -> None:
+    written = [name + level.suffix for name, level in levels().items()]
+    if st.query_params.get_all(HOW) != written:
+        st.query_params[HOW] = written
 
 
 def _names(scene: Sight) -> set[str]:

@@ -7,9 +7,10 @@ import pytest
 from circuit_sparsity.circuits.wiring import wiring
 from circuit_sparsity.names import Node, circuit_locations
 from circuit_sparsity.plots.colours import DARK, LIGHT
-from circuit_sparsity.plots.graph import ANCHOR, BINS, circuit_figure, strength_bin
+from circuit_sparsity.plots.graph import BINS, circuit_figure, strength_bin
 from circuit_sparsity.plots.layout import lay_out
 from circuit_sparsity.plots.legend import legend_html
+from circuit_sparsity.plots.marks import ANCHOR
 from tests.circuits.random_circuits import random_model
 from tests.handmade import circuit_of, marked_model, sign_model
 
@@ -39,7 +40,7 @@ def dense_circuit():
 def test_every_node_is_a_point_that_carries_its_name():
     made = sign_model()
     figure, _, layout = figure_of(made.model, made.circuit)
-    points, _ = figure.data
+    points = figure.data[0]
     assert list(points.customdata) == [*made.nodes, ANCHOR]
     for name, x, y in zip(made.nodes, points.x, points.y, strict=False):
         wanted = layout.places[Node.parse(name)]

@@ -61,20 +61,21 @@ class FoldedRun(CircuitRun):
         numbering, means = self.folded.numbering, self.folded.stream.node_means
         held = np.zeros((len(ablations), len(means)), dtype=np.bool_)
         start = np.zeros(len(ablations), dtype=np.int64)
-        cuts: list[_Cut] = []
+        cuts: list[Cut] = []
         for i, ablated in enumerate(ablations):
             nodes = {part for part in ablated if isinstance(part, Node)}
             held[i, [numbering.node[node] for node in nodes]] = True
-            found = [self._cut(i, part, fill) for part in ablated if isinstance(part, Edge)]
+            found = [self.cut(i, part, fill) for part in ablated if isinstance(part, Edge)]
             cuts += [cut for cut in found if cut is not None]
             live = [n.location for n in nodes if numbering.is_live(n.location)]
             places = [numbering.place[location] for location in live]
             places += [cut.location for cut in found if cut is not None]
             start[i] = min(places, default=len(numbering.places) - 1)
         level = np.zeros_like(means) if fill == "mean" else -means
-        return _sets(start, held, level, cuts, len(numbering.places))
+        return sets_of(start, held, level, cuts, len(numbering.places))
 
-    def _cut(self, chosen: int, edge: Edge, fill: Fill) -> "_Cut | None":
+    def cut(self, chosen: int, edge: Edge, fill: Fill = "mean") -> "Cut | None":
+        """An ablated edge; None where nothing that varies is computed at its target."""
         numbering, target = self.folded.numbering, edge.target.location
         if not numbering.is_live(target):
             return None
@@ -87,11 +88,11 @@ class FoldedRun(CircuitRun):
             gate = heads.gate_row[edge.source.channel // numbering.config.d_head]
         row = int(self.plan.nodes[numbering.node[edge.target]]["row"])
         location = numbering.place[target]
-        return _Cut(chosen, location, row, source, edge.weight, level, gate)
+        return Cut(chosen, location, row, source, edge.weight, level, gate)
 
 
 @dataclass(frozen=True, order=True)
-class _Cut:
+class Cut:
     """An ablated edge, in numbers."""
 
     chosen: int
@@ -113,12 +114,12 @@ def folded_run(circuit: Circuit, folded: Folded, prompts: Prompts) -> FoldedRun:
     numbering = folded.numbering
     held = np.zeros((1, len(numbering.node)), dtype=np.bool_)
     level = np.zeros(len(numbering.node), dtype=np.float32)
-    made.execute(_sets(np.array([-1]), held, level, [], len(numbering.places)))
+    made.execute(sets_of(np.array([-1]), held, level, [], len(numbering.places)))
     return made
 
 
-def _sets(
-    start: np.ndarray, held: np.ndarray, level: np.ndarray, cuts: list[_Cut], locations: int
+def sets_of(
+    start: np.ndarray, held: np.ndarray, level: np.ndarray, cuts: list[Cut], locations: int
 ) -> Sets:
     cuts = sorted(cuts)
     counts = np.zeros(len(start) * locations, dtype=np.int64)
@@ -128,6 +129,9 @@ def _sets(
         start=start.astype(np.int64),
         held=held,
         level=level.astype(np.float32),
+        scaled=np.zeros_like(held),
+        factor=np.ones_like(level, dtype=np.float32),
+        shift=np.zeros_like(level, dtype=np.float32),
         cut_from=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         cuts=records(
             CUT,

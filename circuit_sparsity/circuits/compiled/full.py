@@ -48,7 +48,7 @@ class FullRun(CircuitRun):
             return self.run.base
         places = [part.target if isinstance(part, Edge) else part for part in ablated]
         start = min(self.run.depth(node.location) for node in places)
-        return self.run.resume(start, _Without(self.run, ablated, fill))
+        return self.run.resume(start, Without(self.run, ablated, fill))
 
 
 def full_run(circuit: Circuit, model: GPT, means: Means, prompts: Prompts) -> FullRun:
@@ -65,10 +65,10 @@ def hook_without(
     nowhere = torch.empty(0, 0, dtype=torch.long)
     alive = mean_fill(circuit.masks(model.config), means)
     run = ResumableRun(model, alive, means, nowhere, nowhere.flatten(), ())
-    return chain(alive, _Without(run, ablated, fill))
+    return chain(alive, Without(run, ablated, fill))
 
 
-class _Without:
+class Without:
     """A hook for after the fill, which ablates nodes and edges of one forward pass."""
 
     def __init__(self, run: ResumableRun, ablated: Ablation, fill: Fill) -> None:
@@ -84,7 +84,7 @@ class _Without:
 
     def __call__(self, name: str, x: Tensor) -> Tensor:
         if name in self.edges:
-            x = self.run.fill(name, self._without_edges(Location.parse(name), self.edges[name]))
+            x = self.run.fill(name, self.without_edges(Location.parse(name), self.edges[name]))
         if name in self.nodes:
             channels, x = self.nodes[name], x.clone()
             level = self.run.means.values[Location.parse(name)].to(x)
@@ -92,13 +92,13 @@ class _Without:
         self.seen[name] = x
         return x
 
-    def _without_edges(self, target: Location, edges: list[Edge]) -> Tensor:
-        before = self._before(target).clone()
+    def without_edges(self, target: Location, edges: list[Edge]) -> Tensor:
+        before = self.before(target).clone()
         for edge in edges:
             before[..., edge.target.channel] -= edge.weight * self._excess(edge.source)
         return finish(self.run.model, target, before)
 
-    def _before(self, target: Location) -> Float[Tensor, "prompt pos width"]:
+    def before(self, target: Location) -> Float[Tensor, "prompt pos width"]:
         """What the linear map into ``target`` gives, before activation and top-k."""
         assert target.layer is not None, f"no edge leads into {target}"
         block, at = block_of(self.run.model, target.layer), target.block_name
@@ -116,6 +116,10 @@ class _Without:
         x = self.seen[str(source.location)][..., source.channel]
         if self.fill == "mean":
             x = x - self.run.means.values[source.location][source.channel].to(x)
+        return self.as_read(source, x)
+
+    def as_read(self, source: Node, x: Float[Tensor, "prompt pos"]) -> Float[Tensor, "prompt pos"]:
+        """What the target reads where the source is ``x``: values are mixed by their head."""
         if source.location.kind != "v":
             return x
         return (self._pattern(source) @ x[..., None])[..., 0]  # prompt pos

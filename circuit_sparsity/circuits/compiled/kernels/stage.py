@@ -3,7 +3,7 @@
 from circuit_sparsity.circuits.compiled.kernels.panel import cut_rows, linear_rows, read_rows
 from circuit_sparsity.circuits.compiled.kernels.settle import separate, settle
 from circuit_sparsity.sparse.compiled import kernel
-from circuit_sparsity.sparse.vector import add, load, splat, store
+from circuit_sparsity.sparse.vector import add, load, multiply_add, splat, store
 
 READ, QUERY, KEY, VALUE, WRITE, MLP_READ, NEURON, MLP_WRITE = range(8)  # places of a layer
 
@@ -46,6 +46,17 @@ def _hold(place, held, level, excess, step, width):
 
 
 @kernel
+def _scale(place, sets, chosen, excess, step, at, width):
+    """Multiply the scaled nodes of a location."""
+    for node in range(place.node_from, place.node_to):
+        if sets.scaled[chosen, node]:
+            factor, shift = splat(sets.factor[node]), splat(sets.shift[node])
+            for column in range(at, at + width, 16):
+                x = load(excess, node * step + column)
+                store(excess, node * step + column, multiply_add(x, factor, shift))
+
+
+@kernel
 def visit(plan, side, sets, desk, chosen, location, first, width):
     """Compute a location in ``width`` columns from ``first`` on, or set what is ablated of it."""
     place, held = plan.places[location], sets.held[chosen]
@@ -53,6 +64,7 @@ def visit(plan, side, sets, desk, chosen, location, first, width):
         return
     if not is_run(sets, chosen, location):
         _hold(place, held, sets.level, side.excess, side.step, width)
+        _scale(place, sets, chosen, side.excess, side.step, 0, width)
         return
     separates = sets.start[chosen] < 0 and place.top >= 0
     for at in range(0, width, 16):
@@ -61,6 +73,7 @@ def visit(plan, side, sets, desk, chosen, location, first, width):
         if separates:
             separate(place, location, plan.windows, side, column, desk.panel, desk.values)
         settle(place, location, plan, side, desk, column, at, sets.level, held)
+        _scale(place, sets, chosen, side.excess, side.step, at, 16)
 
 
 @kernel

@@ -147,6 +147,9 @@ class Sets(NamedTuple):
     start: np.ndarray  # set: first location that differs from the run others start from
     held: np.ndarray  # set, node
     level: np.ndarray  # node: excess of what an ablated one is held at
+    scaled: np.ndarray  # set, node
+    factor: np.ndarray  # node: what a scaled one is multiplied by
+    shift: np.ndarray  # node: what that adds to its excess, as its mean is multiplied too
     cut_from: np.ndarray  # set location: first cut into it; one more at the end
     cuts: np.ndarray
     locations: int

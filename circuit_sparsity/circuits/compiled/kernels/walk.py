@@ -86,7 +86,7 @@ def _queries(plan, early, late, sets, desk, prompts, tile, chosen):
 
 
 @kernel
-def _answers(plan, side, held, level, ends, lane, at):
+def _answers(plan, side, sets, chosen, ends, lane, at):
     """Margins of sixteen prompts."""
     place, width, read = plan.places[-1], side.width, (plan.reads.size - 1) * plan.slots
     margin, square, total = load(ends, lane), splat(plan.square), splat(plan.total)
@@ -94,8 +94,10 @@ def _answers(plan, side, held, level, ends, lane, at):
         node, own = place.node_from + i, plan.nodes[place.node_from + i]
         x = load(side.residual, own.slot * side.step + at)
         x = add(x, plan.channels[read + own.slot].offset)
-        if held[node]:
-            x = splat(own.mean + level[node])
+        if sets.held[chosen, node]:
+            x = splat(own.mean + sets.level[node])
+        if sets.scaled[chosen, node]:
+            x = multiply(x, splat(sets.factor[node]))
         square, total = multiply_add(x, x, square), add(x, total)
         margin = multiply_add(x, load(ends, (3 + i) * width + lane), margin)
     mean = multiply(total, 1.0 / plan.width if plan.centred else 0.0)
@@ -133,7 +135,7 @@ def _run_set(plan, early, late, sets, desk, prompts, tile, chosen, margins):
     for i in range(block, plan.reads.size - 1):
         _block(plan, late, sets, desk, prompts, tile, chosen, i, first, width)
     for at in range(0, width, 16):
-        found = _answers(plan, late, sets.held[chosen], sets.level, prompts.ends, first + at, at)
+        found = _answers(plan, late, sets, chosen, prompts.ends, first + at, at)
         store(margins, chosen * late.width + first + at, found)
 
 

@@ -1,0 +1,143 @@
+"""What can be pointed at in a circuit's graph: nodes, the middles of edges, and two overlays."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from circuit_sparsity.circuits.edges import Edge
+from circuit_sparsity.circuits.wiring import Wiring
+from circuit_sparsity.model import GPTConfig
+from circuit_sparsity.names import Node
+from circuit_sparsity.plots.colours import Palette
+from circuit_sparsity.plots.layout import Layout
+from circuit_sparsity.plots.words import place_in_words, signed
+
+SYMBOLS = {
+    "act_in": "triangle-up",
+    "q": "diamond",
+    "k": "diamond",
+    "v": "diamond",
+    "resid_delta": "square",
+    "post_act": "circle",
+    "final_resid": "star",
+}
+# A point that is always in a selection set from outside and never on the screen: with it, a plain
+# click on the one picked node still changes the selection, so that the click is reported.
+ANCHOR = "anchor"
+
+CLICKABLE_EDGES = 1500  # more points than that make the figure slow to draw
+NODES, EDGES, PATH, FOCUS = range(4)  # traces
+
+Part = Node | Edge
+
+
+def markers(
+    wiring: Wiring,
+    layout: Layout,
+    config: GPTConfig,
+    palette: Palette,
+    picked: Collection[Part],
+    means: Mapping[Node, float],
+) -> dict[str, Any]:
+    """The nodes; ``meta`` leads the keyboard from each to its strongest neighbours."""
+    nodes = wiring.nodes
+    size = node_size(len(nodes))
+    places = [layout.places[node] for node in nodes]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [round(x, 4) for x, _ in places] + [None],
+        "y": [y for _, y in places] + [None],
+        "customdata": [*map(str, nodes), ANCHOR],
+        "meta": neighbours(wiring, layout),
+        "hovertext": [*(_hover(node, wiring, config, means) for node in nodes), ""],
+        "hoverinfo": "text",
+        "selectedpoints": _selected(nodes, picked),
+        "marker": {
+            "size": size,
+            "symbol": [*(SYMBOLS[node.location.kind] for node in nodes), "circle"],
+            "color": palette.node,
+            "opacity": 1,
+            "line": {"width": 1, "color": palette.background},
+        },
+        "selected": {"marker": {"color": palette.ablated, "size": size + 7, "opacity": 1}},
+        "unselected": {"marker": {"opacity": 0.75}},
+    }
+
+
+def node_size(nodes: int) -> int:
+    """In pixels, so that marks in a row do not touch."""
+    return 11 if nodes <= 160 else 9 if nodes <= 500 else 7
+
+
+def neighbours(wiring: Wiring, layout: Layout) -> dict[str, list[int]]:
+    """By node, the point to which each arrow key leads; -1 for none.
+
+    Up and down go along the strongest weight (a link where there is none) to a node that is fed
+    or that feeds; left and right to the next in the row.
+    """
+    number = {node: i for i, node in enumerate(wiring.nodes)}
+    rows: dict[float, list[Node]] = {}
+    for node in sorted(wiring.nodes, key=lambda node: layout.places[node]):
+        rows.setdefault(layout.places[node][1], []).append(node)
+    left, right = [-1] * len(number), [-1] * len(number)
+    for row in rows.values():
+        for one, other in zip(row, row[1:], strict=False):
+            right[number[one]], left[number[other]] = number[other], number[one]
+    up = [next((number[n.node] for n in wiring.out_of(node)), -1) for node in wiring.nodes]
+    down = [next((number[n.node] for n in wiring.into(node)), -1) for node in wiring.nodes]
+    return {"up": up, "down": down, "left": left, "right": right}
+
+
+def middles(
+    edges: Sequence[Edge], layout: Layout, palette: Palette, picked: Collection[Part]
+) -> dict[str, Any]:
+    """Points on the edges to click on: lines between marks cannot be clicked themselves."""
+    edges = edges if len(edges) <= CLICKABLE_EDGES else ()
+    ends = [(layout.places[edge.source], layout.places[edge.target]) for edge in edges]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [round((x0 + x1) / 2, 4) for (x0, _), (x1, _) in ends],
+        "y": [round((y0 + y1) / 2, 3) for (_, y0), (_, y1) in ends],
+        "customdata": list(map(str, edges)),
+        "hovertext": [
+            f"<b>edge</b> {edge.source}<br>to {edge.target}<br>weight {signed(edge.weight)}"
+            for edge in edges
+        ],
+        "hoverinfo": "text",
+        "selectedpoints": [i for i, edge in enumerate(edges) if edge in picked],
+        "marker": {"size": 9, "symbol": "x", "opacity": 0},
+        "selected": {"marker": {"opacity": 1, "color": palette.ablated, "size": 14}},
+        "unselected": {"marker": {"opacity": 0}},
+    }
+
+
+def overlays(palette: Palette) -> list[dict[str, Any]]:
+    """A path along nodes, and a ring around the node that the keyboard is at; both empty."""
+    empty = {"type": "scatter", "x": [None], "y": [None], "hoverinfo": "skip"}
+    line = {"width": 5, "color": palette.path}
+    ring = {"size": 24, "symbol": "circle-open", "color": palette.text, "line": {"width": 2.5}}
+    return [
+        empty | {"mode": "lines", "line": line, "opacity": 0.75},
+        empty | {"mode": "markers", "marker": ring},
+    ]
+
+
+def _selected(nodes: Sequence[Node], picked: Collection[Part]) -> list[int] | None:
+    if not picked:
+        return None
+    return [*(i for i, node in enumerate(nodes) if node in picked), len(nodes)]
+
+
+def _hover(node: Node, wiring: Wiring, config: GPTConfig, means: Mapping[Node, float]) -> str:
+    into, out_of = wiring.into(node), wiring.out_of(node)
+    weights = [sum(near.by == "weight" for near in side) for side in (into, out_of)]
+    links = [len(into) - weights[0], len(out_of) - weights[1]]
+    mean = ""
+    if node in means:
+        mean = f"<br>mean activation, pretraining text: {signed(means[node], 4)}"
+    return (
+        f"<b>{node}</b><br>{place_in_words(node, config)}<br>"
+        f"edges: {weights[0]} in, {weights[1]} out · links: {links[0]} in, {links[1]} out"
+        f"{mean}"
+    )

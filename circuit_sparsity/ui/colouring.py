@@ -1,0 +1,128 @@
+"""What the colours of the graph's nodes say: a cost, an activation, a difference of two."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import streamlit as st
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuit_sparsity.circuits.ablation import mean_fill
+from circuit_sparsity.circuits.node_activations import node_activations
+from circuit_sparsity.names import Node
+from circuit_sparsity.plots.shaded_graph import Shading, cost
+from circuit_sparsity.plots.tokens import show_token
+from circuit_sparsity.store import Store
+from circuit_sparsity.ui import cached, live, state
+from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.messages import plain
+
+BY = "colour"  # keys of widgets and parameters of the address
+_PAIR, _BEFORE = "colour_pair", "colour_before"
+_COST, _ONE, _TWO, _APART = (  # also what the address says
+    "what ablating each costs",
+    "activation on a prompt",
+    "activation on its counterpart",
+    "difference of the two prompts",
+)
+_HELP = (
+    "Costs: the rise of the loss when that node alone is ablated. Activations: in the circuit, "
+    "with everything else at its mean, on one token of one of the task's prompts. Their "
+    "difference: class 1 less class 2, which differ in what decides the answer."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Colouring:
+    """The numbers behind the colours, what else hovering tells, and both under one name."""
+
+    shading: Shading
+    more: tuple[Shading, ...]
+    key: tuple[str, ...]
+    caption: str
+
+
+def chosen(scene: Scene) -> Colouring | None:
+    """What the reader wants; None where costs are wanted of a circuit too large to measure."""
+    by = st.selectbox(
+        "Colour by",
+        [_COST, _ONE, _TWO, _APART],
+        key=BY,
+        bind="query-params",
+        help=_HELP,
+        width=235,
+    )
+    costs = live.of_nodes(scene, state.fill()) if scene.circuit.size <= live.MOST else None
+    of_cost: tuple[Shading, ...] = ()
+    if costs is not None:
+        rises = {node: rise for node, rise in costs.rises.items() if isinstance(node, Node)}
+        of_cost = (cost(rises, f"live, on {costs.on}"),)
+    if by in (_ONE, _TWO, _APART):
+        return _by_activation(scene, by, of_cost)
+    if costs is None:
+        return None
+    caption = (
+        "Nodes: blue to orange by the rise of the loss when that node alone is ablated, live, on "
+        f"{costs.on}; hover for the number."
+    )
+    return Colouring(of_cost[0], (), (_COST, state.fill()), caption)
+
+
+def _by_activation(scene: Scene, by: str, costs: tuple[Shading, ...]) -> Colouring:
+    batch = scene.experiment.batch
+    pair = int(st.number_input("Pair", 1, batch.n_pairs, key=_PAIR, bind="query-params", width=110))
+    rows = [pair - 1, pair - 1 + batch.n_pairs]
+    ends = batch.last[rows].tolist()
+    before = int(
+        st.number_input(
+            "Tokens before the last",
+            0,
+            min(ends),
+            key=_BEFORE,
+            bind="query-params",
+            width=170,
+            help="0 is the last token, where the answer is read. Both prompts are counted from "
+            "their ends.",
+        )
+    )
+    found = _activations(scene, cached.identity(scene), pair)
+    places = [end - before for end in ends]
+    one, two = ({n: float(x[i, places[i]]) for n, x in found.items()} for i in (0, 1))
+    names = [f"activation, class {i}, token {place + 1}" for i, place in enumerate(places, 1)]
+    of_one, of_two = Shading(one, names[0]), Shading(two, names[1])
+    apart = Shading({node: one[node] - two[node] for node in one}, "class 1 − class 2")
+    all_three = {_ONE: of_one, _TWO: of_two, _APART: apart}
+    shading = all_three.pop(by)
+    caption = (
+        f"Nodes: blue to orange by {by}, in the circuit, pair {pair}, at "
+        f"{_tokens(scene, rows, places)}. Zero is the middle of the scale; hover for all numbers."
+    )
+    key = (by, str(pair), str(before), state.fill())
+    return Colouring(shading, (*all_three.values(), *costs), key, caption)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _activations(
+    _scene: Scene, identity: int, pair: int
+) -> Mapping[Node, Float[Tensor, "prompt pos"]]:
+    """Of every kept node on both prompts of a pair, in the circuit."""
+    it = _scene.experiment
+    rows = torch.tensor([pair - 1, pair - 1 + it.batch.n_pairs])
+    tokens = it.batch.tokens[rows, : int(it.batch.last[rows].max()) + 1]
+    return node_activations(it.model, it.circuit.node_list, tokens, mean_fill(it.alive, it.means))
+
+
+def _tokens(scene: Scene, rows: list[int], places: list[int]) -> str:
+    """The two tokens, in words."""
+    if Store.from_environment().path_of_tokenizer(scene.choice.model) is None:
+        return f"tokens {places[0] + 1} and {places[1] + 1}"
+    tokenizer, batch = cached.tokenizer(scene.choice.model), scene.experiment.batch
+    shown = [
+        plain(show_token(tokenizer.token_bytes(int(batch.tokens[row, place]))))
+        for row, place in zip(rows, places, strict=True)
+    ]
+    return (
+        f"token {places[0] + 1} “{shown[0]}” (class 1) and token {places[1] + 1} “{shown[1]}” "
+        "(class 2)"
+    )
