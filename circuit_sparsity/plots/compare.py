@@ -12,8 +12,9 @@ from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.model import GPTConfig
 from circuit_sparsity.names import Node
 from circuit_sparsity.plots.colours import Palette
-from circuit_sparsity.plots.graph import SYMBOLS, circuit_figure
+from circuit_sparsity.plots.graph import circuit_figure
 from circuit_sparsity.plots.layout import Layout, lay_out
+from circuit_sparsity.plots.marks import SYMBOLS
 from circuit_sparsity.plots.words import place_in_words
 
 # Full, hollow, hollow with a dot: the shape itself says at what kind of place a node is.

@@ -17,7 +17,7 @@ from circuit_sparsity.plots.evidence import controls_table, measures_table
 from circuit_sparsity.plots.graph import circuit_figure
 from circuit_sparsity.plots.layout import lay_out
 from circuit_sparsity.plots.legend import legend_html
-from circuit_sparsity.plots.shaded_graph import shaded_figure
+from circuit_sparsity.plots.shaded_graph import cost, shaded_figure
 from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.tasks import TASKS
 
@@ -89,7 +89,8 @@ def investigation_figure(found: Investigation, palette: Palette = LIGHT) -> Figu
     rises = {node: found.rises[node] for node in wired.nodes if node in found.rises}
     if wired.nodes and len(rises) == len(wired.nodes):
         on = f"on {found.rises_on}" if found.rises_on else "alone"
-        figure = shaded_figure(wired, layout, config, rises, palette, found.off, escape(on))
+        shading = cost(rises, escape(on))
+        figure = shaded_figure(wired, layout, config, shading, palette, found.off)
     else:
         figure = circuit_figure(wired, layout, config, palette, found.off)
     marks: Any = figure.data[0]

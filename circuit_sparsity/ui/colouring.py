@@ -54,19 +54,21 @@ def chosen(scene: Scene) -> Colouring | None:
         width=235,
     )
     costs = live.of_nodes(scene, state.fill()) if scene.circuit.size <= live.MOST else None
-    of_cost: tuple[Shading, ...] = ()
-    if costs is not None:
-        rises = {node: rise for node, rise in costs.rises.items() if isinstance(node, Node)}
-        of_cost = (cost(rises, f"live, on {costs.on}"),)
+    of_cost = None if costs is None else _of_cost(costs)
     if by in (_ONE, _TWO, _APART):
-        return _by_activation(scene, by, of_cost)
-    if costs is None:
+        return _by_activation(scene, by, () if of_cost is None else (of_cost,))
+    if costs is None or of_cost is None:
         return None
     caption = (
         "Nodes: blue to orange by the rise of the loss when that node alone is ablated, live, on "
         f"{costs.on}; hover for the number."
     )
-    return Colouring(of_cost[0], (), (_COST, state.fill()), caption)
+    return Colouring(of_cost, (), (_COST, state.fill()), caption)
+
+
+def _of_cost(costs: live.Costs) -> Shading:
+    rises = {node: rise for node, rise in costs.rises.items() if isinstance(node, Node)}
+    return cost(rises, f"live, on {costs.on}")
 
 
 def _by_activation(scene: Scene, by: str, costs: tuple[Shading, ...]) -> Colouring:

@@ -57,7 +57,7 @@ def draw(
     )
     _keys()(
         key=_KEYS,
-        data={"chart": _CHART, "search": state.NODES},
+        data={"chart": CHART, "search": state.NODES},
         on_undo_change=lambda: history.undo(scene),
         on_redo_change=lambda: history.redo(scene),
         height="content",
