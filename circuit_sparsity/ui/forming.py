@@ -9,7 +9,7 @@ from circuit_sparsity.circuits.wiring import wiring
 from circuit_sparsity.names import Location
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.forming import places_figure
-from circuit_sparsity.plots.graph import circuit_figure
+from circuit_sparsity.plots.graph import Figure, circuit_figure
 from circuit_sparsity.plots.layout import lay_out
 from circuit_sparsity.ui import cached
 
@@ -38,7 +38,7 @@ def forming(model: str, nodes: Nodes, key: str) -> None:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _figure(
     model_name: str, nodes: tuple[tuple[Location, tuple[int, ...]], ...], theme: str | None
-):
+) -> Figure:
     model, kept = cached.model(model_name), dict(nodes)
     circuit = Circuit(kept, model_name, "", "", "")
     if circuit.size > FEW:

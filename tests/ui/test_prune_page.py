@@ -210,6 +210,8 @@ def test_a_size_can_be_refined(page):
 def test_a_search_can_begin_with_the_circuit_on_screen(page, open_app, own_cache):
     first = start(page).result()
     app = open_app("prune", **dict(zip(QUERY, first.choice, strict=True)))
+    app.segmented_control(key="prune_goal").set_value("Exact number of nodes")
+    run(app).number_input(key="prune_k").set_value(12)
     app.segmented_control(key="prune_start_from").set_value("The circuit on screen")
     run(app)
     again = start(app).result()
