@@ -32,6 +32,7 @@ def page() -> None:
         return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
+    messages.tour_link()
     explore(scene)
     reproduced.badge(scene)
 
