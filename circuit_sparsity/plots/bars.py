@@ -54,7 +54,7 @@ def votes_figure(
             "name": escape(name, quote=False),
             "x": list(channels),
             "y": list(values),
-            "marker": {"color": ink, "pattern": {"shape": shape, "fgcolor": palette.background}},
+            "marker": {"color": ink, "pattern": {"shape": shape, "fillmode": "overlay"}},
             "hovertemplate": "%{x}<br>%{y:+.3f} nats<extra></extra>",
         }
         for (name, values), (ink, shape) in zip(votes.items(), looks, strict=True)

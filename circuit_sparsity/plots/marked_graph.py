@@ -10,7 +10,7 @@ from circuit_sparsity.plots.graph import Figure, circuit_figure
 from circuit_sparsity.plots.layout import Layout
 
 _LARGE, _SMALL = 16, 9  # pixels
-_NAMED = 12  # marks with their channel beside them
+_APART = 0.06  # of the width: marks of a row that are nearer have no room for names
 
 
 def marked_figure(
@@ -23,12 +23,12 @@ def marked_figure(
 ) -> Figure:
     """`circuit_figure` with ``marked`` nodes full and large, the others hollow and small.
 
-    Nodes that are switched ``off`` have the colour of ablation. Up to twelve marks have their
-    channel's number above them.
+    Nodes that are switched ``off`` have the colour of ablation. Marks with room beside them have
+    their channel's number above.
     """
     figure = circuit_figure(wiring, layout, config, palette)
     pointed = {*marked, *off}
-    named = pointed if len(pointed) <= _NAMED else set()
+    named = {node for node in pointed if _has_room(node, pointed, layout)}
     inks = [palette.ablated if node in off else palette.text for node in wiring.nodes]
     fills = [
         ink if node in pointed else palette.background
@@ -51,3 +51,9 @@ def marked_figure(
     )
     figure.update_layout(dragmode=False)
     return figure
+
+
+def _has_room(node: Node, others: Collection[Node], layout: Layout) -> bool:
+    x, y = layout.places[node]
+    row = [layout.places[other] for other in others if other != node]
+    return not any(other_y == y and abs(other_x - x) < _APART for other_x, other_y in row)

@@ -134,12 +134,12 @@ def in_words(attack: Attack, curve: Sequence[Strength]) -> str:
     )
     named = attack.classes[side == "negative"]
     model, circuit = getattr(at.model, side), getattr(at.circuit, side)
-    verdict = "it is led astray" if model < 0.5 else "it holds"
+    led = "is led astray" if model < 0.5 else "holds"
     same = (model < 0.5) == (circuit < 0.5)
+    verdict = "does the same" if same else "does not: there it does not explain the model"
     return (
         f"The model is weakest at {at.strength} {attack.strength}, where the answer is {named}: "
-        f"p {model:.2f}, so {verdict}. The circuit gives {circuit:.2f} there and "
-        f"{'says the same' if same else 'says otherwise'}."
+        f"p {model:.2f}, it {led}. The circuit gives {circuit:.2f} and {verdict}."
     )
 
 

@@ -88,8 +88,9 @@ def reading(scene: Scene, found: Measured) -> None:
         one = prompt(scene, found, compact=True)
         st.dataframe(_readings(seen, which == _FINDS, one), hide_index=True, width="stretch")
         st.caption(
-            f"Mean activation over {len(scene.experiment.batch)} prompts, in the circuit. "
-            "Selectivity: the gap in standard deviations of the node over all tokens."
+            f"Mean activation over {len(scene.experiment.batch)} prompts, in the circuit, on "
+            "either mark and on all else. The gap, in standard deviations (sd) of the node over "
+            "all tokens, is how selective it is."
         )
     with picture:
         tour.graph(scene, [each.node for each in seen])
@@ -201,9 +202,9 @@ def attacking(scene: Scene, found: Measured) -> None:
     """What the mechanism cannot see."""
     look = found.looks[0] if found.looks else None
     st.markdown(
-        "A head that searches for quotation marks will find another one, too: **put the other mark "
-        "inside the string**. That follows from the circuit alone. Does the whole model fall for "
-        "it? Try."
+        "Whoever searches for quotation marks may find another one: **put the other mark inside "
+        "the string**. Does the model fall for it? And does its circuit, or is something else at "
+        "work there?"
     )
     attacks.section(scene)
     with st.expander("Where in the circuit", icon=":material/hub:"):
@@ -255,8 +256,8 @@ def _readings(seen: tuple[Reading, ...], any_mark: bool, one: Shown) -> pd.DataF
             "node": [str(each.node) for each in seen],
             f"on {one.positive_mark}": [round(each.positive, 3) for each in seen],
             f"on {one.negative_mark}": [round(each.negative, 3) for each in seen],
-            "elsewhere": [round(each.elsewhere, 3) for each in seen],
-            "selectivity": [round(each.finds if any_mark else each.tells, 2) for each in seen],
+            "else": [round(each.elsewhere, 3) for each in seen],
+            "gap, sd": [round(each.finds if any_mark else each.tells, 2) for each in seen],
         }
     )
 
