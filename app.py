@@ -18,6 +18,7 @@ page = st.navigation(
         st.Page("pages/prune.py", title="Prune", icon=":material/content_cut:"),
         st.Page("pages/evidence.py", title="Evidence", icon=":material/fact_check:"),
         st.Page("pages/library.py", title="Library", icon=":material/local_library:"),
+        st.Page("pages/tour.py", title="Tour", icon=":material/tour:"),
     ]
 )
 pickers.sidebar()

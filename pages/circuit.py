@@ -40,6 +40,7 @@ def page() -> None:
         return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
+    messages.tour_link()
     answers.field(choice, scene.experiment)
     if film.wanted():
         with messages.in_place():

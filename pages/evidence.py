@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import evidence, fetching, messages, pickers
+from circuit_sparsity.ui import attacks, cached, evidence, fetching, messages, pickers
 
 
 def page() -> None:
@@ -20,11 +20,13 @@ def page() -> None:
     evidence.measuring(choice, found)
     if found is None:
         evidence.nothing_yet()
-        return
-    evidence.troubles(found)
-    evidence.tables(found)
-    evidence.curves(found)
-    evidence.nodes(found)
+    else:
+        evidence.troubles(found)
+        evidence.tables(found)
+        evidence.curves(found)
+        evidence.nodes(found)
+    if attacks.of_task(choice.task) and fetching.model_is_here(choice.model):
+        attacks.section(cached.scene(choice))
 
 
 st.title("Evidence")

@@ -60,6 +60,13 @@ def library_link() -> None:
         st.page_link("pages/library.py", label="Open the library", icon=":material/local_library:")
 
 
+def tour_link() -> None:
+    """A link to the tour, where pages can be linked."""
+    with suppress(StreamlitPageNotFoundError):  # a page that is run alone
+        label = "New here? Two minutes with one circuit, step by step"
+        st.page_link("pages/tour.py", label=label, icon=":material/tour:")
+
+
 def unknown_nodes(names: list[str], title: str) -> None:
     """What a link named and the circuit does not keep; nothing for no names."""
     if names:

@@ -30,6 +30,8 @@ class Choice(NamedTuple):
 
 # The circuit to begin with, where it is here: the smallest that ships with a low loss.
 _FIRST = Choice("starter", "single_double_quote", "prune", "k44_seed0")
+# The circuit that the tour explains: the fewest nodes, so that each can be pointed at.
+TOUR = Choice("starter", "single_double_quote", "full", "k24_seed0_full")
 
 
 def sidebar() -> None:

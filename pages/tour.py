@@ -1,0 +1,30 @@
+"""Two minutes with one circuit: what it reads, moves and writes, and how to fool it."""
+
+import streamlit as st
+
+from circuit_sparsity.ui import cached, fetching, messages, tour, tour_steps
+
+
+def page() -> None:
+    choice = tour.circuit()
+    if choice is None:
+        tour.nothing_here()
+        return
+    if not fetching.ready(choice):
+        return
+    steps = tour_steps.STEPS
+    at = tour.position([title for title, _ in steps])
+    scene = cached.scene(choice)
+    found = tour.measured(scene)
+    title, show = steps[at]
+    st.subheader(f"{at + 1}. {title}")
+    show(scene, found)
+    st.caption(
+        f"Everything here is measured now, on {messages.plain(' · '.join(choice))}: "
+        f"{messages.plain(scene.experiment.batch_name)}."
+    )
+
+
+st.title("Tour")
+with messages.in_place():
+    page()

@@ -1,0 +1,36 @@
+"""The tour in a real browser: Next through all steps, and a link in a fresh one."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import PATIENCE, Explorer, running_app
+
+pytestmark = pytest.mark.browser
+
+
+def test_next_leads_to_the_attack_and_a_link_restores_a_step(browser: Browser, tmp_path: Path):
+    with running_app(tmp_path, CIRCUIT_SPARSITY_CACHE=str(tmp_path)) as url:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        explorer = Explorer(context.new_page(), url).open()
+        page = explorer.page
+        page.get_by_role("link", name="New here?").click()
+        for step in range(1, 8):
+            expect(page.locator("h3").first).to_contain_text(f"{step}. ", timeout=PATIENCE)
+            explorer.settle()
+            assert explorer.query("step") == [str(step)]
+            if step < 7:
+                page.get_by_role("button", name="Next").click()
+        page.get_by_role("button", name="Run the attack").click()
+        page.wait_for_selector(".st-key-attack_curve .main-svg")
+        link = page.url
+        context.close()
+        assert explorer.troubles == []
+
+        fresh = browser.new_context()
+        page = fresh.new_page()
+        page.goto(link.replace("step=7", "step=3"))
+        expect(page.locator("h3").first).to_contain_text("3. ", timeout=PATIENCE)
+        page.wait_for_selector(".st-key-tour_graph .point", timeout=PATIENCE)
+        fresh.close()
