@@ -10,7 +10,8 @@ import json
 import sys
 import warnings
 
-COMMANDS = ("list", "fetch", "evaluate", "ablate", "train", "prune", "sweep", "evidence", "clear")
+COMMANDS = ("list", "fetch", "tasks", "evaluate", "ablate", "train", "prune", "sweep", "evidence")
+COMMANDS += ("claims", "table", "clear")
 
 
 def main(arguments: list[str] | None = None) -> int:
