@@ -62,7 +62,7 @@ def measure(
     here = [row for row in store.rows() if row.where != "remote" and row.task in tasks]
     models = [row.name for row in store.models() if row.where != "remote"]
     chosen = [row for name in _first(models, sparse, dense) for row in here if row.model == name]
-    found = list(counting.of_rows(chosen, sparse))
+    found = list(counting.of_rows(chosen, sparse, dense))
     missing = [*counting.missing, *_lacking(found, sparse, dense, tasks)]
     cards = tuple(card for name in models if (card := _card(store, name, missing)))
     necessity = tuple(_necessities(store, here, missing))
@@ -83,8 +83,10 @@ class _Counting:
         self.missing: list[Missing] = []
         self._attributed: set[str] = set()
 
-    def of_rows(self, rows: Sequence[Row], sparse: str) -> Iterator[EdgeCount]:
+    def of_rows(self, rows: Sequence[Row], sparse: str, dense: str | None) -> Iterator[EdgeCount]:
         for done, row in enumerate(rows):
+            # Of other models only the frontier tells, and that is at one target.
+            targets = self._targets if row.model in (sparse, dense) else (MAIN,)
             what = f"{row.model} · {row.task} · {row.k}"
             self._report(done, len(rows), what)
             if self._cancel is not None and self._cancel.is_set():
@@ -97,28 +99,30 @@ class _Counting:
                 continue
             if cut is None:
                 continue  # nothing but one size: other circuits of the task may have a ranking
-            yield from self._own(stored.circuit, cut)
-            yield from self._cuts(stored.circuit, cut, _way(stored.circuit))
+            yield from self._own(stored.circuit, cut, targets)
+            yield from self._cuts(stored.circuit, cut, _way(stored.circuit), targets)
             if row.model == sparse and row.task not in self._attributed:
                 self._attributed.add(row.task)
                 ranking = attribute(cut.subject, QUICK, self._cancel)
                 again = Cut(cut.subject, ranking, cancel=self._cancel)
-                yield from self._cuts(stored.circuit, again, "attribution")
+                yield from self._cuts(stored.circuit, again, "attribution", targets)
         self._report(len(rows), len(rows), "done")
 
-    def _own(self, circuit: Circuit, cut: Cut) -> Iterator[EdgeCount]:
+    def _own(self, circuit: Circuit, cut: Cut, targets: Sequence[float]) -> Iterator[EdgeCount]:
         """The stored circuit, where it was found for one of the targets and refined."""
         target = circuit.found.get("target")
         if target is None or "minimality" not in circuit.found:
             return
         losses = [circuit.found.get(key) for key in ("loss", "validation_loss")]
         loss = max(value for value in losses if value is not None)
-        for wanted in self._targets:
+        for wanted in targets:
             if abs(wanted - target) < _CLOSE:
                 yield _count(circuit, cut, "learned masks, refined", wanted, loss)
 
-    def _cuts(self, circuit: Circuit, cut: Cut, way: Way) -> Iterator[EdgeCount]:
-        for target in self._targets:
+    def _cuts(
+        self, circuit: Circuit, cut: Cut, way: Way, targets: Sequence[float]
+    ) -> Iterator[EdgeCount]:
+        for target in targets:
             try:
                 found = cut.circuit(Goal(target), minimal=False)
             except TargetNotReached as error:

@@ -25,7 +25,9 @@ def edges_figure(
     ]
     if with_paper:
         for i, name in enumerate(("the paper's dense model", "the paper's sparse model")):
-            lines.append(Line(name, list(paper.EDGES), [both[i] for both in paper.EDGES.values()]))
+            lines.append(
+                Line(name, list(paper.EDGES), [float(both[i]) for both in paper.EDGES.values()])
+            )
     return line_figure(lines, _TARGET, _EDGES, palette)
 
 
