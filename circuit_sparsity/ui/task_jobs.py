@@ -4,11 +4,10 @@ import threading
 from collections.abc import Mapping
 
 from circuit_sparsity.experiment import Cancelled
-from circuit_sparsity.model import GPT
+from circuit_sparsity.opening import open_model, open_tokenizer
 from circuit_sparsity.scores import PAIRS, Score, kinds_of, score
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import Task
-from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui.cached import Stamp
 from circuit_sparsity.ui.jobs import Job, Report, jobs
 
@@ -22,16 +21,15 @@ def find(store: Store, model: str, version: Stamp) -> Job | None:
     return jobs().find((KIND, store, model, version))
 
 
-def start(
-    store: Store,
-    model: str,
-    version: Stamp,
-    opened: tuple[GPT, Tokenizer],
-    tasks: tuple[Task, ...],
-) -> Job:
-    """The job whose result are the scores of every task, on `PAIRS` pairs of each kind."""
+def start(store: Store, model: str, version: Stamp, tasks: tuple[Task, ...]) -> Job:
+    """The job whose result are the scores of every task, on `PAIRS` pairs of each kind.
+
+    It reads the model itself: the first one of a process takes long, and a button must not wait.
+    """
 
     def work(report: Report, cancel: threading.Event) -> Scores:
+        report((0, len(tasks), "reading the model"))
+        opened = open_model(store, model), open_tokenizer(store, model)
         found: dict[str, dict[str, Score]] = {}
         for done, task in enumerate(tasks):
             report((done, len(tasks), task.name))

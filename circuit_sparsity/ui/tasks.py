@@ -46,7 +46,8 @@ def scores(model: str | None) -> None:
         f"Right: share of prompts whose right answer is the likelier of the two (chance 50%). "
         f"Loss: nats per sequence (chance 0.693). Both on up to {2 * PAIRS} prompts of the test "
         "split, with names that no pruning and no generated training program saw. *Familiar* "
-        "structures occur in generated training programs too, *novel* ones do not."
+        "structures occur in generated training programs too, *novel* ones do not. "
+        "Stored: written on the model's card when it was trained, on such prompts."
     )
     if model is not None and is_here:
         _measuring(store, model, job)
@@ -54,7 +55,7 @@ def scores(model: str | None) -> None:
         fetching.model_is_here(model)
 
 
-_COLUMNS = {f"{kind}, right": st.column_config.NumberColumn(format="percent") for kind in KINDS} | {
+_COLUMNS = {f"{kind}, right": st.column_config.NumberColumn(format="%.1f%%") for kind in KINDS} | {
     f"{kind}, loss": st.column_config.NumberColumn(format="%.3f") for kind in KINDS
 }
 
@@ -66,13 +67,13 @@ def _row(
     found = measured.get(name)
     where = "measured here"
     if found is None and model is not None:
-        found, where = _stored(store, model, name), "stored on the model's card"
+        found, where = _stored(store, model, name), "stored"
     for kind in KINDS:
         one: Score | None = (found or {}).get(kind)
-        row[f"{kind}, right"] = None if one is None else one.accuracy
+        row[f"{kind}, right"] = None if one is None else 100 * one.accuracy
         row[f"{kind}, loss"] = None if one is None else one.loss
     row["from"] = where if found else "not measured"
-    row["what is asked"] = TASKS[name].summary
+    row["what is asked"] = TASKS[name].summary.replace("`", "")
     return row
 
 
@@ -107,14 +108,12 @@ def _measuring(store: Store, model: str, job: Job | None) -> None:
 
 
 def _start(store: Store, model: str) -> Job:
-    opened = cached.model(model), cached.tokenizer(model)
-    tasks = tuple(TASKS.values())
-    return task_jobs.start(store, model, _version(store, model), opened, tasks)
+    return task_jobs.start(store, model, _version(store, model), tuple(TASKS.values()))
 
 
 def _running(job: Job) -> None:
     done, of, name = job.progress or (0, len(TASKS), "starting")
-    words = "Stopping …" if job.stopping else f"{done} of {of} tasks measured, now {name}"
+    words = "Stopping …" if job.stopping else f"{done} of {of} tasks measured: {name}"
     st.progress(done / of, text=f"{words} · {job.seconds:.0f} s")
     st.button("Stop", key="stop_tasks", on_click=job.stop, disabled=job.stopping)
 
