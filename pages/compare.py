@@ -3,6 +3,7 @@
 import streamlit as st
 
 from circuit_sparsity.ui import (
+    claims,
     compare,
     compare_models,
     compare_sweeps,
@@ -24,6 +25,8 @@ def page() -> None:
             compare_sweeps.sweeps(choice)
     with messages.in_place():
         compare_models.frontier()
+    with messages.in_place():
+        claims.section()
 
 
 st.title("Compare")

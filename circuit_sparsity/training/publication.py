@@ -6,7 +6,7 @@ Everything the card says is measured on the weights as they are stored.
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuit_sparsity.checkpoint import load_model, save_model
-from circuit_sparsity.circuits.ablation import answer_logits
 from circuit_sparsity.circuits.means import Means, mean_activations
 from circuit_sparsity.model import GPT
 from circuit_sparsity.release import write_means
+from circuit_sparsity.scores import CARD, KINDS, score
 from circuit_sparsity.store import Store, paths
 from circuit_sparsity.tasks import TASKS
-from circuit_sparsity.tasks.task import encode, task_context, two_way_accuracy, two_way_loss
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.bigram import bigram_loss
 from circuit_sparsity.training.corpus import Corpus
@@ -30,7 +29,6 @@ from circuit_sparsity.training.preparation import tokenizer_folder
 from circuit_sparsity.training.settings import TrainSettings
 from circuit_sparsity.training.stages import joined_curve, stages, tokens_seen
 
-CARD = "card.json"
 MEAN_WINDOWS = 512  # windows of the context's length that the reference means are taken over
 TASK_PAIRS = 200
 
@@ -113,17 +111,6 @@ def measure(
     }
 
 
-@torch.no_grad()
 def task_scores(model: GPT, tokenizer: Tokenizer, name: str) -> dict[str, dict[str, float]]:
     """Two-way accuracy and loss on test contents, by whether training text has the structure."""
-    scores = {}
-    for templates in ("familiar", "novel"):
-        pairs = TASKS[name].pairs("test", TASK_PAIRS, seed=0, templates=templates)
-        batch = encode(pairs, tokenizer, task_context(model.config.block_size))
-        logits = answer_logits(model, batch.tokens, batch.last)
-        scores[templates] = {
-            "accuracy": two_way_accuracy(logits, batch.right, batch.wrong),
-            "loss": float(two_way_loss(logits, batch.right, batch.wrong).mean()),
-            "prompts": len(batch),
-        }
-    return scores
+    return {kind: asdict(score(model, tokenizer, TASKS[name], kind, TASK_PAIRS)) for kind in KINDS}

@@ -1,25 +1,26 @@
 """“Take it with you”: what is seen on the circuit page as files, made when they are asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.components import v2
 
+from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.evidence.stored import read_evidence
-from circuit_sparsity.experiment import Effect
+from circuit_sparsity.experiment import Effect, Experiment
 from circuit_sparsity.export.document import as_json
 from circuit_sparsity.export.graphml import graphml
 from circuit_sparsity.export.investigation import Investigation, rises_of
 from circuit_sparsity.export.program import Written, program
 from circuit_sparsity.export.tables import edges_csv, nodes_csv
+from circuit_sparsity.labels import read_labels
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.standalone import standalone_html
 from circuit_sparsity.plots.words import what
+from circuit_sparsity.recipes.effects import apply
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import cached, graph, messages, state
 from circuit_sparsity.ui.cached import Scene
@@ -35,24 +36,19 @@ button:hover {border-color: var(--st-primary-color); color: var(--st-primary-col
 button:focus-visible {outline: 2px solid var(--st-primary-color); outline-offset: 1px}
 span {font-size: .875rem; color: var(--st-text-color)}
 """
-NO_LABELS: Mapping[str, str] = MappingProxyType({})
 Make = Callable[[Investigation], str]
 
 
-def button(
-    scene: Scene,
-    labels: Mapping[str, str] = NO_LABELS,
-    recipe: Any = None,
-) -> None:
-    """The button that opens the dialog; labels and recipe are JSON values that travel along."""
+def button(scene: Scene) -> None:
+    """The button that opens the dialog; the reader's labels and recipe travel along."""
     if st.button("Take it with you", key="take_away", icon=":material/download:"):
-        _dialog(scene, labels, recipe)
+        _dialog(scene)
 
 
 @st.dialog("Take it with you", width="large")
-def _dialog(scene: Scene, labels: Mapping[str, str], recipe: Any) -> None:
+def _dialog(scene: Scene) -> None:
     with messages.in_place():
-        found = _found(scene, labels, recipe)
+        found = _found(scene)
         off = f"without {what(found.off)}" if found.off else "as it is, with nothing switched off"
         st.markdown(
             f"The circuit **{messages.plain(scene.circuit.title)}**, {messages.plain(off)}. "
@@ -64,25 +60,27 @@ def _dialog(scene: Scene, labels: Mapping[str, str], recipe: Any) -> None:
         _pictures(scene)
 
 
-def _found(scene: Scene, labels: Mapping[str, str], recipe: Any) -> Investigation:
+def _found(scene: Scene) -> Investigation:
     """All but what each part costs alone, which takes longest."""
-    effect = _effect(scene)
-    held = "held at its mean" if state.fill() == "mean" else "held at zero"
+    recipe, store = state.recipe(), Store.from_environment()
     return Investigation(
         experiment=scene.experiment,
         tokenizer=cached.tokenizer(scene.choice.model),
-        effect=effect,
-        held={str(part): held for part in (effect.parts if effect else ())},
-        recipe=recipe,
-        labels=labels,
-        evidence=read_evidence(Store.from_environment(), scene.circuit),
+        effect=_effect(scene.experiment, recipe),
+        held={step.name: step.level.in_words for step in recipe},
+        recipe=recipe.to_dict(),
+        labels=read_labels(store, scene.circuit).to_dict(),
+        evidence=read_evidence(store, scene.circuit),
         link=str(st.context.url or "") + _query(),
     )
 
 
-def _effect(scene: Scene) -> Effect | None:
-    parts = (*state.picked(scene), *state.picked_edges(scene))
-    return scene.experiment.ablate(parts, state.fill()) if parts else None
+def _effect(experiment: Experiment, recipe: Recipe) -> Effect | None:
+    if not len(recipe):
+        return None
+    found = apply(experiment, recipe)
+    parts = tuple(experiment.part(step.name) for step in recipe)
+    return Effect(parts, found.before, found.after)
 
 
 def _query() -> str:

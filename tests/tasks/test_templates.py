@@ -11,6 +11,7 @@ from collections import Counter
 import pytest
 
 from circuit_sparsity.tasks import TASKS
+from circuit_sparsity.tasks.skeleton import lines_of
 from circuit_sparsity.tasks.task import SPLITS
 from circuit_sparsity.tasks.template import WORDS, Filler, Template, TemplateTask
 from circuit_sparsity.tasks.words import (
@@ -155,6 +156,25 @@ def test_there_are_at_least_eight_templates_and_each_split_has_its_own(task):
 def test_templates_differ_in_more_than_their_names(task):
     forms = [re.sub(r"\$[a-zA-Z]\d", "$", template.text) for template in task.templates]
     assert len(set(forms)) == len(forms)
+
+
+@ALL
+def test_at_least_eight_templates_have_structures_of_their_own(task):
+    rng = random.Random(0)
+    made = [task.example(template, WORDS[template.split], rng) for template in task.templates]
+    assert len({lines_of(example.programs[0]) for example in made}) >= 8
+
+
+@ALL
+def test_no_structure_of_one_split_is_in_another(task):
+    found = {split: set() for split in SPLITS}
+    rng = random.Random(0)
+    for template in task.templates:
+        example = task.example(template, WORDS[template.split], rng)
+        found[template.split].add(lines_of(example.programs[0]))
+    assert not found["prune"] & found["validation"]
+    assert not found["prune"] & found["test"]
+    assert not found["validation"] & found["test"]
 
 
 @ALL

@@ -1,0 +1,1 @@
+"""The paper's claims, measured on models that are here, beside the paper's own numbers."""

@@ -1,0 +1,25 @@
+"""What circuits are looked for on: twenty two-way questions, and how well a model answers them."""
+
+import streamlit as st
+
+from circuit_sparsity.ui import messages, pickers, tasks
+
+
+def page() -> None:
+    model = pickers.chosen_model()
+    pickers.link_trouble()
+    st.markdown(
+        "A task is a **two-way question about the next token**. Its prompts come in pairs that "
+        "differ in as little as possible, so that a guess which does not look at the difference "
+        "is right half of the time."
+    )
+    with messages.in_place():
+        tasks.scores(model)
+    with messages.in_place():
+        tasks.one(model)
+    tasks.own()
+
+
+st.title("Tasks")
+with messages.in_place():
+    page()
