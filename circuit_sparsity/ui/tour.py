@@ -1,10 +1,11 @@
 """The tour's frame: its circuit, where one is in it, and the graph beside each step."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.explained.tour import (
     Look,
     Reading,
@@ -25,13 +26,15 @@ from circuit_sparsity.ui.pickers import Choice
 
 STEP = "step"  # key and parameter of the address
 _KEPT, _OF = "kept step", "tour_of"
+_PAIRS = 32  # of prompts: enough for means, and quick
 _OWN, _CHOSEN = "the tour's", "the sidebar's"
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What the steps point at."""
+    """What the steps point at, and the few prompts on which that was measured."""
 
+    few: Experiment
     marks: tuple[int, ...]  # of each prompt: the index of the token that decides
     readings: tuple[Reading, ...]
     looks: tuple[Look, ...]
@@ -126,9 +129,10 @@ def measured(scene: Scene) -> Measured:
 
 @st.cache_resource(max_entries=8, show_spinner="Running the prompts …")
 def _measured(_scene: Scene, identity: int) -> Measured:
-    it = _scene.experiment
+    whole = _scene.experiment
+    it = replace(whole, batch=whole.batch.select(range(min(_PAIRS, whole.batch.n_pairs))))
     marks = tuple(mark_places(it.batch).tolist())
-    return Measured(marks, readings(it), looks(it), writings(it))
+    return Measured(it, marks, readings(it), looks(it), writings(it))
 
 
 def graph(scene: Scene, marked: Collection[Node], off: Collection[Node] = ()) -> None:

@@ -12,7 +12,7 @@ from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.tour import Measured
 
 _PAIR, _OTHER = "tour_pair", "tour_other"
-_STRIDE = 37  # prompts that follow each other are of one structure after the other
+_STRIDE = 5  # prompts that follow each other are of one structure after the other
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def prompt(scene: Scene, found: Measured, compact: bool = False) -> Shown:
 
     ``compact`` only says which prompt it would be.
     """
-    pairs = scene.experiment.batch.n_pairs
+    pairs = found.few.batch.n_pairs
     pair = st.session_state.get(_PAIR, 0) % pairs
     other = bool(st.session_state.get(_OTHER, False))
     one = _shown(scene, found, pair, pair + pairs * other)
@@ -60,7 +60,7 @@ def prompt(scene: Scene, found: Measured, compact: bool = False) -> Shown:
 
 
 def _shown(scene: Scene, found: Measured, pair: int, row: int) -> Shown:
-    batch, tokenizer = scene.experiment.batch, cached.tokenizer(scene.choice.model)
+    batch, tokenizer = found.few.batch, cached.tokenizer(scene.choice.model)
 
     def text(token: int) -> str:
         return show_token(tokenizer.token_bytes(token))

@@ -35,8 +35,8 @@ def question(scene: Scene, found: Measured) -> None:
             "differ in one token only, the framed one, so nothing else can tell."
         )
         one = prompt(scene, found)
-        answers = [("Whole model", scene.experiment.of_model)]
-        answers.append(("Circuit alone", scene.experiment.of_circuit))
+        answers = [("Whole model", found.few.of_model)]
+        answers.append(("Circuit alone", found.few.of_circuit))
         with st.container(horizontal=True):
             for name, outcome in answers:
                 _answer(name, outcome, one)
@@ -88,7 +88,7 @@ def reading(scene: Scene, found: Measured) -> None:
         one = prompt(scene, found, compact=True)
         st.dataframe(_readings(seen, which == _FINDS, one), hide_index=True, width="stretch")
         st.caption(
-            f"Mean activation over {len(scene.experiment.batch)} prompts, in the circuit, on "
+            f"Mean activation over {len(found.few.batch)} prompts, in the circuit, on "
             "either mark and on all else. The gap, in standard deviations (sd) of the node over "
             "all tokens, is how selective it is."
         )
@@ -107,7 +107,8 @@ def moving(scene: Scene, found: Measured) -> None:
             st.markdown(
                 f"The answer is due at the last token, the mark was earlier. **Head {look.head} of "
                 f"layer {look.layer}** looks back: **{look.share:.0%}** of its attention, on "
-                "average, is on the mark, and brings what stands there to the end."
+                f"average over {len(found.few.batch)} prompts, is on the mark, and brings what "
+                "stands there to the end."
             )
             one = prompt(scene, found)
             end = len(one.tokens)
@@ -153,6 +154,7 @@ def writing(scene: Scene, found: Measured) -> None:
                 key="tour_votes",
                 config={"displayModeBar": False},
             )
+            st.caption(f"Means over {len(found.few.batch)} prompts.")
             _unembeds(scene, found)
     with picture:
         tour.graph(scene, writers_of(scene.experiment, channels))
