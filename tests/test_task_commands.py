@@ -6,6 +6,7 @@ import pytest
 
 from circuit_sparsity.__main__ import main
 from circuit_sparsity.claims.stored import read_claims
+from circuit_sparsity.claims.values import Claims
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks import TASKS
 
@@ -59,7 +60,7 @@ def test_claims_read_what_is_there_and_say_what_is_missing(capsys):
     assert all(one["loss"] <= one["target"] for one in told["edges"])
     what = {one["what"] for one in told["missing"]}
     assert {"dense against sparse edges", "starter · var_swap"} <= what
-    assert read_claims(Store.from_environment()).to_dict() == told
+    assert read_claims(Store.from_environment()) == Claims.from_dict(told)
     assert main(["claims"]) == 0
     shown = capsys.readouterr().out
     assert "Fig. 31: attribution over learned masks" in shown
