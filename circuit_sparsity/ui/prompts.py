@@ -55,18 +55,21 @@ def text_field(experiment: Experiment, tokenizer: Tokenizer) -> str:
 
 
 def _field(label: str, key: str, kept: str, first: str) -> str:
+    """A text area that the address follows.
+
+    Not bound to the address: a run that is still going on would put the former text back there.
+    """
     if key not in st.session_state:
         asked = st.query_params.get(key) or st.session_state.get(kept) or first
-        st.query_params[key] = st.session_state[key] = asked
+        st.session_state[key] = asked
     text = st.text_area(
         label,
         key=key,
-        bind="query-params",
         height=130,
         help="Spaces and line ends count: the answer is the token that comes right after the last "
         "character. Press Ctrl+Enter to run it.",
     )
-    st.session_state[kept] = text
+    st.session_state[kept] = st.query_params[key] = text
     return text
 
 

@@ -1,11 +1,12 @@
 """The prompt page in a real browser: a pair of texts, a token's nodes, a link, and going on."""
 
+from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Explorer, opened_by_link
+from tests.browser.conftest import PATIENCE, Explorer, opened_by_link
 from tests.ui.conftest import QUERY
 
 pytestmark = pytest.mark.browser
@@ -30,13 +31,19 @@ def write(explorer: Explorer, key: str, text: str) -> None:
     explorer.settle()
 
 
+@pytest.fixture
+def explorer(browser: Browser, app_url: str) -> Iterator[Explorer]:
+    """A fresh browser session on the page of prompts."""
+    with opened_by_link(browser, app_url, f"{app_url}/prompt?{CIRCUIT}") as found:
+        found.page.wait_for_selector("[data-testid=stMetric]")
+        found.settle()
+        yield found
+
+
 def test_a_pair_leads_to_nodes_by_a_token_and_its_link_restores_it(
     explorer: Explorer, browser: Browser
 ):
-    page = explorer.open(CIRCUIT).page
-    page.get_by_role("link", name="Your prompt").click()
-    page.wait_for_selector("h1:has-text('Your prompt')")
-    explorer.settle()
+    page = explorer.page
     page.get_by_role("radio", name="Minimal pair").click()
     page.wait_for_selector(".st-key-other textarea")
     explorer.settle()
@@ -54,14 +61,16 @@ def test_a_pair_leads_to_nodes_by_a_token_and_its_link_restores_it(
     with opened_by_link(browser, explorer.url, page.url) as fresh:
         fresh.page.wait_for_selector(".st-key-at button")
         fresh.settle()
-        assert fresh.page.locator(".st-key-other textarea").input_value() == SECOND
+        second = fresh.page.locator(".st-key-other textarea")
+        expect(second).to_have_value(SECOND, timeout=PATIENCE)
+        fresh.settle()
         assert strip(fresh) == shown
         chosen = fresh.page.locator(".st-key-at button").nth(1)
         expect(chosen).to_have_attribute("aria-checked", "true")
 
     page.get_by_role("radio", name="Continue it").click()
     page.get_by_role("button", name="Continue both texts").click()
-    expect(page.get_by_text("Circuit, 60 nodes, text 2")).to_be_visible()
+    expect(page.get_by_text(", text 2").last).to_be_visible(timeout=PATIENCE)
     page.wait_for_selector(".st-key-stop_continuing", state="detached")
     explorer.settle()
     assert len(strip(explorer)) > 0
