@@ -54,12 +54,12 @@ def chosen(scene: Scene) -> Colouring | None:
         width=235,
     )
     costs = live.of_nodes(scene, state.fill()) if scene.circuit.size <= live.MOST else None
-    of_cost: tuple[Shading, ...] = ()
+    of_cost: list[Shading] = []
     if costs is not None:
         rises = {node: rise for node, rise in costs.rises.items() if isinstance(node, Node)}
-        of_cost = (cost(rises, f"live, on {costs.on}"),)
+        of_cost.append(cost(rises, f"live, on {costs.on}"))
     if by in (_ONE, _TWO, _APART):
-        return _by_activation(scene, by, of_cost)
+        return _by_activation(scene, by, tuple(of_cost))
     if costs is None:
         return None
     caption = (
