@@ -62,7 +62,8 @@ def explore(scene: Scene) -> None:
             export.button(scene)
         with right:
             panels.inspector(scene)
-        recipe.section(scene)
+        with st.container():  # of its own: what comes below keeps its place, and stays open
+            recipe.section(scene)
         overview.tables(scene)
         texts.of_picked_node(scene.choice)
 

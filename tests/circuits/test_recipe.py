@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from circuit_sparsity.circuits.recipe import MEAN, ZERO, Level, Recipe, Step
@@ -20,6 +20,7 @@ levels = some.one_of(
 )
 
 
+@settings(deadline=None)
 @given(some.lists(levels, min_size=4, max_size=4))
 def test_text_and_json_give_the_same_recipe_back(four):
     names = (*NODES, EDGE)
