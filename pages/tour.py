@@ -20,7 +20,7 @@ def page() -> None:
     st.subheader(f"{at + 1}. {title}")
     show(scene, found)
     st.caption(
-        f"Everything here is measured now, on {messages.plain(' · '.join(choice))}: "
+        f"Everything here is measured now, on {messages.plain(' · '.join(choice))}; losses are of "
         f"{messages.plain(scene.experiment.batch_name)}."
     )
 
