@@ -54,20 +54,10 @@ def chosen(scene: Scene) -> Colouring | None:
         width=235,
     )
     costs = live.of_nodes(scene, state.fill()) if scene.circuit.size <= live.MOST else None
-<<<<<<< HEAD
     of_cost = None if costs is None else _of_cost(costs)
     if by in (_ONE, _TWO, _APART):
         return _by_activation(scene, by, () if of_cost is None else (of_cost,))
     if costs is None or of_cost is None:
-=======
-    of_cost: list[Shading] = []
-    if costs is not None:
-        rises = {node: rise for node, rise in costs.rises.items() if isinstance(node, Node)}
-        of_cost.append(cost(rises, f"live, on {costs.on}"))
-    if by in (_ONE, _TWO, _APART):
-        return _by_activation(scene, by, tuple(of_cost))
-    if costs is None:
->>>>>>> circuit
         return None
     caption = (
         "Nodes: blue to orange by the rise of the loss when that node alone is ablated, live, on "
