@@ -78,7 +78,9 @@ def test_verify_reads_downloads_again_and_names_what_was_changed(mirror, capsys)
     assert "1 of 2 files are damaged" in message
     assert f"{weights} has the right length, {len(content):,} bytes, but other content" in message
     assert len(run(capsys, "verify", "tinypython/")["whole"]) == 2
-    assert "models/dense is not on this machine" in refused(capsys, "verify", "models/dense")
+    assert "models/dense1_8x is not on this machine" in refused(
+        capsys, "verify", "models/dense1_8x"
+    )
 
 
 def test_a_model_that_has_no_circuits_yet_is_told_from_an_unknown_one(cache, capsys):

@@ -33,7 +33,8 @@ def store(tmp_path_factory) -> Store:
 
 
 def shipped(store: Store, task: str) -> list[Experiment]:
-    rows = [row for row in store.rows() if row.where == "shipped" and row.task == task]
+    wanted = ("shipped", "starter", task)
+    rows = [row for row in store.rows() if (row.where, row.model, row.task) == wanted]
     return [open_circuit(row.model, row.task, row.sweep, row.k, store) for row in rows]
 
 
@@ -110,8 +111,29 @@ def test_the_card_beats_bigrams_on_both_kinds_of_text(store):
         assert loss["model"] < loss["bigram"], part
 
 
-def test_what_ships_is_small(store):
-    folder = store.path_of_model("starter")
+def test_the_main_model_solves_twelve_tasks_and_the_dense_one_is_as_good_at_text(store):
+    cards = {}
+    for name in ("main", "dense"):
+        folder = store.path_of_model(name)
+        assert folder is not None
+        cards[name] = json.loads((folder / "card.json").read_text())
+    solved = [name for name, s in cards["main"]["tasks"].items() if s["novel"]["accuracy"] >= 0.95]
+    assert len(solved) >= 12
+    for part, loss in cards["main"]["held_out"].items():
+        assert cards["dense"]["held_out"][part]["model"] == pytest.approx(loss["model"], abs=0.02)
+
+
+def test_the_main_model_scores_what_its_card_says(store):
+    folder = store.path_of_model("main")
+    assert folder is not None
+    told = json.loads((folder / "card.json").read_text())["tasks"]["with_open"]
+    found = task_scores(open_model(store, "main"), open_tokenizer(store, "main"), "with_open")
+    assert found["novel"]["accuracy"] == pytest.approx(told["novel"]["accuracy"], abs=0.005)
+
+
+@pytest.mark.parametrize("name", ["starter", "main", "dense"])
+def test_what_ships_is_small(store, name):
+    folder = store.path_of_model(name)
     assert folder is not None
     assert sum(path.stat().st_size for path in Path(folder).iterdir()) <= 8_000_000
 

@@ -46,7 +46,9 @@ class $N4($N5):
         "validation",
         """
 class $N4:
-    def __init__(self, $n1, $n3, $n2, $n5):
+    $n3 = $d1
+
+    def __init__(self, $n1, $n2):
         self.«$n1|$n2» =""",
     ),
     Template(
