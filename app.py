@@ -20,7 +20,8 @@ page = st.navigation(
         st.Page("pages/evidence.py", title="Evidence", icon=":material/fact_check:"),
         st.Page("pages/library.py", title="Library", icon=":material/local_library:"),
         st.Page("pages/tour.py", title="Tour", icon=":material/tour:"),
-    ]
+    ],
+    expanded=True,
 )
 pickers.sidebar()
 link.to_this_view()

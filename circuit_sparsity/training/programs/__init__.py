@@ -67,6 +67,10 @@ class Mixture:
     list_names: float = LIST_NAMES  # share of the lists whose elements are names
     shares: Mapping[str, float] = field(default_factory=dict)  # of families, where not as above
 
+    def __reduce__(self) -> tuple[type, tuple[float, dict[str, float]]]:
+        """To another process go the shares alone, not the templates drawn so far."""
+        return Mixture, (self.list_names, dict(self.shares))
+
     @cached_property
     def _weighted(self) -> list[tuple[float, Template]]:
         return [
