@@ -70,7 +70,9 @@ def test_a_recipe_made_by_hand_is_restored_by_its_link_and_by_its_python(
 ):
     starter.open(f"{urlencode(STARTER)}&{urlencode({'nodes': [KEY, '0.attn.q:210']}, doseq=True)}")
     starter.without("2 nodes")
-    starter.page.locator(f".st-key-{_css('how ' + KEY)} input").click()
+    starter.page.locator(f".st-key-{_css('how ' + KEY)} input").focus()
+    starter.page.wait_for_timeout(500)  # the page has scrolled, which closes an open list
+    starter.page.keyboard.press("ArrowDown")
     starter.page.get_by_role("option", name="scale by").click()
     starter.page.wait_for_selector("h5:has-text('With 2 nodes changed')")
     starter.settle()
