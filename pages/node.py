@@ -16,6 +16,7 @@ from circuit_sparsity.ui import (
     state,
 )
 from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.choices import among
 
 _VIEW = "view"
 _ACTIVATIONS, _WEIGHTS, _HEAD, _VOCABULARY = "Activations", "Weights", "Attention", "Vocabulary"
@@ -45,7 +46,8 @@ def explore(scene: Scene, tokenizer: Tokenizer) -> None:
         node_field.heading(scene, node, labels)
         node_card.show(scene, node, tokenizer, labels)
         in_a_head = node.location.kind in ("q", "k", "v")
-        view = _view((_ACTIVATIONS, _WEIGHTS, *([_HEAD] if in_a_head else []), _VOCABULARY))
+        views = (_ACTIVATIONS, _WEIGHTS, *([_HEAD] if in_a_head else []), _VOCABULARY)
+        view = among("What to see of it", views, _VIEW)
         if view == _WEIGHTS:
             node_weights.section(scene, node, labels)
         elif view == _HEAD:
@@ -54,20 +56,6 @@ def explore(scene: Scene, tokenizer: Tokenizer) -> None:
             node_effect.vocabulary(scene, node, tokenizer)
         else:
             node_texts.section(scene, node, tokenizer)
-
-
-def _view(options: tuple[str, ...]) -> str:
-    if st.session_state.get(_VIEW, options[0]) not in options:
-        st.session_state[_VIEW] = options[0]
-    found = st.segmented_control(
-        "What to see of it",
-        options,
-        key=_VIEW,
-        default=None if _VIEW in st.session_state else options[0],
-        required=True,
-        bind="query-params",
-    )
-    return found or options[0]
 
 
 st.title("Node")

@@ -18,6 +18,7 @@ from circuit_sparsity.ui import (
     table,
 )
 from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.choices import among
 
 _LOOK = "look"
 _NEXT, _LOSSES, _NODES, _ON = "Next token", "Token by token", "Nodes", "Continue it"
@@ -46,14 +47,7 @@ def page() -> None:
 
 
 def look(scene: Scene, texts: Sequence[Sequence[int]], tokenizer: Tokenizer) -> None:
-    view = st.segmented_control(
-        "What to see",
-        (_NEXT, _LOSSES, _NODES, _ON),
-        key=_LOOK,
-        default=None if _LOOK in st.session_state else _NEXT,
-        required=True,
-        bind="query-params",
-    )
+    view = among("What to see", (_NEXT, _LOSSES, _NODES, _ON), _LOOK)
     if view == _ON:
         continuing.section(scene, texts, tokenizer)
         return

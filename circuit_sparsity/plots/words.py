@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from circuit_sparsity.circuits.edges import Edge
+from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.model import GPTConfig
 from circuit_sparsity.names import FINAL_RESID, Location, Node
 
@@ -69,6 +70,20 @@ def what(parts: Sequence[Node | Edge]) -> str:
     edges = len(parts) - nodes
     counts = ((nodes, "node"), (edges, "edge"))
     return " and ".join(f"{n} {name}{'s' * (n != 1)}" for n, name in counts if n)
+
+
+def recipe_in_words(recipe: Recipe, parts: Sequence[Node | Edge], quote: str = "") -> str:
+    """What a circuit is with a recipe; ``quote`` stands around the name of a single part.
+
+    >>> recipe_in_words(Recipe.parse(["0.mlp.act_in:3*2"]), [Node.parse("0.mlp.act_in:3")])
+    'with 0.mlp.act_in:3 scaled by 2'
+    >>> recipe_in_words(Recipe.parse(["0.mlp.act_in:3"]), [Node.parse("0.mlp.act_in:3")], "`")
+    'without `0.mlp.act_in:3`'
+    """
+    named = f"{quote}{what(parts)}{quote}" if len(parts) == 1 else what(parts)
+    if all(step.level.how in ("mean", "zero") for step in recipe):
+        return f"without {named}"
+    return f"with {named} {recipe.steps[0].level.in_words if len(parts) == 1 else 'changed'}"
 
 
 def signed(value: float, digits: int = 3) -> str:

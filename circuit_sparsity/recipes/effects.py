@@ -48,13 +48,13 @@ class RecipeEffect:
 
 def apply(experiment: Experiment, recipe: Recipe) -> RecipeEffect:
     """The recipe as a whole. Raises ValueError for a part that the circuit does not have."""
-    (after,) = _outcomes(experiment, [_changes(experiment, recipe)])
+    (after,) = _outcomes(experiment, [changes_of(experiment, recipe)])
     return RecipeEffect(recipe, experiment.of_circuit, after)
 
 
 def effects(experiment: Experiment, recipe: Recipe) -> RecipeEffect:
     """The recipe as a whole, each of its steps alone, and all its beginnings."""
-    changes, before = _changes(experiment, recipe), experiment.of_circuit
+    changes, before = changes_of(experiment, recipe), experiment.of_circuit
     alone = _outcomes(experiment, [[change] for change in changes])
     so_far = _outcomes(experiment, [changes[: i + 1] for i in range(len(changes))])
     found = [
@@ -74,7 +74,8 @@ def faithfulness_of(experiment: Experiment, outcome: Outcome) -> float | None:
     return faithfulness(outcome.loss, experiment.of_model.loss, Outcome(nothing).loss)
 
 
-def _changes(experiment: Experiment, recipe: Recipe) -> list[Change]:
+def changes_of(experiment: Experiment, recipe: Recipe) -> list[Change]:
+    """Each part that the recipe names, and its level; ValueError for one the circuit has not."""
     return [(experiment.part(step.name), step.level) for step in recipe]
 
 

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from circuit_sparsity.circuits.ablation import mean_fill
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.circuits.compiled import Ablation, Fill
-from circuit_sparsity.circuits.compiled.full import hook_without
+from circuit_sparsity.circuits.compiled.changed import Change, hook_changed
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.hooks import Hook, chain, no_hook
 from circuit_sparsity.model import GPT
@@ -27,16 +26,15 @@ class Reader:
     model: GPT
     circuit: Circuit | None = None  # None: the whole model
     means: Means | None = None
-    ablated: Ablation = ()
-    fill: Fill = "mean"
+    changes: Sequence[Change] = ()  # parts of the circuit, and what each is held at
 
     @property
     def hook(self) -> Hook:
         if self.circuit is None:
             return no_hook
         assert self.means is not None, "a circuit without reference means"
-        if self.ablated:
-            return hook_without(self.circuit, self.model, self.means, self.ablated, self.fill)
+        if self.changes:
+            return hook_changed(self.circuit, self.model, self.means, self.changes)
         return mean_fill(self.circuit.masks(self.model.config), self.means)
 
     @torch.no_grad()

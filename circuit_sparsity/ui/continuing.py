@@ -68,8 +68,7 @@ def _start(scene: Scene, texts: Sequence[Sequence[int]]) -> Job:
 
 
 def _key(scene: Scene, texts: Sequence[Sequence[int]]) -> Key:
-    parts = tuple(map(str, (*state.picked(scene), *state.picked_edges(scene))))
-    return KIND, cached.identity(scene), tuple(map(tuple, texts)), parts, state.fill()
+    return KIND, cached.identity(scene), tuple(map(tuple, texts)), str(state.recipe())
 
 
 def _running(job: Job, tokenizer: Tokenizer) -> None:

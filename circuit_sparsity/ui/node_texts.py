@@ -20,6 +20,7 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import cached, node_heldout, prompts, tokens
 from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.tokens import Strip
 
 PAIRS, OWN, HELD_OUT = "Task's pairs", "Your text", "Held-out text"
@@ -67,17 +68,7 @@ class _Seen:
 
 def source_field(options: Sequence[str]) -> str:
     """Which text; the address holds it."""
-    if st.session_state.get(_SOURCE, options[0]) not in options:
-        st.session_state[_SOURCE] = options[0]
-    found = st.segmented_control(
-        "On which text",
-        options,
-        key=_SOURCE,
-        default=None if _SOURCE in st.session_state else options[0],
-        required=True,
-        bind="query-params",
-    )
-    return found or options[0]
+    return among("On which text", options, _SOURCE)
 
 
 def own_tokens(scene: Scene, tokenizer: Tokenizer) -> list[int] | None:
@@ -129,18 +120,7 @@ def _runs(scene: Scene, node: Node) -> tuple[str, ...]:
 
 
 def _run_field(scene: Scene, node: Node) -> str:
-    runs = _runs(scene, node)
-    if st.session_state.get(_RUN, runs[0]) not in runs:
-        st.session_state[_RUN] = runs[0]
-    found = st.segmented_control(
-        "Activations in",
-        runs,
-        key=_RUN,
-        default=None if _RUN in st.session_state else runs[0],
-        required=True,
-        bind="query-params",
-    )
-    return found or runs[0]
+    return among("Activations in", _runs(scene, node), _RUN)
 
 
 def _on_pair(scene: Scene, node: Node, run: str, pair: int) -> _Seen:
@@ -195,17 +175,7 @@ def _ranked(firing: Firing, text: str) -> list[Strip]:
     """The texts around the tokens at a quantile that the reader picks."""
     st.caption(f"Live once, then kept: whole model on {text}.")
     ends = firing.extremes()
-    quantiles = list(ends)
-    quantile = st.segmented_control(
-        "Rank among all tokens",
-        quantiles,
-        default=quantiles[0],
-        required=True,
-        key=_QUANTILE,
-        format_func=lambda share: f"{share:.1%}" if share < 0.01 else f"{share:.0%}",
-        help=_RANK_HELP,
-    )
-    found = ends[quantile or quantiles[0]]
+    found = ends[tokens.rank_field(list(ends), _QUANTILE, _RANK_HELP)]
     sides = (("Highest", found.top), ("Lowest", found.bottom))
     return [_excerpt(f"{side} {i}", doc) for side, docs in sides for i, doc in enumerate(docs, 1)]
 

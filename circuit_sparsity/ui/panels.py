@@ -13,9 +13,9 @@ from circuit_sparsity.experiment import Effect, Experiment, Outcome
 from circuit_sparsity.names import FINAL_RESID, Node
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.meter import meter_html
-from circuit_sparsity.plots.words import place_in_words, signed, what
+from circuit_sparsity.plots.words import recipe_in_words, signed
 from circuit_sparsity.recipes.effects import apply, faithfulness_of
-from circuit_sparsity.ui import history, state, table
+from circuit_sparsity.ui import history, parts, state, table
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
@@ -74,7 +74,7 @@ def inspector(scene: Scene) -> None:
         _unchanged(scene.wiring, nodes, edges, recipe)
     history.buttons(scene)
     if len(effect.parts) == 1:
-        _node(scene, nodes[0]) if nodes else _edge(scene, edges[0])
+        _node(scene, nodes[0]) if nodes else parts.edge(scene, edges[0])
     else:
         st.caption("Each step alone, in order, and together: the recipe, under the graph.")
 
@@ -141,7 +141,8 @@ def _whole(scene: Scene) -> None:
 def _effect(
     effect: Effect, recipe: Recipe, of_model: Outcome, seconds: float, prompts: str
 ) -> None:
-    st.markdown(f"##### {_heading(effect, recipe)}", help=ABLATED_HELP)
+    words = recipe_in_words(recipe, effect.parts, "`")
+    st.markdown(f"##### {words[0].upper()}{words[1:]}", help=ABLATED_HELP)
     before, after = effect.before, effect.after
     with st.container(horizontal=True, gap="small"):
         _change("Task loss, nats", before.loss, after.loss, LOSS_HELP, rise_is_worse=True)
@@ -151,14 +152,6 @@ def _effect(
         f"with all its nodes. Whole model: {of_model.loss:.4f} nats, p {of_model.p_right:.4f}. "
         f"{_CHANCE}"
     )
-
-
-def _heading(effect: Effect, recipe: Recipe) -> str:
-    named = what(effect.parts)
-    title = f"`{named}`" if len(effect.parts) == 1 else named
-    if all(step.level.how in ("mean", "zero") for step in recipe):
-        return f"Without {title}"
-    return f"With {title} {recipe.steps[0].level.in_words if len(recipe) == 1 else 'changed'}"
 
 
 def _time(seconds: float) -> str:
@@ -190,25 +183,9 @@ def _largest_change(effect: Effect) -> float:
 
 
 def _node(scene: Scene, node: Node) -> None:
-    place = place_in_words(node, scene.experiment.model.config)
-    st.markdown(f"{place[0].upper()}{place[1:]}.")
+    parts.place(scene, node)
     _neighbours(scene, node, "Fed by", scene.wiring.into(node), _no_input(node))
     _neighbours(scene, node, "Feeds", scene.wiring.out_of(node), _no_output(node))
-
-
-def _edge(scene: Scene, edge: Edge) -> None:
-    config = scene.experiment.model.config
-    source, target = (place_in_words(node, config) for node in (edge.source, edge.target))
-    st.markdown(f"Weight **{signed(edge.weight)}** from {source} into {target}.")
-    with st.container(gap=None):
-        for name, node in (("source", edge.source), ("target", edge.target)):
-            st.button(
-                f"`{node}` {name}",
-                key=f"{name} {node}",
-                type="tertiary",
-                on_click=state.choose,
-                args=(scene, (node,)),
-            )
 
 
 def _neighbours(

@@ -12,6 +12,7 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token, token_strip
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
 
 _FIELD, _SECOND = "prompt", "other"  # the widgets' keys and the address's parameters
@@ -23,15 +24,8 @@ _SHOWN = 8  # of the likeliest tokens
 
 def texts_field(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, ...]:
     """One text, or the two of a minimal pair; the address holds them."""
-    how = st.segmented_control(
-        "What to read",
-        (_ONE, _PAIR),
-        key=_HOW,
-        default=None if _HOW in st.session_state else _ONE,
-        required=True,
-        bind="query-params",
-        help="Two texts that differ in as little as possible show what the difference does.",
-    )
+    meaning = "Two texts that differ in as little as possible show what the difference does."
+    how = among("What to read", (_ONE, _PAIR), _HOW, meaning)
     if how != _PAIR:
         return (text_field(experiment, tokenizer),)
     examples = _examples(experiment, tokenizer)

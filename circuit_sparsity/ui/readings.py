@@ -7,7 +7,8 @@ import streamlit as st
 
 from circuit_sparsity.circuits.next_token import NextToken
 from circuit_sparsity.plots.tokens import show_token
-from circuit_sparsity.plots.words import what
+from circuit_sparsity.plots.words import recipe_in_words
+from circuit_sparsity.recipes.effects import changes_of
 from circuit_sparsity.texts.reading import Parting, Reader, Reading, divergences, parting
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import cached, prompts, state, tokens
@@ -28,29 +29,27 @@ _KL_HELP = (
 
 
 def readers(scene: Scene) -> dict[str, Reader]:
-    """The whole model, the circuit, and the circuit without what is switched off."""
+    """The whole model, the circuit, and the circuit with the reader's recipe."""
     it = scene.experiment
     found = {
         MODEL: Reader(it.model),
         f"Circuit, {it.circuit.size} nodes": Reader(it.model, it.circuit, it.means),
     }
-    parts = (*state.picked(scene), *state.picked_edges(scene))
-    if parts:
-        ablated = Reader(it.model, it.circuit, it.means, parts, state.fill())
-        found[f"Circuit without {what(parts)}"] = ablated
+    recipe = state.recipe()
+    if len(recipe):
+        changes = changes_of(it, recipe)
+        name = recipe_in_words(recipe, [part for part, _ in changes])
+        found[f"Circuit {name}"] = Reader(it.model, it.circuit, it.means, changes)
     return found
 
 
 def read(scene: Scene, ids: Sequence[int]) -> Readings:
     """Each reader's reading of one text, with the activations of the circuit's nodes."""
-    parts = tuple(map(str, (*state.picked(scene), *state.picked_edges(scene))))
-    return _read(scene, cached.identity(scene), tuple(ids), parts, state.fill())
+    return _read(scene, cached.identity(scene), tuple(ids), str(state.recipe()))
 
 
 @st.cache_resource(max_entries=24, show_spinner="Reading …")
-def _read(
-    _scene: Scene, identity: int, ids: tuple[int, ...], parts: tuple[str, ...], fill: str
-) -> Readings:
+def _read(_scene: Scene, identity: int, ids: tuple[int, ...], recipe: str) -> Readings:
     nodes = _scene.circuit.node_list
     return {name: reader.read(ids, nodes) for name, reader in readers(_scene).items()}
 

@@ -7,9 +7,9 @@ import streamlit as st
 
 from circuit_sparsity.circuits.wiring import Neighbour
 from circuit_sparsity.names import Node
-from circuit_sparsity.plots.words import place_in_words, signed
+from circuit_sparsity.plots.words import signed
 from circuit_sparsity.release import StoredEdge
-from circuit_sparsity.ui import state
+from circuit_sparsity.ui import parts, state
 from circuit_sparsity.ui.stored_scene import STORED_HELP, StoredScene
 
 _FIRST_FEW = 12  # neighbours shown before one asks for the rest
@@ -49,10 +49,9 @@ def _each_alone(seen: StoredScene, nodes: Sequence[Node], edges: Sequence[Stored
 
 
 def _node(seen: StoredScene, node: Node) -> None:
-    place = place_in_words(node, seen.config)
     st.markdown(f"##### Without `{node}`")
     _cost(seen, seen.stored.node_losses[node])
-    st.markdown(f"{place[0].upper()}{place[1:]}.")
+    parts.place(seen, node)
     bias = seen.biases.get(node)
     if bias is not None and bias.weight:
         st.caption(
@@ -66,17 +65,7 @@ def _node(seen: StoredScene, node: Node) -> None:
 def _edge(seen: StoredScene, edge: StoredEdge) -> None:
     st.markdown(f"##### Without `{seen.edge_name(edge)}`")
     _cost(seen, seen.stored.circuit_loss + edge.delta)
-    source, target = (place_in_words(node, seen.config) for node in (edge.source, edge.target))
-    st.markdown(f"Weight **{signed(edge.weight)}** from {source} into {target}.")
-    with st.container(gap=None):
-        for name, node in (("source", edge.source), ("target", edge.target)):
-            st.button(
-                f"`{node}` {name}",
-                key=f"{name} {node}",
-                type="tertiary",
-                on_click=state.choose,
-                args=(seen, (node,)),
-            )
+    parts.edge(seen, edge)
 
 
 def _cost(seen: StoredScene, loss: float) -> None:

@@ -70,6 +70,20 @@ def node_field(seen: StoredScene, can_run: bool) -> Node:
     return node
 
 
+def rank_field(quantiles: Sequence[float], key: str, meaning: str) -> float:
+    """Which share of all tokens ranks higher than those to be shown."""
+    found = st.segmented_control(
+        "Rank among all tokens",
+        quantiles,
+        default=quantiles[0],
+        required=True,
+        key=key,
+        format_func=lambda share: f"{share:.1%}" if share < 0.01 else f"{share:.0%}",
+        help=meaning,
+    )
+    return found or quantiles[0]
+
+
 def stored_documents(seen: StoredScene, node: Node) -> tuple[list[Strip], float]:
     """The file's documents of the node, at a quantile that the reader picks; the largest of all.
 
@@ -83,16 +97,7 @@ def stored_documents(seen: StoredScene, node: Node) -> tuple[list[Strip], float]
         )
         return [], 0.0
     known = [quantile for quantile in QUANTILES if quantile in quantiles] or [*quantiles]
-    quantile = st.segmented_control(
-        "Rank among all tokens",
-        known,
-        default=known[0],
-        required=True,
-        key=_QUANTILE,
-        format_func=lambda share: f"{share:.1%}" if share < 0.01 else f"{share:.0%}",
-        help=_RANK_HELP,
-    )
-    extremes = quantiles[quantile]
+    extremes = quantiles[rank_field(known, _QUANTILE, _RANK_HELP)]
     docs = [doc for sides in quantiles.values() for side in sides for doc in side]
     largest = max((float(doc.activations.abs().max()) for doc in docs), default=0.0)
     strips = [*_strips("Highest", extremes.top), *_strips("Lowest", extremes.bottom)]

@@ -6,8 +6,11 @@ import threading
 import pytest
 import torch
 
+from circuit_sparsity.circuits.ablation import mean_fill
 from circuit_sparsity.circuits.next_token import next_token, next_token_without
+from circuit_sparsity.circuits.recipe import Level
 from circuit_sparsity.experiment import Cancelled, Experiment
+from circuit_sparsity.hooks import chain
 from circuit_sparsity.names import Node
 from circuit_sparsity.texts.active import Different, most_active, most_different, usual
 from circuit_sparsity.texts.generation import continued
@@ -21,7 +24,7 @@ def readers(made, *ablated, fill="mean"):
     return (
         Reader(made.model),
         Reader(made.model, made.circuit, made.means),
-        Reader(made.model, made.circuit, made.means, ablated, fill),
+        Reader(made.model, made.circuit, made.means, [(part, Level(fill)) for part in ablated]),
     )
 
 
@@ -43,6 +46,27 @@ def test_each_position_is_read_as_if_the_text_ended_there():
             for reader, one in zip((model, circuit, without), expected, strict=True):
                 assert reader.read(text).logits[end - 1] == pytest.approx(one.logits, abs=1e-5)
                 assert reader.next(part) == pytest.approx(one.logits, abs=1e-5)
+
+
+def test_a_node_that_is_scaled_or_set_is_so_at_every_position():
+    """The twin: a hook that multiplies or overwrites the one channel after the fill."""
+    made = marked_model()
+    node, text = made.circuit.node_list[3], [1, 3, 2, 4]
+    fill = mean_fill(made.circuit.masks(made.model.config), made.means)
+    levels = ((Level("scale", -2.0), lambda x: -2 * x), (Level("set", 0.5), lambda x: 0.5))
+    for level, new in levels:  # a norm takes away how large a scaled channel is, not its sign
+
+        def change(name, x, new=new):
+            if name == str(node.location):
+                x = x.clone()
+                x[..., node.channel] = new(x[..., node.channel])
+            return x
+
+        expected, _, _ = made.model(torch.tensor([text]), hook=chain(fill, change))
+        reader = Reader(made.model, made.circuit, made.means, [(node, level)])
+        assert reader.read(text).logits == pytest.approx(expected[0].detach(), abs=1e-5)
+        plain = Reader(made.model, made.circuit, made.means).read(text).logits
+        assert not torch.allclose(reader.read(text).logits, plain, atol=1e-4)
 
 
 def test_losses_are_those_of_the_tokens_that_came():

@@ -156,6 +156,12 @@ def test_an_ablated_circuit_is_a_third_column(open_prompt, experiment):
     assert any("Circuit without" in text.value for text in app.markdown)
 
 
+def test_a_scaled_node_is_scaled_here_too(open_prompt, experiment):
+    node = experiment.circuit.node_list[0]
+    app = open_prompt(nodes=str(node), how=f"{node}*3")
+    assert any(f"with {node} scaled by 3" in text.value.replace("\\", "") for text in app.markdown)
+
+
 def test_too_long_a_prompt_offers_the_cut_and_runs_only_then(open_prompt, experiment):
     context = experiment.model.config.block_size
     app = write(open_prompt(), "0 " * (context + 20))

@@ -8,12 +8,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuit_sparsity.circuits.ablation import mean_fill
+from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.compiled.engine import Cut, FoldedRun, sets_of
 from circuit_sparsity.circuits.compiled.full import FullRun, Without, finish
 from circuit_sparsity.circuits.compiled.run import CircuitRun
 from circuit_sparsity.circuits.edges import Edge
+from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.recipe import Level
 from circuit_sparsity.circuits.resumed import ResumableRun
+from circuit_sparsity.hooks import Hook, chain
+from circuit_sparsity.model import GPT
 from circuit_sparsity.names import Location, Node
 
 Change = tuple[Node | Edge, Level]
@@ -37,6 +42,14 @@ def margins_changed(
         return _folded(run, sets)
     assert isinstance(run, FullRun), f"a circuit runs folded or in full, not as {type(run)}"
     return _full(run, sets)
+
+
+def hook_changed(circuit: Circuit, model: GPT, means: Means, changes: Sequence[Change]) -> Hook:
+    """A hook for one pass of ``model`` over any tokens: the circuit with ``changes``."""
+    nowhere = torch.empty(0, 0, dtype=torch.long)
+    alive = mean_fill(circuit.masks(model.config), means)
+    run = ResumableRun(model, alive, means, nowhere, nowhere.flatten(), ())
+    return chain(alive, _Changed(run, changes))
 
 
 def _one_level_each(sets: Sequence[Sequence[Change]]) -> None:

@@ -9,13 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from circuit_sparsity.circuits.ablation import mean_fill
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.compiled.run import Ablation, CircuitRun, Fill, Prompts
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.resumed import ResumableRun, block_of, resumable_run
-from circuit_sparsity.hooks import Hook, chain
 from circuit_sparsity.model import GPT, attention_pattern
 from circuit_sparsity.names import Location, Node
 from circuit_sparsity.sparse import abs_top_k
@@ -56,16 +54,6 @@ def full_run(circuit: Circuit, model: GPT, means: Means, prompts: Prompts) -> Fu
     alive = circuit.masks(model.config)
     run = resumable_run(model, alive, means, prompts.tokens, prompts.last)
     return FullRun(circuit, run, prompts.right, prompts.wrong)
-
-
-def hook_without(
-    circuit: Circuit, model: GPT, means: Means, ablated: Ablation, fill: Fill = "mean"
-) -> Hook:
-    """A hook for one pass of ``model`` over any tokens: the circuit without ``ablated``."""
-    nowhere = torch.empty(0, 0, dtype=torch.long)
-    alive = mean_fill(circuit.masks(model.config), means)
-    run = ResumableRun(model, alive, means, nowhere, nowhere.flatten(), ())
-    return chain(alive, Without(run, ablated, fill))
 
 
 class Without:
