@@ -1,12 +1,12 @@
 """Claims in a few numbers: geometric means over tasks, seed by seed, beside the paper's."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from circuit_sparsity.claims import paper
 from circuit_sparsity.claims.values import MAIN, Claims, EdgeCount, Necessity, Way
+from circuit_sparsity.evidence.frontier import geometric_mean
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,6 @@ class Point:
     edges: float  # geometric mean at 0.15
     tasks: int
     nonzero: int | None = None
-
-
-def geometric_mean(counts: Iterable[int]) -> float:
-    """Of edges; a circuit without edges counts as one of 1, which has a logarithm.
-
-    >>> round(geometric_mean([1, 100]), 6)
-    10.0
-    """
-    return math.exp(fmean(math.log(max(1, count)) for count in counts))
 
 
 def dense_against_sparse(claims: Claims, way: Way = "learned masks") -> tuple[Comparison, ...]:
@@ -95,7 +86,9 @@ def _by_seed(counts: Sequence[EdgeCount], tasks: set[str]) -> dict[int, float]:
             task: min(of[task] for of in by_seed.values() if task in of) for task in sorted(tasks)
         }
         whole = {min(by_seed): best}
-    return {seed: geometric_mean(of.values()) for seed, of in whole.items()}
+    return {
+        seed: geometric_mean(max(1, count) for count in of.values()) for seed, of in whole.items()
+    }
 
 
 def frontier(claims: Claims, part: str = "generated") -> tuple[Point, ...]:

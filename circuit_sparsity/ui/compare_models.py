@@ -1,6 +1,5 @@
 """The frontier: how well each model predicts text against how small its circuits are."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -10,6 +9,7 @@ from circuit_sparsity.evidence.frontier import TARGET, geometric_mean, smallest
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.compare_models import ModelPoint, frontier_figure
 from circuit_sparsity.release import StoredCircuit, read_curves
+from circuit_sparsity.scores import card_of
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import stored
 from circuit_sparsity.ui.messages import plain
@@ -132,13 +132,9 @@ def _losses() -> dict[str, dict[str, float]]:
 
 def _held_out(store: Store, model: str) -> dict[str, float]:
     """From its card, and from the last entry of its training curve where it has no card."""
-    folder = store.path_of_model(model)
     try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8")) if folder else {}
-        held_out: dict[str, dict[str, float]] = card.get("held_out", {})
+        held_out: dict[str, dict[str, float]] = (card_of(store, model) or {}).get("held_out", {})
         found = {_TEXTS.get(part, part): float(of["model"]) for part, of in held_out.items()}
-    except FileNotFoundError:
-        found = {}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         st.warning(f"The card of {plain(model)} is damaged: {plain(repr(error))}.")
         found = {}

@@ -15,6 +15,7 @@ from circuit_sparsity.tasks.task import Pair, Prompt
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import cached, messages
 from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
 
 WHERE = "replay"  # keys of widgets and parameters of the address
@@ -52,15 +53,7 @@ def section(scene: Scene, recipe: Recipe) -> None:
 
 
 def _chosen(scene: Scene) -> Elsewhere:
-    asked = st.segmented_control(
-        "Prompts",
-        list(_WHERES),
-        key=WHERE,
-        default=None if WHERE in st.session_state else _OWN,
-        required=True,
-        bind="query-params",
-    )
-    where = _WHERES[asked or _OWN]
+    where = _WHERES[among("Prompts", list(_WHERES), WHERE)]
     if where == "pair":
         pairs = scene.experiment.batch.n_pairs
         number = st.number_input(

@@ -21,6 +21,7 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui import cached, pickers
 from circuit_sparsity.ui.cached import Scene, Stamp
+from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.pickers import Choice
 
@@ -60,12 +61,13 @@ def page(scene: Scene) -> None:
             icon=":material/movie:",
         )
         return
-    film = _film(scene, source, _stamps(scene.choice))
+    made = (source, _stamps(scene.choice))
+    film = _film(scene, *made)
     at = _at(film)
     left, right = st.columns([0.66, 0.34], gap="medium")
     with left:
         _player(film, at)
-        figure = _figure(film, cached.identity(scene), source, st.context.theme.type, scene)
+        figure = _figure(film, made, st.context.theme.type, scene)
         st.plotly_chart(figure, key=_CHART, config={"displaylogo": False}, alt=_alt(film))
         st.caption(
             "One layout for the nodes of all sizes together: what is faint is not kept at this k; "
@@ -91,14 +93,7 @@ def _source(scene: Scene) -> str | None:
     known += [_RANKING] if _ranking_file(scene.choice).is_file() else []
     if not known:
         return None
-    return st.segmented_control(
-        "Sizes from",
-        known,
-        key=_FROM,
-        default=None if _FROM in st.session_state else known[0],
-        required=True,
-        bind="query-params",
-    )
+    return among("Sizes from", known, _FROM)
 
 
 def _sweep(choice: Choice) -> list[Choice]:
@@ -172,7 +167,10 @@ def _go(film: Film, at: int) -> None:
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
-def _figure(_film: Film, identity: int, source: str, theme: str | None, _scene: Scene) -> Figure:
+def _figure(
+    _film: Film, made: tuple[str, tuple[Stamp, ...]], theme: str | None, _scene: Scene
+) -> Figure:
+    """The film of these sources, as their files are now."""
     return film_figure(_film, _scene.config, palette(theme))
 
 

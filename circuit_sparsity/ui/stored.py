@@ -13,6 +13,7 @@ from circuit_sparsity.plots.stored_graph import stored_figure
 from circuit_sparsity.plots.words import block_label
 from circuit_sparsity.ui import blocks, cached, graph, history, messages, state, table, threshold
 from circuit_sparsity.ui.cached import Sight
+from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.stored_inspector import inspector
 from circuit_sparsity.ui.stored_scene import STORED_HELP, StoredScene, scene
 
@@ -25,18 +26,11 @@ _RISE = "stored rise of the loss, nats"
 
 def asked() -> bool:
     """Whether the reader wants stored numbers although the model is here; draws the choice."""
-    if st.session_state.get(_NUMBERS, st.query_params.get(_NUMBERS)) not in (_LIVE, _STORED):
-        st.session_state[_NUMBERS] = _LIVE
-    wanted = st.segmented_control(
-        "Numbers",
-        (_LIVE, _STORED),
-        key=_NUMBERS,
-        required=True,
-        bind="query-params",
-        help="Live: computed on this machine at this moment. Stored: what the circuit's file says, "
-        "measured by whoever made it.",
+    meaning = (
+        "Live: computed on this machine at this moment. Stored: what the circuit's file says, "
+        "measured by whoever made it."
     )
-    return wanted == _STORED
+    return among("Numbers", (_LIVE, _STORED), _NUMBERS, meaning) == _STORED
 
 
 def page(seen: StoredScene, below: Callable[[], None] = lambda: None) -> None:
