@@ -35,14 +35,17 @@ def page() -> None:
         reproduced.cannot(choice.model)
         stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
         return
-    if stored.asked():
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        is_stored = stored.asked()
+        is_film = not is_stored and film.wanted()
+        messages.tour_link()
+    if is_stored:
         stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
         return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
-    messages.tour_link()
     answers.field(choice, scene.experiment)
-    if film.wanted():
+    if is_film:
         with messages.in_place():
             film.page(scene)
         return

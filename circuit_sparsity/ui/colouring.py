@@ -51,7 +51,7 @@ def chosen(scene: Scene) -> Colouring | None:
         key=BY,
         bind="query-params",
         help=_HELP,
-        width=235,
+        width=220,
     )
     costs = live.of_nodes(scene, state.fill()) if scene.circuit.size <= live.MOST else None
     of_cost = None if costs is None else _of_cost(costs)
