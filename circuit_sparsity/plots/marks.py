@@ -1,6 +1,6 @@
 """What can be pointed at in a circuit's graph: nodes, the middles of edges, and two overlays."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Any
 
 from circuit_sparsity.circuits.edges import Edge
@@ -28,6 +28,7 @@ CLICKABLE_EDGES = 1500  # more points than that make the figure slow to draw
 NODES, EDGES, PATH, FOCUS = range(4)  # traces
 
 Part = Node | Edge
+_Place = tuple[float, float]
 
 
 def markers(
@@ -93,12 +94,15 @@ def middles(
 ) -> dict[str, Any]:
     """Points on the edges to click on: lines between marks cannot be clicked themselves."""
     edges = edges if len(edges) <= CLICKABLE_EDGES else ()
-    ends = [(layout.places[edge.source], layout.places[edge.target]) for edge in edges]
+    rows = {row.y for row in layout.rows}
+    points = [
+        _middle(layout.places[edge.source], layout.places[edge.target], rows) for edge in edges
+    ]
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": [round((x0 + x1) / 2, 4) for (x0, _), (x1, _) in ends],
-        "y": [round((y0 + y1) / 2, 3) for (_, y0), (_, y1) in ends],
+        "x": [round(x, 4) for x, _ in points],
+        "y": [round(y, 3) for _, y in points],
         "customdata": list(map(str, edges)),
         "hovertext": [
             f"<b>edge</b> {edge.source}<br>to {edge.target}<br>weight {signed(edge.weight)}"
@@ -106,10 +110,24 @@ def middles(
         ],
         "hoverinfo": "text",
         "selectedpoints": [i for i, edge in enumerate(edges) if edge in picked],
-        "marker": {"size": 9, "symbol": "x", "opacity": 0},
+        # Of two marks under a click Plotly takes the smaller one: a node must win.
+        "marker": {"size": 13, "symbol": "x", "opacity": 0},
         "selected": {"marker": {"opacity": 1, "color": palette.ablated, "size": 14}},
         "unselected": {"marker": {"opacity": 0}},
     }
+
+
+def _middle(source: _Place, target: _Place, rows: Container[float]) -> _Place:
+    """The middle of an edge, or a point before it where the middle is on a row of nodes.
+
+    >>> _middle((0.0, 0.0), (1.0, 2.0), {0.0, 1.0, 2.0})
+    (0.375, 0.75)
+    >>> _middle((0.0, 0.0), (1.0, 1.0), {0.0, 1.0, 2.0})
+    (0.5, 0.5)
+    """
+    (x0, y0), (x1, y1) = source, target
+    share = 0.375 if (y0 + y1) / 2 in rows else 0.5
+    return x0 + (x1 - x0) * share, y0 + (y1 - y0) * share
 
 
 def overlays(palette: Palette) -> list[dict[str, Any]]:

@@ -44,7 +44,12 @@ def stored_figure(
         f"{text}<br>stored: {signed(rise, 4)} nats when ablated"
         for text, rise in zip(middles["hovertext"], costs, strict=True)
     ]
-    look = {"color": crosses, "opacity": 1, "line": {"width": 0.5, "color": palette.faint}}
+    look = {
+        "size": 9,
+        "color": crosses,
+        "opacity": 1,
+        "line": {"width": 0.5, "color": palette.faint},
+    }
     figure.update_traces(
         marker=look, unselected={"marker": {"opacity": 0.75}}, hovertext=texts, selector=1
     )

@@ -141,3 +141,12 @@ def test_the_film_shows_nodes_enter_and_leave_and_the_curve_leads_to_a_size(star
 def _css(key: str) -> str:
     """How Streamlit writes a key as a class."""
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in key)
+
+
+def test_a_click_on_a_node_is_that_node_however_many_edges_cross_there(starter):
+    crowded = {"model": "main", "task": "single_double_quote", "sweep": "full"}
+    starter.open(urlencode(crowded | {"k": "k43_seed0_full"}))
+    for name in [name for name in starter.names() if ".attn.q:" in name or ".attn.k:" in name]:
+        starter.click(name)
+        starter.without(name)
+        assert starter.query("nodes") == [name]
