@@ -25,4 +25,5 @@ page = st.navigation(
 )
 pickers.sidebar()
 link.to_this_view()
-page.run()
+with frame.waiting():
+    page.run()

@@ -6,8 +6,8 @@ so they are computed once and read three times: for the largest, for the sum, fo
 The sparsity of queries and keys is not used: over sixteen queries hardly any channel is zero for
 all. Heads that nothing reads are left out.
 
-The gradient recomputes the scores, once with queries as lanes (for them) and once with keys as
-lanes (for keys and values): so nothing is ever summed across the lanes of a vector.
+The gradient recomputes the scores with queries as lanes, for them, and turns each block of sixteen
+keys for keys and values: so nothing is ever summed across the lanes of a vector.
 """
 
 import math
@@ -30,8 +30,10 @@ from circuit_sparsity.sparse.vector import (
     multiply,
     multiply_add,
     splat,
+    spread,
     store,
     subtract,
+    transpose,
 )
 
 LANES = 16
@@ -46,14 +48,14 @@ def _scores(a, a_at, b, b_at, channels, scale, out, to):
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = splat(0.0)
         for channel in range(channels):
             lanes, at = load(a, a_at + channel * 16), b_at + channel * 16 + j
-            s0 = multiply_add(lanes, b[at], s0)
-            s1 = multiply_add(lanes, b[at + 1], s1)
-            s2 = multiply_add(lanes, b[at + 2], s2)
-            s3 = multiply_add(lanes, b[at + 3], s3)
-            s4 = multiply_add(lanes, b[at + 4], s4)
-            s5 = multiply_add(lanes, b[at + 5], s5)
-            s6 = multiply_add(lanes, b[at + 6], s6)
-            s7 = multiply_add(lanes, b[at + 7], s7)
+            s0 = multiply_add(lanes, spread(b, at), s0)
+            s1 = multiply_add(lanes, spread(b, at + 1), s1)
+            s2 = multiply_add(lanes, spread(b, at + 2), s2)
+            s3 = multiply_add(lanes, spread(b, at + 3), s3)
+            s4 = multiply_add(lanes, spread(b, at + 4), s4)
+            s5 = multiply_add(lanes, spread(b, at + 5), s5)
+            s6 = multiply_add(lanes, spread(b, at + 6), s6)
+            s7 = multiply_add(lanes, spread(b, at + 7), s7)
         at = to + j * 16
         store(out, at, multiply(s0, scale))
         store(out, at + 16, multiply(s1, scale))
@@ -78,14 +80,14 @@ def _mix(weights, b, b_at, step, first, last, channels, factor, out, to):
             for j in range(16):
                 lanes = load(weights, ((panel - first) * 16 + j) * 16)
                 at = b_at + panel * step + channel * 16 + j
-                o0 = multiply_add(lanes, b[at], o0)
-                o1 = multiply_add(lanes, b[at + 16], o1)
-                o2 = multiply_add(lanes, b[at + 32], o2)
-                o3 = multiply_add(lanes, b[at + 48], o3)
-                o4 = multiply_add(lanes, b[at + 64], o4)
-                o5 = multiply_add(lanes, b[at + 80], o5)
-                o6 = multiply_add(lanes, b[at + 96], o6)
-                o7 = multiply_add(lanes, b[at + 112], o7)
+                o0 = multiply_add(lanes, spread(b, at), o0)
+                o1 = multiply_add(lanes, spread(b, at + 16), o1)
+                o2 = multiply_add(lanes, spread(b, at + 32), o2)
+                o3 = multiply_add(lanes, spread(b, at + 48), o3)
+                o4 = multiply_add(lanes, spread(b, at + 64), o4)
+                o5 = multiply_add(lanes, spread(b, at + 80), o5)
+                o6 = multiply_add(lanes, spread(b, at + 96), o6)
+                o7 = multiply_add(lanes, spread(b, at + 112), o7)
         at = to + channel * 16
         store(out, at, multiply(o0, factor))
         store(out, at + 16, multiply(o1, factor))
@@ -100,30 +102,39 @@ def _mix(weights, b, b_at, step, first, last, channels, factor, out, to):
         for panel in range(first, last):
             for j in range(16):
                 lanes = load(weights, ((panel - first) * 16 + j) * 16)
-                total = multiply_add(lanes, b[b_at + panel * step + channel * 16 + j], total)
+                total = multiply_add(
+                    lanes, spread(b, b_at + panel * step + channel * 16 + j), total
+                )
         store(out, to + channel * 16, multiply(total, factor))
 
 
 @kernel
-def _score_keys(q, k, at, step, panel, first, channels, scale, starts, scores):
+def _hide(scores, to, key, queries, starts):
+    """Push down what a query may not see: keys after itself and before its prompt."""
+    for j in range(16):
+        place = np.float32(key + j)
+        outside = largest(subtract(place, queries), subtract(starts, place))
+        hidden = multiply_add(largest(outside, 0.0), _HIDDEN, load(scores, to + j * 16))
+        store(scores, to + j * 16, hidden)
+
+
+@kernel
+def _score_keys(q, k, at, step, panel, first, channels, scale, starts, places, scores):
     """Scores of a panel's queries against the keys of panels first..panel, hidden ones too."""
     own = panel * 16
+    queries, from_keys = load(places, own), load(starts, own)
     for other in range(first, panel + 1):
         to = (other - first) * 256
         _scores(q, at + panel * step, k, at + other * step, channels, scale, scores, to)
         if other == panel or other * 16 < starts[own + 15]:
-            for j in range(16):
-                key = other * 16 + j
-                for lane in range(16):
-                    if key > own + lane or key < starts[own + lane]:
-                        scores[to + j * 16 + lane] = _HIDDEN
+            _hide(scores, to, other * 16, queries, from_keys)
 
 
 @kernel
-def attend_panel(q, k, v, step, panel, head, channels, scale, sink, starts, scores, y):
+def _attend_panel(q, k, v, step, panel, head, channels, scale, sink, starts, places, scores, y):
     """One head of one panel; the largest score and one over the sum are returned."""
-    first, at = starts[panel * 16] // 16, head * channels * 16
-    _score_keys(q, k, at, step, panel, first, channels, scale, starts, scores)
+    first, at = int(starts[panel * 16]) // 16, head * channels * 16
+    _score_keys(q, k, at, step, panel, first, channels, scale, starts, places, scores)
     keys = (panel + 1 - first) * 16
     most = splat(_HIDDEN)
     total = splat(0.0)
@@ -144,15 +155,15 @@ def attend_panel(q, k, v, step, panel, head, channels, scale, sink, starts, scor
 
 @kernel
 def _forward(
-    q, k, v, panels, channels, scale, sink, starts, heads, y, norms, all_heads, begin, end
+    q, k, v, panels, channels, scale, sink, starts, places, heads, y, norms, all_heads, begin, end
 ):
     step = all_heads * channels * 16
     scores = np.empty(panels * 256, np.float32)
     for index in range(begin, end):
         head = heads[index]
         for panel in range(panels):
-            most, share = attend_panel(
-                q, k, v, step, panel, head, channels, scale, sink, starts, scores, y
+            most, share = _attend_panel(
+                q, k, v, step, panel, head, channels, scale, sink, starts, places, scores, y
             )
             if norms.size:
                 store(norms, (panel * all_heads + head) * 32, most)
@@ -168,65 +179,53 @@ def _weigh(weights, slopes, j, most, share, along):
 
 
 @kernel
-def _back_to_queries(
-    q, k, v, dy, norms, along, panel, head, all_heads, channels, scale, starts, weights, slopes, dq
-):
-    first, at = starts[panel * 16] // 16, head * channels * 16
-    step = all_heads * channels * 16
-    _score_keys(q, k, at, step, panel, first, channels, scale, starts, weights)
-    for other in range(first, panel + 1):
-        to = (other - first) * 256
-        _scores(dy, at + panel * step, v, at + other * step, channels, 1.0, slopes, to)
-    place = panel * all_heads + head
-    most, share = load(norms, place * 32), load(norms, place * 32 + 16)
-    own = load(along, place * 16)
-    for j in range((panel + 1 - first) * 16):
-        _weigh(weights, slopes, j, most, share, own)
-    _mix(slopes, k, at, step, first, panel + 1, channels, splat(scale), dq, at + panel * step)
+def _add_mix(weights, b, b_at, channels, factor, out, to):
+    """out[channel, lane] += factor * sum over j of weights[j, lane] * b[channel, j], 16 of them."""
+    for channel in range(channels):
+        even = odd = splat(0.0)
+        at = b_at + channel * 16
+        for j in range(0, 16, 2):
+            even = multiply_add(load(weights, j * 16), spread(b, at + j), even)
+            odd = multiply_add(load(weights, j * 16 + 16), spread(b, at + j + 1), odd)
+        place = to + channel * 16
+        store(out, place, multiply_add(add(even, odd), factor, load(out, place)))
 
 
 @kernel
-def _back_to_keys(
-    q, k, v, dy, norms, along, panel, head, all_heads, channels, scale, starts, ends, weights,
-    slopes, dk, dv,
+def _back(
+    q, k, v, dy, norms, along, panel, head, all_heads, channels, scale, starts, places, weights,
+    slopes, turned, dq, dk, dv,
 ):  # fmt: skip
-    """Lanes are the keys of ``panel``; queries come one by one."""
-    step, at = all_heads * channels * 16, head * channels * 16
-    own, last = panel * 16, (ends[panel * 16 + 15] - 1) // 16 + 1
-    for other in range(panel, last):
-        to = (other - panel) * 256
-        _scores(k, at + panel * step, q, at + other * step, channels, scale, weights, to)
-        _scores(v, at + panel * step, dy, at + other * step, channels, 1.0, slopes, to)
-        place = other * all_heads + head
-        for i in range(16):
-            query = other * 16 + i
-            if other == panel or starts[query] > own:
-                for lane in range(16):
-                    if own + lane > query or own + lane < starts[query]:
-                        weights[to + i * 16 + lane] = _HIDDEN
-            most, share = norms[place * 32 + i], norms[place * 32 + 16 + i]
-            row = (other - panel) * 16 + i
-            _weigh(weights, slopes, row, splat(most), splat(share), splat(along[place * 16 + i]))
-    to = at + panel * step
-    _mix(slopes, q, at, step, panel, last, channels, splat(scale), dk, to)
-    _mix(weights, dy, at, step, panel, last, channels, splat(1.0), dv, to)
+    """What the queries of ``panel`` give to themselves, and to the keys and values they see."""
+    first, at = int(starts[panel * 16]) // 16, head * channels * 16
+    step, own = all_heads * channels * 16, at + panel * all_heads * channels * 16
+    _score_keys(q, k, at, step, panel, first, channels, scale, starts, places, weights)
+    place = (panel * all_heads + head) * 32
+    most, share, of_all = load(norms, place), load(norms, place + 16), load(along, place // 2)
+    for other in range(first, panel + 1):
+        to, there = (other - first) * 256, at + other * step
+        _scores(dy, own, v, there, channels, 1.0, slopes, to)
+        for j in range(16):
+            _weigh(weights, slopes, (other - first) * 16 + j, most, share, of_all)
+        transpose(slopes, to, 16, turned, 0, 16)
+        _add_mix(turned, q, own, channels, scale, dk, there)
+        transpose(weights, to, 16, turned, 0, 16)
+        _add_mix(turned, dy, own, channels, np.float32(1.0), dv, there)
+    _mix(slopes, k, at, step, first, panel + 1, channels, splat(scale), dq, own)
 
 
 @kernel
 def _backward(
-    q, k, v, dy, norms, along, panels, all_heads, channels, scale, starts, ends, dq, dk, dv, begin,
-    end,
+    q, k, v, dy, norms, along, panels, all_heads, channels, scale, starts, places, dq, dk, dv,
+    begin, end,
 ):  # fmt: skip
     weights, slopes = np.empty(panels * 256, np.float32), np.empty(panels * 256, np.float32)
+    turned = np.empty(256, np.float32)
     for head in range(begin, end):
         for panel in range(panels):
-            _back_to_queries(
-                q, k, v, dy, norms, along, panel, head, all_heads, channels, scale, starts,
-                weights, slopes, dq,
-            )  # fmt: skip
-            _back_to_keys(
-                q, k, v, dy, norms, along, panel, head, all_heads, channels, scale, starts, ends,
-                weights, slopes, dk, dv,
+            _back(
+                q, k, v, dy, norms, along, panel, head, all_heads, channels, scale, starts, places,
+                weights, slopes, turned, dq, dk, dv,
             )  # fmt: skip
 
 
@@ -249,7 +248,7 @@ class _Attention(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad[:3])
         norms = torch.empty(panels * n_head * 32 if wanted else 0)
         given = flat(q), flat(k), flat(v), panels, channels, scale, flat(sink)
-        given = *given, bounds[0].numpy(), heads.numpy(), flat(y), flat(norms), n_head
+        given = *given, *_as_floats(bounds), heads.numpy(), flat(y), flat(norms), n_head
         work = panels * _keys(bounds) * LANES * (2 * channels + 8)
         run_parts(
             lambda begin, end: _forward(*given, begin, end),
@@ -266,17 +265,22 @@ class _Attention(torch.autograd.Function):
         channels = width // n_head
         dy = grads[0].contiguous()
         along = (dy * y).view(panels, n_head, channels, LANES).sum(dim=2)
-        dq, dk, dv = (torch.empty_like(q) for _ in range(3))
+        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         scale = np.float32(1 / math.sqrt(channels))
         given = flat(q), flat(k), flat(v), flat(dy), flat(norms), flat(along), panels, n_head
-        given = *given, channels, scale, bounds[0].numpy(), bounds[1].numpy()
-        given = *given, flat(dq), flat(dk), flat(dv)
-        work = panels * _keys(bounds) * LANES * (7 * channels + 16)
+        given = *given, channels, scale, *_as_floats(bounds), flat(dq), flat(dk), flat(dv)
+        work = panels * _keys(bounds) * LANES * (5 * channels + 16)
         run_parts(
             lambda begin, end: _backward(*given, begin, end),
             split(n_head, _LEAST_WORK // work + 1),
         )
         return dq, dk, dv, None, None, None, None
+
+
+def _as_floats(bounds: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Where each token's prompt begins, and where the token is: exact up to 2**24 tokens."""
+    starts = bounds[0].numpy().astype(np.float32)
+    return starts, np.arange(len(starts), dtype=np.float32)
 
 
 def _keys(bounds: Tensor) -> int:

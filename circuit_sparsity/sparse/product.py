@@ -19,7 +19,7 @@ from circuit_sparsity.sparse.elementwise import gelu_panels
 from circuit_sparsity.sparse.matrix import SparseMatrix
 from circuit_sparsity.sparse.memory import empty
 from circuit_sparsity.sparse.threads import run_parts, split
-from circuit_sparsity.sparse.vector import load, multiply_add, splat, store
+from circuit_sparsity.sparse.vector import load, multiply_add, number, splat, spread, store
 
 Activation = Literal["none", "gelu", "relu"]
 ACTIVATION_CODES: dict[str, int] = {"none": 0, "gelu": 1, "relu": 2}
@@ -47,8 +47,8 @@ def four_blocks(matrix, bias, x, at, step, y, to, to_step, code, begin, end):
     to0, to1, to2, to3 = to
     for row in range(begin, end):
         a = b = c = d = splat(bias[row])
-        for entry in range(starts[row], starts[row + 1]):
-            value, offset = values[entry], columns[entry] * step
+        for entry in range(number(starts, row), number(starts, row + 1)):
+            value, offset = spread(values, entry), number(columns, entry) * step
             a = multiply_add(load(x, at0 + offset), value, a)
             b = multiply_add(load(x, at1 + offset), value, b)
             c = multiply_add(load(x, at2 + offset), value, c)
@@ -66,8 +66,10 @@ def one_block(matrix, bias, x, at, step, y, to, to_step, code, begin, end):
     starts, columns, values = matrix
     for row in range(begin, end):
         total = splat(bias[row])
-        for entry in range(starts[row], starts[row + 1]):
-            total = multiply_add(load(x, at + columns[entry] * step), values[entry], total)
+        for entry in range(number(starts, row), number(starts, row + 1)):
+            total = multiply_add(
+                load(x, at + number(columns, entry) * step), spread(values, entry), total
+            )
         store(y, to + row * to_step, _finish(total, code))
 
 

@@ -106,6 +106,28 @@ def load_bits(typing_context, array, at):
 
 
 @operation
+def spread(typing_context, array, at):
+    """Sixteen copies of ``array[at]``; unlike that, never counted from the end."""
+
+    def code(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return _splat(builder, builder.load(builder.gep(data, [args[1]])))
+
+    return floats(array, types.intp), code
+
+
+@operation
+def number(typing_context, array, at):
+    """``array[at]``, never counted from its end: what may be negative costs a comparison."""
+
+    def code(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return array.dtype(array, types.intp), code
+
+
+@operation
 def store(typing_context, array, at, value):
     def code(context, builder, signature, args):
         where = _address(context, builder, signature.args[0], args[0], args[1], args[2].type)

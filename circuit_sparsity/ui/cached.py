@@ -28,6 +28,7 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure, circuit_figure
 from circuit_sparsity.plots.layout import Layout, lay_out
 from circuit_sparsity.ready import make_ready
+from circuit_sparsity.release import StoredCircuit
 from circuit_sparsity.store import Store
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import answers
@@ -105,10 +106,16 @@ def figure(_scene: Sight, identity: int, theme: str | None, baked: tuple[Node, .
     return circuit_figure(_scene.wiring, _scene.layout, _scene.config, palette(theme), baked)
 
 
+@st.cache_resource(max_entries=24, show_spinner="Reading the circuit …")
+def stored_circuit(choice: Choice, version: Stamp) -> StoredCircuit:
+    """What the file of a circuit holds, in the version that `stamp` tells of."""
+    return open_stored(Store.from_environment(), *choice)
+
+
 @st.cache_resource(max_entries=24, show_spinner="Opening the circuit …")
 def _scene(choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] | None) -> Scene:
     store = Store.from_environment()
-    stored = open_stored(store, *choice)
+    stored = stored_circuit(choice, stamps[0])
     model = _model(choice.model, stamps[2:])
     experiment = experiment_of(store, stored, model, _means(choice.model, stamps[1]), answers)
     wired = wiring(experiment.circuit, model)

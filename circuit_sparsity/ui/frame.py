@@ -1,5 +1,8 @@
 """What every page has around it: the browser tab's name and icon, and little empty space."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
@@ -19,6 +22,12 @@ _STYLE = """<style>
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 .stMainBlockContainer .stButton button[kind="tertiary"] {min-height: 1.7rem; text-align: left}
 </style>"""
+_FLAT = {
+    "height": 10,
+    "margin": dict.fromkeys("lrtb", 0),
+    **{axis: {"visible": False} for axis in ("xaxis", "yaxis")},
+}
+_STILL = {"staticPlot": True}
 
 
 def through_app() -> None:
@@ -36,3 +45,21 @@ def set_up() -> None:
     """Page settings; call first."""
     st.set_page_config(page_title="Circuit explorer", page_icon=str(_ICON), layout="wide")
     st.html(_STYLE)
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """What stands on the page while a fresh process imports what it computes with.
+
+    A figure without content is part of it: the browser fetches and reads Plotly meanwhile, which
+    takes it as long as the imports take Python.
+    """
+    place = st.empty()  # in every run, so that what follows keeps its place on the page
+    if "torch" not in sys.modules:
+        with place.container():
+            st.caption("Starting …")
+            st.plotly_chart({"data": [{"type": "scatter"}], "layout": _FLAT}, config=_STILL)
+    try:
+        yield
+    finally:
+        place.empty()

@@ -11,7 +11,6 @@ from circuit_sparsity.circuits.edges import Edge, attention_links, residual_link
 from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.model import GPTConfig
 from circuit_sparsity.names import Node
-from circuit_sparsity.opening import open_stored
 from circuit_sparsity.plots.layout import Layout, lay_out
 from circuit_sparsity.release import StoredBias, StoredCircuit, StoredEdge
 from circuit_sparsity.store import Store
@@ -69,9 +68,9 @@ def scene(choice: Choice) -> StoredScene:
     return _scene(choice, cached.stamp(path))
 
 
-@st.cache_resource(max_entries=24, show_spinner="Reading the circuit …")
+@st.cache_resource(max_entries=24, show_spinner=False)
 def _scene(choice: Choice, version: Stamp) -> StoredScene:
-    stored = open_stored(Store.from_environment(), *choice)
+    stored = cached.stored_circuit(choice, version)
     circuit, d_head = stored.circuit, stored.config.d_head
     wired = Wiring(
         circuit.node_list,

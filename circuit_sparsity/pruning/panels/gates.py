@@ -19,7 +19,8 @@ from circuit_sparsity.sparse.vector import (
     load,
     multiply,
     multiply_add,
-    splat,
+    number,
+    spread,
     store,
     subtract,
 )
@@ -37,11 +38,11 @@ def _fill(x, gate, mean, panels, channels, out, begin, end):
         last = min(first + 64, end)
         for panel in range(panels):
             for channel in range(first, last):
-                at, share = (panel * channels + channel) * 16, gate[channel]
+                at, share = (panel * channels + channel) * 16, number(gate, channel)
                 if share == 1.0:
                     store(out, at, load(x, at))
                 else:
-                    held = splat(mean[channel])
+                    held = spread(mean, channel)
                     store(out, at, multiply_add(subtract(load(x, at), held), share, held))
 
 
@@ -52,9 +53,9 @@ def _fill_back(x, gate, mean, grad, panels, channels, out, to_gate, begin, end):
         for panel in range(panels):
             for channel in range(first, last):
                 at, sum_at = (panel * channels + channel) * 16, channel * 16
-                slope, value = load(grad, at), subtract(load(x, at), splat(mean[channel]))
+                slope, value = load(grad, at), subtract(load(x, at), spread(mean, channel))
                 store(to_gate, sum_at, multiply_add(slope, value, load(to_gate, sum_at)))
-                store(out, at, multiply(slope, gate[channel]))
+                store(out, at, multiply(slope, spread(gate, channel)))
 
 
 @kernel
@@ -64,7 +65,7 @@ def _score_back(x, mean, grad, panels, channels, to_gate, begin, end):
         for panel in range(panels):
             for channel in range(first, last):
                 at, sum_at = (panel * channels + channel) * 16, channel * 16
-                effect = multiply(load(grad, at), subtract(load(x, at), splat(mean[channel])))
+                effect = multiply(load(grad, at), subtract(load(x, at), spread(mean, channel)))
                 size = largest(effect, multiply(effect, -1.0))
                 store(to_gate, sum_at, add(load(to_gate, sum_at), size))
 

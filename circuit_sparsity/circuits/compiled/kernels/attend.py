@@ -21,6 +21,7 @@ from circuit_sparsity.sparse.vector import (
     multiply,
     multiply_add,
     splat,
+    spread,
     store,
     subtract,
 )
@@ -61,10 +62,10 @@ def _weigh(plan, head, queries, step, at, first, last, path, apart, hidden, scor
     base = _scores(plan.terms, head.query_from, head.query_to, head.score, queries, step, at)
     best = splat(head.sink if plan.has_sink else _NEVER)
     for key in range(last + 1):
-        score, row = add(base, path[key]), apart + key
+        score, row = add(base, spread(path, key)), apart + key
         for c in range(head.cross_from, head.cross_to):
             x = load(queries, plan.crosses[c].query * step + at)
-            score = multiply_add(x, path[row], score)
+            score = multiply_add(x, spread(path, row), score)
             row += apart
         if key > first:
             score = add(score, load(hidden, (key - first) * 16))
@@ -95,7 +96,7 @@ def _mix_columns(plan, head, side, column, begin, end, desk):
         for v in range(head.value_from, head.value_to):
             mixed = splat(0.0)
             for key in range(last + 1):
-                mixed = multiply_add(load(desk.scores, key * 16), path[row + key], mixed)
+                mixed = multiply_add(load(desk.scores, key * 16), spread(path, row + key), mixed)
             store(side.mixed, plan.values[v].row * step + at, divide(mixed, total))
             row += apart
 
