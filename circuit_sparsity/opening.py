@@ -33,6 +33,8 @@ TEST_PAIRS = 128
 TEST_SEED = 0
 SAME_LOSS = 1e-5  # nats: a stored loss that is computed again is nearer
 PAIRS = "pairs.jsonl"  # beside a circuit that was found for one's own pairs
+OWN_MEANS = "own_means.pt"  # beside a circuit that is held at other means than its model's
+MEANS_OVER = "means_over"  # what text those were taken over, in Circuit.found
 FOUND_HERE = "circuit_sparsity"  # a key of Circuit.found, in circuits that this project made
 KNOWN_ANSWERS = {  # of released tasks, as the paper describes them
     "single_double_quote": ("')", '")'),
@@ -59,7 +61,8 @@ def open_circuit(
     """
     store = store or Store.from_environment()
     stored = open_stored(store, model, task, sweep, k)
-    return experiment_of(store, stored, open_model(store, model), open_means(store, model), answers)
+    means = means_for(store, stored.circuit)
+    return experiment_of(store, stored, open_model(store, model), means, answers)
 
 
 def open_stored(store: Store, model: str, task: str, sweep: str, k: str) -> StoredCircuit:
@@ -103,13 +106,23 @@ def open_means(store: Store, model: str) -> Means:
     return read_means(path)
 
 
+def means_for(store: Store, circuit: Circuit) -> Means:
+    """What a circuit is held at: the means beside its file, or else its model's."""
+    path = store.path_of_viz(circuit.model, circuit.task, circuit.sweep, circuit.k)
+    if path is not None and (path.parent / OWN_MEANS).is_file():
+        return read_means(path.parent / OWN_MEANS)
+    return open_means(store, circuit.model)
+
+
 def _way(store: Store, model: str) -> str:
     """How to come by the means of a model that has none here."""
     known = store.catalogue
     if known.origin == "listed" and paths.means_name(model) not in known.files:
         return (
             "the container lists none either, so nothing can be held at them yet: from Python, "
-            "`circuit_sparsity.pruning.prune` with the model itself takes means over generated text"
+            "`circuit_sparsity.pruning.prune` with the model itself takes means over generated "
+            "text, and "
+            f"`python -m circuit_sparsity prune {model} TASK --means-over FILE` over yours"
         )
     return f"download them with `python -m circuit_sparsity fetch {model}`"
 

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from circuit_sparsity.opening import MEANS_OVER
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui import (
     answers,
@@ -44,6 +45,8 @@ def page() -> None:
         return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
+    if over := scene.circuit.found.get(MEANS_OVER):
+        st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
     answers.field(choice, scene.experiment)
     if is_film:
         with messages.in_place():

@@ -112,7 +112,7 @@ def _with_prunings(
 
     model, task, target = it.circuit.model, it.circuit.task, it.circuit.found.get("target")
     if arguments.controls:
-        subject = open_subject(model, task, settings)
+        subject = open_subject(model, task, settings, means=it.means)
         tokenizer = open_tokenizer(Store.from_environment(), model)
         evidence = evidence.with_control(nonsense_control(subject, it.circuit, settings, report))
         evidence = evidence.with_control(
@@ -120,6 +120,8 @@ def _with_prunings(
         )
     if arguments.seeds:
         seeds, k = range(arguments.seeds), it.circuit.size if target is None else None
-        found = stability(model, task, settings, target=target, k=k, seeds=seeds, report=report)
+        found = stability(
+            model, task, settings, target=target, k=k, seeds=seeds, means=it.means, report=report
+        )
         evidence = dataclasses.replace(evidence, stability=found)
     return evidence

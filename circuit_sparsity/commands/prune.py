@@ -7,6 +7,7 @@ from circuit_sparsity.commands.answer import Answer, Say
 from circuit_sparsity.commands.evidence import evidence_data, evidence_lines
 from circuit_sparsity.evidence.measures import measure
 from circuit_sparsity.evidence.stored import write_evidence
+from circuit_sparsity.opening import MEANS_OVER
 from circuit_sparsity.pruning.find import SWEEP
 from circuit_sparsity.pruning.goal import TARGET_LOSS
 from circuit_sparsity.pruning.learn import Snapshot
@@ -33,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("SWEEP", "K"),
         help="begin with the nodes of this circuit of the same model and task",
     )
+    parser.add_argument(
+        "--means-over",
+        metavar="PATH",
+        help="hold what is left out at means over this text file, or over a folder's .py, .txt "
+        "and .md files, in place of the model's own means",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--preset", choices=sorted(PRESETS), help="how to look (fast)")
     how.add_argument(
@@ -53,6 +60,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         arguments.sweep,
         settings,
         start=tuple(arguments.start) if arguments.start else None,
+        means_over=arguments.means_over,
     )
     made = carry_out(
         request,
@@ -77,6 +85,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
             f"{made.circuit.title}: {data['nodes']} nodes, {data['edges']} edges, "
             f"{data['seconds']:.0f} s",
             *_removal(made),
+            *_means(made),
             f"loss {data['circuit_loss']:.4f} nats per sequence on prompts pruned on",
             f"loss {data['test_loss']:.4f} on {made.experiment.batch_name}",
             *more,
@@ -100,6 +109,7 @@ def _data(made: Pruned) -> dict[str, object]:
         "nodes_before": minimality.get("nodes_before"),
         "edges_before": minimality.get("edges_before"),
         "loss_without_spare_edges": minimality.get("loss_without_spare_edges"),
+        "means_over": found.get(MEANS_OVER),
         "circuit_loss": found["loss"],
         "test_loss": made.experiment.of_circuit.loss,
         "seconds": found["seconds"],
@@ -115,6 +125,11 @@ def _removal(made: Pruned) -> tuple[str, ...]:
         f"{told['edges']} edges, of which {told['edges_needed']} are needed (without the others "
         f"the loss is {told['loss_without_spare_edges']:.4f})",
     )
+
+
+def _means(made: Pruned) -> tuple[str, ...]:
+    over = made.circuit.found.get(MEANS_OVER)
+    return () if over is None else (f"held at means over {over}, not at the model's own",)
 
 
 def _progress(snapshot: Snapshot) -> str:

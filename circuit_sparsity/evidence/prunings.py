@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.evidence.evidence import Control, Stability
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.model import GPT
@@ -88,10 +89,13 @@ def stability(
     target: float | None = None,
     k: int | None = None,
     seeds: Sequence[int] = SEEDS,
+    means: Means | None = None,
     report: Report = _silent,
     cancel: threading.Event | None = None,
 ) -> Stability:
     """Prune once for each seed, of masks and of prompts, and compare the nodes.
+
+    Everything outside is held at ``means``, or at the model's.
 
     Raises ValueError for fewer than two seeds, and as ``find`` does.
     """
@@ -100,7 +104,7 @@ def stability(
     found = []
     for seed in seeds:
         seeded = dataclasses.replace(settings, seed=seed)
-        subject = open_subject(model, task, seeded)
+        subject = open_subject(model, task, seeded, means=means)
         found.append(find(subject, seeded, target=target, k=k, report=report, cancel=cancel))
     return stability_of(found)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -16,7 +15,10 @@ from circuit_sparsity.experiment import Cancelled, Experiment, Progress
 from circuit_sparsity.measurement import measure_stored
 from circuit_sparsity.model import GPT
 from circuit_sparsity.opening import (
+    MEANS_OVER,
+    OWN_MEANS,
     batch_of_tests,
+    means_for,
     open_means,
     open_model,
     open_stored,
@@ -27,9 +29,10 @@ from circuit_sparsity.pruning.find import SWEEP, Cut, check_size, find, rank
 from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Report
 from circuit_sparsity.pruning.nested import Nested, read_nested, write_nested
+from circuit_sparsity.pruning.own_means import MeansOverText, cut_windows, means_over_text
 from circuit_sparsity.pruning.settings import FAST, FULL, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
-from circuit_sparsity.release import write_viz
+from circuit_sparsity.release import write_means, write_viz
 from circuit_sparsity.release.values import SearchPoint
 from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.store.fetch import disk_errors
@@ -60,6 +63,7 @@ class PruneRequest:
     settings: PruneSettings = FAST
     name: str | None = None  # of the circuit's folder; without one, its size, seed and settings
     start: tuple[str, str] | None = None  # sweep and k of a circuit whose nodes come first
+    means_over: str | None = None  # a text file or a folder; without one, the model's means
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,9 @@ def carry_out(
     """
     store = store or Store.from_environment()
     task, goal = task or open_task(request.task), Goal.of(request.target, request.k)
-    subject = open_subject(request.model, task, request.settings, store=store)
+    own = _own_means(store, request)
+    means = None if own is None else own.means
+    subject = open_subject(request.model, task, request.settings, means=means, store=store)
     if goal.k is not None:
         check_size(goal.k, subject)
     start = _start(store, request)
@@ -154,6 +160,8 @@ def carry_out(
     circuit = cut.circuit(goal, request.sweep)
     if request.name is not None:
         circuit = dataclasses.replace(circuit, k=request.name)
+    if own is not None:
+        circuit = dataclasses.replace(circuit, found={**circuit.found, MEANS_OVER: own.title})
     nested = Nested(ranking, cut.curve())
     model, tokenizer = subject.model, open_tokenizer(store, request.model)
     batch = batch_of_tests(task, tokenizer, model)
@@ -163,10 +171,19 @@ def carry_out(
 
     def write_beside(folder: Path) -> None:
         write_nested(nested, folder)
+        if own is not None:
+            write_means(own.means, folder / OWN_MEANS)
         beside(folder)
 
     path = keep(experiment, store, windows, progress, cancel, search, write_beside, no_room)
     return Pruned(circuit, experiment, path, nested)
+
+
+def _own_means(store: Store, request: PruneRequest) -> MeansOverText | None:
+    if request.means_over is None:
+        return None
+    model, tokenizer = open_model(store, request.model), open_tokenizer(store, request.model)
+    return means_over_text(model, tokenizer, request.means_over)
 
 
 def _start(store: Store, request: PruneRequest) -> Circuit | None:
@@ -189,7 +206,8 @@ def open_cut(
     if nested is None:
         return None
     settings = nested.ranking.settings
-    subject = open_subject(circuit.model, task or circuit.task, settings, store=store)
+    means, task = means_for(store, circuit), task or open_task(circuit.task)
+    subject = open_subject(circuit.model, task, settings, means=means, store=store)
     return Cut(subject, nested.ranking, cancel=cancel)
 
 
@@ -239,13 +257,8 @@ def document_windows(model: GPT, tokenizer: Tokenizer) -> Int[Tensor, "window po
     Shorter ones where the model's context is shorter.
     """
     length = min(model.config.block_size, DOCUMENT_LENGTH)
-    tokens: list[int] = []
-    for document in generate_documents(DOCUMENT_SERIES, 10 * DOCUMENT_WINDOWS):
-        tokens += [*tokenizer.encode(document), tokenizer.eot]
-        if len(tokens) >= DOCUMENT_WINDOWS * length:
-            break
-    windows = len(tokens) // length
-    return torch.tensor(tokens[: windows * length]).view(windows, length)
+    documents = generate_documents(DOCUMENT_SERIES, 10 * DOCUMENT_WINDOWS)
+    return cut_windows(documents, tokenizer, length, DOCUMENT_WINDOWS)
 
 
 def means_over_programs(model: GPT, tokenizer: Tokenizer) -> Means:

@@ -12,14 +12,13 @@ from weakref import WeakKeyDictionary
 import streamlit as st
 
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.wiring import Wiring, wiring
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.model import GPT, GPTConfig
 from circuit_sparsity.names import Node
 from circuit_sparsity.opening import (
     experiment_of,
-    open_means,
+    means_for,
     open_model,
     open_stored,
     open_tokenizer,
@@ -117,7 +116,8 @@ def _scene(choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] |
     store = Store.from_environment()
     stored = stored_circuit(choice, stamps[0])
     model = _model(choice.model, stamps[2:])
-    experiment = experiment_of(store, stored, model, _means(choice.model, stamps[1]), answers)
+    means = means_for(store, stored.circuit)
+    experiment = experiment_of(store, stored, model, means, answers)
     wired = wiring(experiment.circuit, model)
     joins = [(edge.source, edge.target) for edge in wired.edges]
     return Scene(choice, experiment, wired, lay_out(wired.nodes, joins, model.config.d_head))
@@ -132,11 +132,6 @@ def _model(name: str, stamps: tuple[Stamp, ...]) -> GPT:
 @st.cache_resource(show_spinner="Preparing the arithmetic for this machine: once, up to a minute …")
 def _ready() -> None:
     make_ready()
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _means(model: str, version: Stamp) -> Means:
-    return open_means(Store.from_environment(), model)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

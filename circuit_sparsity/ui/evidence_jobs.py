@@ -111,11 +111,13 @@ class _Measuring:
                 target=target,
                 k=k,
                 seeds=SEEDS,
+                means=self._it.means,
                 report=self._heard,
                 cancel=self._cancel,
             )
             return dataclasses.replace(evidence, stability=seen)
-        subject = open_subject(circuit.model, task, settings, store=self._store)
+        means = self._it.means
+        subject = open_subject(circuit.model, task, settings, means=means, store=self._store)
         how = {"settings": settings, "report": self._heard, "cancel": self._cancel}
         if name == NONSENSE:
             return evidence.with_control(nonsense_control(subject, circuit, **how))

@@ -17,7 +17,7 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.own import FIELDS, OwnTask, read_pairs
 from circuit_sparsity.tasks.task import CHANCE_LOSS, Task, encode, task_context, two_way_loss
-from circuit_sparsity.ui import cached, pickers
+from circuit_sparsity.ui import cached, pickers, prune_means
 from circuit_sparsity.ui.messages import in_place, plain
 from circuit_sparsity.ui.prune_jobs import own_task
 
@@ -58,7 +58,10 @@ def form(model_name: str) -> tuple[PruneRequest, OwnTask | None] | None:
         return None
     start = _start_field(task.name)
     _baseline(model_name, model, task, target)
-    request = PruneRequest(model_name, task.name, target, k, settings=settings, start=start)
+    over = prune_means.field()
+    request = PruneRequest(
+        model_name, task.name, target, k, settings=settings, start=start, means_over=over
+    )
     fits = (target is None or target > 0) and (k is None or k <= total_nodes(model.config))
     return (request, task if isinstance(task, OwnTask) else None) if fits else None
 

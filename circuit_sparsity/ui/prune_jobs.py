@@ -117,6 +117,7 @@ def prune(store: Store, request: PruneRequest, task: OwnTask | None = None) -> J
     goal = f"exactly {request.k} nodes" if request.k is not None else f"loss {request.target:g}"
     how = f"{request.settings.preset}, seed {request.settings.seed}"
     how += "" if request.start is None else f", from {' · '.join(request.start)}"
+    how += "" if request.means_over is None else f", means over {Path(request.means_over).name}"
     title = f"{request.model} · {request.task} · {goal} · {how}"
     return _start(("prune", store, request, task), title, work)
 
