@@ -98,7 +98,7 @@ FAST = PruneSettings()
 # The centres of the published search; it does not say how many steps a run takes.
 PUBLISHED = PruneSettings(steps=1000, pairs=64, k_coef=1e-4, bf16=False)
 QUICK = PruneSettings(method="attribution", pairs=64, minimal=True, spare=1.0, one_by_one=16)
-# Fast masks with a price that is steered to the goal; full: then node by node, the smallest circuits.
+# Fast masks with a price steered to the goal; full: then node by node, the smallest circuits.
 MASKS = PruneSettings(steer=0.05)
 FULL = dataclasses.replace(MASKS, minimal=True)
 PRESETS: Mapping[str, PruneSettings] = types.MappingProxyType(

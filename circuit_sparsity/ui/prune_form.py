@@ -30,8 +30,8 @@ _WAYS = {
     "loss allows. About a minute; the circuit may be larger than it need be.",
     "full": "Full: masks are learnt, then nodes removed one by one. Several minutes; the smallest "
     "circuits.",
-    "masks": "Masks: as full, but nothing is removed afterwards: larger circuits, sooner; also where "
-    "weights are dense.",
+    "masks": "Masks: as full, but nothing is removed afterwards: larger circuits, sooner; also "
+    "where weights are dense.",
     "fast": "Fast: masks are learnt in 200 steps of 16 pairs; nothing is removed afterwards.",
     "published": "Published: the centres of the published search, 1000 steps of 64 pairs. Long.",
 }
