@@ -57,7 +57,7 @@ def zeros(config: GPTConfig) -> Means:
 
 
 @torch.no_grad()
-def mean_activations(model: GPT, batches: Iterable[Int[Tensor, "batch pos"]]) -> Means:
+def mean_activations(model: GPT, batches: Iterable[Int[Tensor, "_ pos"]]) -> Means:
     """Means over every token of ``batches``, each after its location's top-k.
 
     Raises ValueError when there is no batch.

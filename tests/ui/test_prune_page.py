@@ -92,6 +92,25 @@ def test_what_was_pruned_is_stored_said_and_chosen(page):
     assert [page.selectbox(key=part).value for part in QUERY] == list(found.choice)
 
 
+def test_means_over_an_uploaded_text_are_pruned_with_and_told(page, open_app):
+    page.segmented_control(key="prune_means").set_value("Means over my text")
+    text = "for name in names:\n    print(name)\n" * 400
+    run(page).file_uploader(key="prune_means_file").set_value(("mine.py", text.encode(), "text/x"))
+    found = start(run(page)).result()
+    over = open_circuit(*found.choice).circuit.found["means_over"]
+    assert over.endswith(" tokens")
+    assert "_mine.py, " in over
+    shown = open_app("circuit", **dict(zip(QUERY, found.choice, strict=True)))
+    assert any(over.split(",")[0] in part.value.replace("\\", "") for part in shown.caption)
+
+
+def test_a_text_that_is_not_utf8_is_said_and_the_models_means_are_taken(page):
+    page.segmented_control(key="prune_means").set_value("Means over my text")
+    run(page).file_uploader(key="prune_means_file").set_value(("x.txt", b"\xff\xfe", "text/x"))
+    assert "x.txt is not UTF-8 text" in said(run(page))
+    assert start(page).result().choice[-1] == "k12_seed0_quick"
+
+
 def test_a_second_browser_sees_the_job_and_the_same_request_is_the_same_job(page, open_app):
     first = start(page)
     other = open_app("prune", **QUERY)
