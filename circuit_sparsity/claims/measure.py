@@ -185,7 +185,8 @@ def _card(store: Store, model: str, missing: list[Missing]) -> Card | None:
     if card is None or "nonzero" not in card or "held_out" not in card:
         return None
     losses = {part: float(one["model"]) for part, one in card["held_out"].items()}
-    return Card(model, sum(card["nonzero"].values()), losses)
+    bigrams = {part: float(one["bigram"]) for part, one in card["held_out"].items()}
+    return Card(model, sum(card["nonzero"].values()), losses, bigrams)
 
 
 def _necessities(store: Store, rows: Sequence[Row], missing: list[Missing]) -> Iterator[Necessity]:

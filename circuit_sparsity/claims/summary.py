@@ -92,9 +92,15 @@ def _by_seed(counts: Sequence[EdgeCount], tasks: set[str]) -> dict[int, float]:
 
 
 def frontier(claims: Claims, part: str = "generated") -> tuple[Point, ...]:
-    """Fig. 3: held-out loss and geometric-mean edges at 0.15, on tasks that all models have."""
+    """Fig. 3: held-out loss and geometric-mean edges at 0.15, on tasks that all models have.
+
+    Of models that were measured on the same held-out text as the sparse one: bigrams have the same
+    loss there.
+    """
     counts = [one for one in claims.edges if one.target == MAIN and one.way == "learned masks"]
-    cards = {card.model: card for card in claims.cards if part in card.losses}
+    texts = {card.model: card.bigrams.get(part) for card in claims.cards}
+    same = [card for card in claims.cards if texts[card.model] == texts.get(claims.sparse)]
+    cards = {card.model: card for card in same if part in card.losses}
     of = {name: [one for one in counts if one.model == name] for name in cards}
     of = {name: found for name, found in of.items() if found}
     shared = set.intersection(*({one.task for one in found} for found in of.values())) if of else ()

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 FORMAT = 1
@@ -33,6 +33,7 @@ class Card:
     model: str
     nonzero: int  # parameters
     losses: Mapping[str, float]  # nats per token, by part of the held-out text
+    bigrams: Mapping[str, float] = field(default_factory=dict)  # a bigram model's on the same text
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Claims in numbers, by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from circuit_sparsity.claims.summary import (
@@ -69,6 +71,14 @@ def test_the_frontier_is_on_tasks_that_every_model_has():
     assert (thick.name, thick.loss, thick.tasks) == ("thick", 1.5, 2)
     assert (thick.edges, thin.edges) == (pytest.approx(400), pytest.approx(20))
     assert frontier(Claims("thin", None, CLAIMS.edges)) == ()
+
+
+def test_a_model_measured_on_another_text_is_not_on_the_frontier():
+    thin, thick = CLAIMS.cards
+    texts = {"thin": {"generated": 3.5}, "thick": {"generated": 3.6}}
+    apart = tuple(replace(card, bigrams=texts[card.model]) for card in (thin, thick))
+    (one,) = frontier(replace(CLAIMS, cards=apart))
+    assert (one.name, one.tasks) == ("thin", 3)
 
 
 def test_necessity_is_told_beside_random_sets():
