@@ -1,7 +1,6 @@
 """Compile all kernels before somebody waits for one: python -m circuit_sparsity.ready"""
 
 from circuit_sparsity.circuits.compiled.warm import warm_up as warm_up_circuits
-from circuit_sparsity.pruning.panels.gates import warm_up as warm_up_pruning
 from circuit_sparsity.sparse import keep_freed_memory, warm_up
 
 
@@ -17,4 +16,3 @@ def make_ready() -> None:
 
 if __name__ == "__main__":
     make_ready()
-    warm_up_pruning()

@@ -8,7 +8,7 @@ from typing import Any
 from circuit_sparsity.commands.answer import Answer, Say, add_circuit, open_named
 from circuit_sparsity.evidence.stored import read_evidence
 from circuit_sparsity.experiment import Experiment
-from circuit_sparsity.export.document import as_json
+from circuit_sparsity.export.document import as_json, document
 from circuit_sparsity.export.graphml import graphml
 from circuit_sparsity.export.investigation import Investigation, rises_of
 from circuit_sparsity.export.program import program
@@ -56,11 +56,13 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
 
 def _texts(found: Investigation, kind: str, out: Path) -> dict[Path, str]:
     """What to write where."""
+    if kind == "html":
+        return {out: standalone_html(found)}
+    told = document(found)
     if kind == "csv":
         nodes, edges = (out.with_name(f"{out.stem}_{what}.csv") for what in ("nodes", "edges"))
-        return {nodes: nodes_csv(found), edges: edges_csv(found)}
-    make = {"json": as_json, "graphml": graphml, "html": standalone_html}[kind]
-    return {out: make(found)}
+        return {nodes: nodes_csv(told), edges: edges_csv(told)}
+    return {out: {"json": as_json, "graphml": graphml}[kind](told)}
 
 
 def _investigation(it: Experiment, arguments: argparse.Namespace, say: Say) -> Investigation:

@@ -4,11 +4,13 @@ import json
 from typing import Any
 
 from circuit_sparsity.circuits.edges import Edge
+from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.experiment import Outcome
 from circuit_sparsity.export.investigation import Investigation
 from circuit_sparsity.names import Node
 
 FORMAT = 1
+Document = dict[str, Any]  # JSON values
 UNITS = {
     "loss": "nats per sequence: cross-entropy over the two answers; 0.6931 is chance",
     "rise": "nats per sequence: the loss without that part alone, less the circuit's loss",
@@ -18,7 +20,7 @@ UNITS = {
 }
 
 
-def document(found: Investigation) -> dict[str, Any]:
+def document(found: Investigation) -> Document:
     """JSON values; every number's unit is in ``units``, what it is measured on in ``prompts``."""
     it = found.experiment
     circuit = it.circuit
@@ -46,22 +48,39 @@ def document(found: Investigation) -> dict[str, Any]:
         "labels": dict(found.labels),
         "nodes": [_node(found, node) for node in found.wiring.nodes],
         "edges": [_edge(found, edge) for edge in found.wiring.edges],
-        "links": [
-            {"source": str(link.source), "target": str(link.target), "by": by}
-            for by, links in (
-                ("residual stream", found.wiring.residual),
-                ("attention", found.wiring.attention),
-            )
-            for link in links
-        ],
+        "links": links_of(found.wiring),
         "evidence": None if found.evidence is None else found.evidence.to_dict(),
         "model_config": it.model.config.to_dict(),
     }
 
 
-def as_json(found: Investigation) -> str:
-    """`document` as text; a number that JSON has no word for is an error."""
-    return json.dumps(document(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def as_json(told: Document) -> str:
+    """A document as text; a number that JSON has no word for is an error."""
+    return json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def links_of(wiring: Wiring) -> list[dict[str, str]]:
+    """What joins nodes without a weight: the residual stream, and queries, keys and values."""
+    joined = (("residual stream", wiring.residual), ("attention", wiring.attention))
+    return [
+        {"source": str(link.source), "target": str(link.target), "by": by}
+        for by, links in joined
+        for link in links
+    ]
+
+
+def place_of(node: Node, d_head: int) -> dict[str, Any]:
+    """Where a node is, in words and numbers."""
+    place = node.location
+    heads = place.kind in ("q", "k", "v")
+    return {
+        "node": str(node),
+        "layer": place.layer,
+        "block": place.block,
+        "kind": place.kind,
+        "channel": node.channel,
+        "head": node.channel // d_head if heads else None,
+    }
 
 
 def _outcome(outcome: Outcome) -> dict[str, float]:
@@ -84,16 +103,9 @@ def _ablation(found: Investigation) -> dict[str, Any] | None:
 
 
 def _node(found: Investigation, node: Node) -> dict[str, Any]:
-    it, place = found.experiment, node.location
-    heads = place.kind in ("q", "k", "v")
-    return {
-        "node": str(node),
-        "layer": place.layer,
-        "block": place.block,
-        "kind": place.kind,
-        "channel": node.channel,
-        "head": node.channel // it.model.config.d_head if heads else None,
-        "mean": float(it.means.values[place][node.channel]),
+    it = found.experiment
+    return place_of(node, it.model.config.d_head) | {
+        "mean": float(it.means.values[node.location][node.channel]),
         "rise": found.rises.get(node),
         "off": node in found.off,
         "label": found.labels.get(str(node), ""),

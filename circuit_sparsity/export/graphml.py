@@ -6,22 +6,20 @@ from typing import Any
 
 import networkx
 
-from circuit_sparsity.export.document import document
-from circuit_sparsity.export.investigation import Investigation
+from circuit_sparsity.export.document import Document
 
 # What XML 1.0 has no way to write: control characters and halves of surrogate pairs.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def graphml(found: Investigation) -> str:
+def graphml(told: Document) -> str:
     """Nodes and edges with their numbers and labels; links through residual stream and attention.
 
     An edge's ``by`` says what joins: ``weight``, ``residual stream`` or ``attention``.
     """
-    told = document(found)
-    graph = networkx.DiGraph(
-        title=found.experiment.circuit.title, prompts=told["prompts"], **_attributes(told["units"])
-    )
+    circuit = told["circuit"]
+    title = " · ".join(circuit[part] for part in ("model", "task", "sweep", "k"))
+    graph = networkx.DiGraph(title=title, prompts=told["prompts"], **_attributes(told["units"]))
     for node in told["nodes"]:
         graph.add_node(node["node"], **_attributes(node))
     for edge in told["edges"]:

@@ -5,21 +5,20 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from circuit_sparsity.export.document import document
-from circuit_sparsity.export.investigation import Investigation
+from circuit_sparsity.export.document import Document
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for a formula
 
 
-def nodes_csv(found: Investigation) -> str:
+def nodes_csv(told: Document) -> str:
     """One line a node, under a head."""
-    return _csv(document(found)["nodes"])
+    return _csv(told["nodes"])
 
 
-def edges_csv(found: Investigation) -> str:
+def edges_csv(told: Document) -> str:
     """One line an edge, under a head."""
     columns = ("source", "target", "weight", "rise", "off", "label")
-    return _csv(document(found)["edges"], columns)
+    return _csv(told["edges"], columns)
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:

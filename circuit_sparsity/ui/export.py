@@ -11,7 +11,7 @@ from streamlit.components import v2
 from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.evidence.stored import read_evidence
 from circuit_sparsity.experiment import Effect, Experiment
-from circuit_sparsity.export.document import as_json
+from circuit_sparsity.export.document import Document, as_json, document
 from circuit_sparsity.export.graphml import graphml
 from circuit_sparsity.export.investigation import Investigation, rises_of
 from circuit_sparsity.export.program import Written, program
@@ -24,6 +24,7 @@ from circuit_sparsity.recipes.effects import apply
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import cached, graph, messages, state
 from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.pickers import Choice
 
 _PICTURE = Path(__file__).with_name("picture.js").read_text(encoding="utf-8")
 _BUTTONS = """<button type="button" data-format="png">PNG</button>
@@ -37,6 +38,15 @@ button:focus-visible {outline: 2px solid var(--st-primary-color); outline-offset
 span {font-size: .875rem; color: var(--st-text-color)}
 """
 Make = Callable[[Investigation], str]
+Write = Callable[[Document], str]
+
+
+FOR_OTHERS: tuple[tuple[str, str, str, Write], ...] = (
+    ("JSON", "json", "application/json", as_json),
+    ("Nodes, CSV", "nodes.csv", "text/csv", nodes_csv),
+    ("Edges, CSV", "edges.csv", "text/csv", edges_csv),
+    ("GraphML", "graphml", "application/xml", graphml),
+)
 
 
 def button(scene: Scene) -> None:
@@ -112,7 +122,7 @@ def _program(scene: Scene, found: Investigation) -> None:
     st.download_button(
         "One Python file",
         written.text,
-        _name(scene, "py"),
+        name_of(scene.choice, "py"),
         "text/x-python",
         key="take_python",
         icon=":material/code:",
@@ -133,15 +143,17 @@ def _written(_found: Investigation, identity: int, labels: tuple) -> Written:
 def _tables(scene: Scene, found: Investigation) -> None:
     st.markdown("##### For other tools")
     with st.container(horizontal=True):
-        _download("JSON", "json", "application/json", scene, found, as_json)
-        _download("Nodes, CSV", "nodes.csv", "text/csv", scene, found, nodes_csv)
-        _download("Edges, CSV", "edges.csv", "text/csv", scene, found, edges_csv)
-        _download("GraphML", "graphml", "application/xml", scene, found, graphml)
+        for label, ending, mime, write in FOR_OTHERS:
+            _download(label, ending, mime, scene, found, _of_document(write))
     st.caption(
         "JSON holds everything, labels, recipe and evidence too. GraphML opens in Gephi, "
         "Cytoscape, yEd and networkx. What each part costs alone is measured on "
         f"{messages.plain(scene.experiment.batch_name)}."
     )
+
+
+def _of_document(write: Write) -> Make:
+    return lambda found: write(document(found))
 
 
 def _pictures(scene: Scene) -> None:
@@ -150,7 +162,7 @@ def _pictures(scene: Scene) -> None:
         key="picture",
         data={
             "chart": graph.CHART,
-            "name": _name(scene, "png").removesuffix(".png"),
+            "name": name_of(scene.choice, "png").removesuffix(".png"),
             "background": palette(st.context.theme.type).background,
         },
     )
@@ -170,7 +182,7 @@ def _download(
     st.download_button(
         label,
         data,
-        _name(scene, ending),
+        name_of(scene.choice, ending),
         mime,
         key=f"take_{ending}",
         icon=":material/download:",
@@ -178,5 +190,10 @@ def _download(
     )
 
 
-def _name(scene: Scene, ending: str) -> str:
-    return f"{'-'.join(scene.choice)}.{ending}"
+def name_of(choice: Choice, ending: str) -> str:
+    """What a file is called.
+
+    >>> name_of(Choice("m", "t", "s", "k8"), "json")
+    'm-t-s-k8.json'
+    """
+    return f"{'-'.join(choice)}.{ending}"

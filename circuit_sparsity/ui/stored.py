@@ -11,7 +11,17 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.stored_graph import stored_figure
 from circuit_sparsity.plots.words import block_label
-from circuit_sparsity.ui import blocks, cached, graph, history, messages, state, table, threshold
+from circuit_sparsity.ui import (
+    blocks,
+    cached,
+    graph,
+    history,
+    messages,
+    state,
+    stored_export,
+    table,
+    threshold,
+)
 from circuit_sparsity.ui.cached import Sight
 from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.stored_inspector import inspector
@@ -77,6 +87,7 @@ def _explore(seen: StoredScene, below: Callable[[], None]) -> None:
             table.search_field(seen)
             inspector(seen)
         _tables(seen)
+        stored_export.section(seen)
         below()
 
 

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from circuit_sparsity.evidence.stored import read_evidence
-from circuit_sparsity.export.document import as_json
+from circuit_sparsity.export.document import as_json, document
 from circuit_sparsity.export.graphml import graphml
 from circuit_sparsity.export.investigation import Investigation, rises_of
+from circuit_sparsity.export.stored import stored_document
 from circuit_sparsity.export.tables import edges_csv, nodes_csv
-from circuit_sparsity.opening import open_circuit, open_tokenizer
+from circuit_sparsity.opening import open_circuit, open_stored, open_tokenizer
 from circuit_sparsity.store import Store
 
 NAMES = ("starter", "single_double_quote", "full", "k24_seed0_full")
@@ -46,7 +47,7 @@ def found(it):
 
 
 def test_the_json_holds_what_was_measured_and_what_the_user_added(found, it):
-    told = json.loads(as_json(found))
+    told = json.loads(as_json(document(found)))
     assert told["losses"]["circuit"]["loss"] == pytest.approx(it.of_circuit.loss)
     assert told["losses"]["model"]["p_right"] == pytest.approx(it.of_model.p_right)
     assert told["labels"] == {str(it.circuit.node_list[0]): HOSTILE}
@@ -61,28 +62,32 @@ def test_the_json_holds_what_was_measured_and_what_the_user_added(found, it):
 
 
 def test_each_part_costs_what_ablating_it_alone_costs(found, it):
-    told = json.loads(as_json(found))
+    told = json.loads(as_json(document(found)))
     for row in (*told["nodes"][::7], *told["edges"][::7]):
         name = row.get("node") or f"{row['source']}>{row['target']}"
         assert row["rise"] == pytest.approx(it.ablate([name]).delta, abs=1e-6)
 
 
 def test_nothing_switched_off_is_no_ablation(it):
-    told = json.loads(as_json(Investigation(it)))
+    told = json.loads(as_json(document(Investigation(it))))
     assert told["ablation"] is told["evidence"] is told["recipe"] is None
     assert {row["rise"] for row in told["nodes"]} == {None}
 
 
 def test_the_tables_open_as_data_frames(found, it):
-    nodes = pd.read_csv(io.StringIO(nodes_csv(found)))
-    edges = pd.read_csv(io.StringIO(edges_csv(found)))
+    nodes = pd.read_csv(io.StringIO(nodes_csv(document(found))))
+    edges = pd.read_csv(io.StringIO(edges_csv(document(found))))
     assert nodes["node"].tolist() == list(map(str, it.circuit.node_list))
     assert edges["weight"].tolist() == pytest.approx([edge.weight for edge in it.edges])
     assert nodes["off"].tolist() == [True] + [False] * 23
 
 
 def test_no_cell_is_a_formula(found):
-    cells = [cell for row in csv.DictReader(io.StringIO(nodes_csv(found))) for cell in row.values()]
+    cells = [
+        cell
+        for row in csv.DictReader(io.StringIO(nodes_csv(document(found))))
+        for cell in row.values()
+    ]
     texts = [cell for cell in cells if cell and not _is_number(cell)]
     assert not any(text.startswith(("=", "+", "-", "@")) for text in texts)
     assert f"'{HOSTILE}" in texts
@@ -92,11 +97,11 @@ def test_a_circuit_without_edges_has_a_head_and_no_lines(it):
     kept = it.circuit.node_list[:1]
     alone = it.circuit.without(node for node in it.circuit.node_list if node not in kept)
     few = type(it)(alone, it.model, it.means, it.batch)
-    assert edges_csv(Investigation(few)) == "source,target,weight,rise,off,label\n"
+    assert edges_csv(document(Investigation(few))) == "source,target,weight,rise,off,label\n"
 
 
 def test_the_graph_opens_in_networkx_with_weights_and_links(found, it):
-    text = graphml(found)
+    text = graphml(document(found))
     graph = networkx.parse_graphml(text)
     assert set(graph) == set(map(str, it.circuit.node_list))
     joined = {(a, b): of for a, b, of in graph.edges(data=True)}
@@ -115,3 +120,19 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_a_file_alone_is_told_with_its_stored_numbers(it):
+    store = Store.from_environment()
+    stored, joined = open_stored(store, *NAMES), Investigation(it).wiring
+    node, edge = it.circuit.node_list[0], stored.edges[0]
+    told = json.loads(as_json(stored_document(stored, joined, {str(node): HOSTILE}, "a link")))
+    (row,) = (row for row in told["nodes"] if row["node"] == str(node))
+    assert row["rise"] == pytest.approx(stored.node_losses[node] - stored.circuit_loss)
+    assert row["label"] == HOSTILE
+    assert told["edges"][0]["weight"] == edge.weight
+    assert told["circuit"]["model_nodes"] == stored.total_nodes
+    graph = networkx.parse_graphml(graphml(stored_document(stored, joined, {})))
+    assert set(graph) == set(map(str, it.circuit.node_list))
+    table = pd.read_csv(io.StringIO(edges_csv(stored_document(stored, joined, {}))))
+    assert table["rise"].tolist() == pytest.approx([one.delta for one in stored.edges])

@@ -95,3 +95,9 @@ def test_a_node_says_its_stored_bias(open_app, stored):
     bias = max(biases, key=lambda one: abs(one.weight))
     said = texts(open_app(**QUERY, **STORED, nodes=[str(bias.target)]))
     assert f"Bias {signed(bias.weight)}, stored {signed(bias.delta, 4)} nats" in said
+
+
+def test_without_the_model_the_stored_numbers_can_be_taken_away(open_app, without_model):
+    app = open_app()
+    labels = [button.label for button in app.get("download_button")]
+    assert labels == ["JSON", "Nodes, CSV", "Edges, CSV", "GraphML"]

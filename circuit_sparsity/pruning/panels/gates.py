@@ -131,10 +131,3 @@ def score(
 ) -> Float[Tensor, "panels channels 16"]:
     """x itself; what the gate gets for a gradient is the sum of \\|(x - mean)·gradient of x\\|."""
     return _Score.apply(x, gate, mean)  # pyright: ignore[reportReturnType]
-
-
-def warm_up() -> None:
-    """Compile the gates' kernels, or load what an earlier process compiled."""
-    for op in (fill, score):
-        x, gate = (torch.ones(shape, requires_grad=True) for shape in ((1, 2, LANES), (2,)))
-        op(x, gate, torch.zeros(2)).sum().backward()
