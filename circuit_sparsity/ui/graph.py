@@ -33,7 +33,7 @@ def draw(
     figure: Callable[..., Figure] = cached.figure,
     paths: Sequence[Sequence[str]] = (),
 ) -> None:
-    """The figure, its legend, picks by clicking and by keys, and ``paths`` of nodes shown in it."""
+    """The figure, picks by clicking and by keys, and ``paths`` of nodes shown in it."""
     circuit = scene.circuit
     parts = (*state.picked(scene), *state.picked_edges(scene))
     theme = st.context.theme.type
@@ -62,8 +62,12 @@ def draw(
         on_redo_change=lambda: history.redo(scene),
         height="content",
     )
+
+
+def legend(scene: Sight) -> None:
+    """What lines and marks mean."""
     strengths = sorted(abs(edge.weight) for edge in scene.wiring.edges) or [0.0]
-    st.html(legend_html(palette(theme), strengths[0], strengths[-1]))
+    st.html(legend_html(palette(st.context.theme.type), strengths[0], strengths[-1]))
 
 
 def _take_over(scene: Sight) -> None:

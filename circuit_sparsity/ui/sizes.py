@@ -143,11 +143,11 @@ def _at(_run: Run, choice: Choice, stamps: tuple[Stamp, ...], k: int) -> AtSize:
 def _size_field(run: Run) -> int:
     """The slider, in even steps of the logarithm, and a field for any number; they agree."""
     total = run.cut.subject.layout.size
-    stops = log_grid(total, _PER_OCTAVE)
     first = min(run.experiment.circuit.size, total) or 1
-    k = min(st.session_state.get(_K) or first, total)
-    st.session_state[_K] = k
-    st.session_state[_SLIDER] = min(stops, key=lambda stop: abs(stop - k))
+    k = min(st.session_state.get(_K) or _asked() or first, total)
+    st.session_state[_K] = st.session_state[_SLIDER] = k
+    st.query_params[_K] = str(k)
+    stops = sorted({*log_grid(total, _PER_OCTAVE), k})
     st.select_slider(
         "k, the number of nodes",
         stops,
@@ -157,6 +157,12 @@ def _size_field(run: Run) -> int:
         args=(_SLIDER,),
     )
     return st.number_input("Exactly", 1, total, key=_K, help=f"Of {total:,} nodes.")
+
+
+def _asked() -> int | None:
+    """The size that the address says."""
+    text = st.query_params.get(_K, "")
+    return int(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def _take(source: str) -> None:

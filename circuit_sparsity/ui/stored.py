@@ -11,7 +11,17 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.stored_graph import stored_figure
 from circuit_sparsity.plots.words import block_label
-from circuit_sparsity.ui import blocks, cached, graph, history, messages, state, table, threshold
+from circuit_sparsity.ui import (
+    arrangement,
+    blocks,
+    cached,
+    graph,
+    history,
+    messages,
+    state,
+    table,
+    threshold,
+)
 from circuit_sparsity.ui.cached import Sight
 from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.stored_inspector import inspector
@@ -65,7 +75,7 @@ def _explore(seen: StoredScene, below: Callable[[], None]) -> None:
         state.prepare(seen)
         history.follow(seen)
         messages.unknown_nodes(state.unknown_nodes(), circuit.title)
-        left, right = st.columns([0.66, 0.34], gap="medium")
+        left, right = arrangement.graph_and_panel()
         with left:
             _graph(seen)
         with right:
@@ -81,16 +91,18 @@ def _explore(seen: StoredScene, below: Callable[[], None]) -> None:
 
 
 def _graph(seen: StoredScene) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with arrangement.controls():
         shown, edges = threshold.chosen(blocks.chosen(seen))
     graph.draw(seen, lambda _, __, *look: _figure(seen, shown, cached.identity(shown), *look))
     largest = max(map(abs, (*seen.deltas.values(), *seen.edge_deltas.values())), default=0.0)
-    st.caption(
-        "Nodes, and a cross in the middle of an edge: blue to orange by the stored rise of the "
-        "loss when that node or edge alone is ablated, on one scale that ends at "
-        f"±{largest:.3g} nats. Edges without a cross cost next to nothing. Hover for the number. "
-        f"The picture: {edges}."
-    )
+    with arrangement.notes():
+        graph.legend(seen)
+        st.caption(
+            "Nodes, and a cross in the middle of an edge: blue to orange by the stored rise of the "
+            "loss when that node or edge alone is ablated, on one scale that ends at "
+            f"±{largest:.3g} nats. Edges without a cross cost next to nothing. Hover for the "
+            f"number. The picture: {edges}."
+        )
 
 
 def _tables(seen: StoredScene) -> None:
