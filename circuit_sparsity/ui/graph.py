@@ -20,6 +20,12 @@ from circuit_sparsity.ui.cached import Sight
 CHART = "circuit_graph"
 _LINK = "graph_link"
 _KEYS = "graph_keys"
+# Streamlit puts back a height that a script gives its chart, so the box around it has the height;
+# on a full screen what stands above and below the graph takes 210 pixels.
+_STYLE = """<style>
+.st-key-circuit_graph {{height: {height}px}}
+[data-circuit-full] .st-key-circuit_graph {{height: max({height}px, 100vh - 210px)}}
+</style>"""
 _BARE = "no Plotly in reach of scripts"
 _HERE = Path(__file__).parent
 _SCRIPT = (_HERE / "graph_link.js").read_text(encoding="utf-8")
@@ -38,8 +44,11 @@ def draw(
     parts = (*state.picked(scene), *state.picked_edges(scene))
     theme = st.context.theme.type
     baked = parts if st.session_state.get(_BARE) else ()
+    drawn = figure(scene, cached.identity(scene), theme, baked)
+    st.html(_STYLE.format(height=drawn.layout.height))
     st.plotly_chart(
-        figure(scene, cached.identity(scene), theme, baked),
+        drawn,
+        height="stretch",
         key=CHART,
         config={"displaylogo": False, "modeBarButtonsToRemove": ["autoScale2d"]},
         alt=f"Graph of the circuit {circuit.title}; the table below has the same nodes",

@@ -36,9 +36,10 @@ _EXAMPLE = "0.attn.act_in:71"
 
 def graph_by_cost(scene: Scene) -> None:
     """The graph with its controls; nodes in the colour of what the reader asks for."""
-    with arrangement.controls():
+    controls, below = arrangement.controls(), st.container()
+    with controls:
         block = blocks.chosen(scene)
-        colours = colouring.chosen(scene)
+        colours = colouring.chosen(scene, below)
         shown, edges = threshold.chosen(block)
 
     def figure(_: Sight, __: int, theme: str | None, baked: tuple) -> Figure:
@@ -51,8 +52,8 @@ def graph_by_cost(scene: Scene) -> None:
         graph.legend(scene)
         st.caption(f"The picture: {edges}.")
         if colours is not None:
-            unit, theme = colours.shading.unit or "activation", palette(st.context.theme.type)
-            st.html(scale_legend(theme, colours.shading.largest, unit, note=""))
+            theme = palette(st.context.theme.type)
+            st.html(scale_legend(theme, colours.shading.largest, colours.legend, note=""))
             st.caption(colours.caption)
         paths.section(scene)
         export.button(scene)

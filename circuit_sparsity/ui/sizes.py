@@ -69,15 +69,7 @@ def section(model: str) -> None:
             icon=":material/tune:",
         )
         return
-    current = pickers.chosen()
-    choice = st.selectbox(
-        "Run",
-        known,
-        index=known.index(current) if current is not None and current in known else len(known) - 1,
-        format_func=lambda one: " · ".join(one[1:]),
-        key=_RUN,
-        help="Runs whose ranking lies beside their circuit.",
-    )
+    choice = _run_field(known)
     run = _run(choice)
     left, right = st.columns([0.42, 0.58], gap="medium")
     with left:
@@ -87,6 +79,20 @@ def section(model: str) -> None:
         _buttons(choice, run, k)
     with right:
         _curve(run, found)
+
+
+def _run_field(known: list[Choice]) -> Choice:
+    """Which run: at first the one that the address says, or the sidebar's, or the last."""
+    names = [" · ".join(one[1:]) for one in known]
+    if st.session_state.get(_RUN) not in names:
+        asked, current = st.query_params.get(_RUN), pickers.chosen()
+        last = names[known.index(current)] if current in known else names[-1]
+        st.session_state[_RUN] = asked if asked in names else last
+    name = st.selectbox(
+        "Run", names, key=_RUN, help="Runs whose ranking lies beside their circuit."
+    )
+    st.query_params[_RUN] = name
+    return known[names.index(name)]
 
 
 def _runs(model: str) -> list[Choice]:
