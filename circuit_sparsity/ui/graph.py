@@ -45,7 +45,7 @@ def draw(
     theme = st.context.theme.type
     baked = parts if st.session_state.get(_BARE) else ()
     drawn = figure(scene, cached.identity(scene), theme, baked)
-    st.html(_STYLE.format(height=drawn.layout.height))
+    st.html(_STYLE.format(height=drawn["layout"]["height"]))
     st.plotly_chart(
         drawn,
         height="stretch",

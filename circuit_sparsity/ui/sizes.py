@@ -82,12 +82,12 @@ def section(model: str) -> None:
 
 
 def _run_field(known: list[Choice]) -> Choice:
-    """Which run: at first the one that the address says, or the sidebar's, or the last."""
+    """Which run: at first the one that the address says, or the one most like the sidebar's."""
     names = [" · ".join(one[1:]) for one in known]
     if st.session_state.get(_RUN) not in names:
-        asked, current = st.query_params.get(_RUN), pickers.chosen()
-        last = names[known.index(current)] if current in known else names[-1]
-        st.session_state[_RUN] = asked if asked in names else last
+        asked, current = st.query_params.get(_RUN), pickers.chosen() or known[-1]
+        likest = max(known, key=lambda one: (one == current, one.task == current.task))
+        st.session_state[_RUN] = asked if asked in names else " · ".join(likest[1:])
     name = st.selectbox(
         "Run", names, key=_RUN, help="Runs whose ranking lies beside their circuit."
     )
