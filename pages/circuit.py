@@ -6,8 +6,8 @@ from circuit_sparsity.opening import MEANS_OVER
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui import (
     answers,
+    arrangement,
     cached,
-    export,
     fetching,
     film,
     history,
@@ -22,6 +22,9 @@ from circuit_sparsity.ui import (
     texts,
 )
 from circuit_sparsity.ui.cached import Scene
+
+_ONE = "**Click a node** to switch it off as well and see what that costs."
+_ALL_SIZES = "**Play**, or drag the slider, and see which nodes a larger circuit adds."
 
 
 def page() -> None:
@@ -44,7 +47,7 @@ def page() -> None:
         stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
         return
     scene = cached.scene(choice)
-    st.markdown(_what_it_does(choice.task))
+    st.markdown(_what_it_does(choice.task, _ALL_SIZES if is_film else _ONE))
     if over := scene.circuit.found.get(MEANS_OVER):
         st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
     answers.field(choice, scene.experiment)
@@ -62,10 +65,9 @@ def explore(scene: Scene) -> None:
         state.prepare(scene)
         history.follow(scene)
         messages.unknown_nodes(state.unknown_nodes(), scene.circuit.title)
-        left, right = st.columns([0.66, 0.34], gap="medium")
+        left, right = arrangement.graph_and_panel()
         with left:
             overview.graph_by_cost(scene)
-            export.button(scene)
         with right:
             panels.inspector(scene)
         with st.container():  # of its own: what comes below keeps its place, and stays open
@@ -74,12 +76,11 @@ def explore(scene: Scene) -> None:
         texts.of_picked_node(scene.choice)
 
 
-def _what_it_does(task: str) -> str:
+def _what_it_does(task: str, what_to_do: str) -> str:
     known = TASKS.get(task.removesuffix("_beeg"))  # how the release ends its tasks' names
     return (
         f"**{messages.plain(task)}**: {known.summary if known else 'a two-way question.'} "
-        "Only the nodes below run; everything else in the model is held at its mean. "
-        "**Click a node** to switch it off as well and see what that costs."
+        f"Only the nodes below run; everything else in the model is held at its mean. {what_to_do}"
     )
 
 

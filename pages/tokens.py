@@ -4,6 +4,7 @@ import streamlit as st
 
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import cached, fetching, messages, pickers, stored, tokens
+from circuit_sparsity.ui.choices import among
 
 _STORED, _OWN = "Stored documents", "Your text"
 
@@ -23,13 +24,11 @@ def page() -> None:
     tokenizer = cached.tokenizer(choice.model) if has_tokenizer else None
     st.markdown("What makes a node fire? Its activation on each token, on one scale for all texts.")
     node = tokens.node_field(seen, can_run)
-    source = st.segmented_control(
-        "On which text", (_STORED, _OWN), default=_STORED, required=True, key="token_source"
-    )
+    source = among("On which text", (_STORED, _OWN), "token_source")
     largest = 0.0
     if source == _STORED:
         strips, largest = tokens.stored_documents(seen, node)
-        if strips and can_run and st.toggle("Run the model on them now", key="token_live"):
+        if strips and can_run and _live():
             strips = tokens.beside_live(cached.scene(choice).experiment, strips, node)
     elif tokenizer is not None and fetching.model_is_here(choice.model):
         strips = tokens.own_text(cached.scene(choice).experiment, tokenizer, node)
@@ -37,6 +36,10 @@ def page() -> None:
         strips = []
     tokens.draw(strips, tokenizer, largest)
     tokens.numbers(strips, tokenizer)
+
+
+def _live() -> bool:
+    return st.toggle("Run the model on them now", key="token_live", bind="query-params")
 
 
 st.title("Tokens")

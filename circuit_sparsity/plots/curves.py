@@ -129,4 +129,6 @@ def _name(name: str, level: float, axis: Axis, palette: Palette) -> dict[str, An
         "text": escape(f"{name} {level:.4g}", quote=False),
         "showarrow": False,
         "font": {"color": palette.faint, "size": 12},
+        "bgcolor": palette.background,  # a line may pass there
+        "borderpad": 1,
     }

@@ -19,6 +19,7 @@ Join = tuple[Node, Node]
 _Group = tuple[str, int, int]  # what shares a column: a residual channel, a head, a neuron
 
 _GAP = 0.035  # between neighbours in a row, as a share of the width, while there is room
+_WIDE_GAP, _WIDE_ROW = 0.1, 0.6  # in rows off the residual stream: at most, and all gaps together
 _SWEEPS = 30
 _AROUND_ROW = 0.6  # of a row's height, to the end of its block
 _BETWEEN_BANDS = 0.5
@@ -66,9 +67,16 @@ def lay_out(nodes: Iterable[Node], joins: Iterable[Join], d_head: int) -> Layout
         here = [node for node in nodes if node.location == row.location]
         here.sort(key=lambda node: (columns[_group(node, d_head)], node))
         wanted = [columns[_group(node, d_head)] for node in here]
-        for node, x in zip(here, spread(wanted, _GAP), strict=True):
+        for node, x in zip(here, spread(wanted, _gap(row.location, len(here))), strict=True):
             places[node] = (x, row.y)
     return Layout(places, rows, bands)
+
+
+def _gap(location: Location, nodes: int) -> float:
+    """Heads and neurons crowd in the middle of what they join: few of them get more room."""
+    if location.reads_residual or location.writes_residual:
+        return _GAP  # the columns of residual channels are evenly spaced already
+    return min(max(_WIDE_ROW / nodes, _GAP), _WIDE_GAP)
 
 
 def _group(node: Node, d_head: int) -> _Group:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from torch.nn import functional as F
 
-from circuit_sparsity.circuits.compiled.changed import Change, margins_changed
+from circuit_sparsity.circuits.compiled.changed import Change, hook_changed, margins_changed
 from circuit_sparsity.circuits.recipe import Recipe, Step
 from circuit_sparsity.evidence.curves import faithfulness
 from circuit_sparsity.experiment import Experiment, Outcome
@@ -62,6 +62,16 @@ def effects(experiment: Experiment, recipe: Recipe) -> RecipeEffect:
         for step, one, many in zip(recipe, alone, so_far, strict=True)
     ]
     return RecipeEffect(recipe, before, so_far[-1] if so_far else before, tuple(found))
+
+
+def in_whole_model(experiment: Experiment, recipe: Recipe) -> Outcome:
+    """The whole model with only what the recipe names changed: are these parts necessary?
+
+    Where it names all nodes of the circuit at their means, this is the circuit's necessity
+    (METHOD section 5). Raises ValueError for a part that the circuit does not have.
+    """
+    changes = changes_of(experiment, recipe)
+    return experiment.run(None, hook_changed(None, experiment.model, experiment.means, changes))
 
 
 def faithfulness_of(experiment: Experiment, outcome: Outcome) -> float | None:

@@ -99,7 +99,6 @@ def side_by_side(
         sink = head.sink if view.show == PATTERN else None
         with column:
             st.markdown(f"##### {name}, live")
-            st.markdown(_last_row(seen[name], sink, shown))
             st.plotly_chart(
                 head_figure(
                     shown,
@@ -114,6 +113,7 @@ def side_by_side(
                 config={"displaylogo": False},
                 alt=f"{view.show} of layer {view.layer}, head {view.head}: {name}",
             )
+            st.caption(_last_row(seen[name], sink, shown))  # below: the two pictures are level
     _numbers(heads, seen, view, shown)
 
 

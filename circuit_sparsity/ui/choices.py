@@ -1,4 +1,4 @@
-"""A choice among a few words that the address holds."""
+"""Choices that the address holds: among a few words, of a pair of prompts."""
 
 from collections.abc import Sequence
 
@@ -22,3 +22,12 @@ def among(label: str, options: Sequence[str], key: str, meaning: str | None = No
         help=meaning,
     )
     return found or options[0]
+
+
+def pair_field(pairs: int, key: str) -> int:
+    """Which of the task's pairs of prompts, counted from 1; the first for one there is not."""
+    asked = st.session_state.get(key, st.query_params.get(key, "1"))
+    if str(asked) not in map(str, range(1, pairs + 1)):
+        st.session_state[key] = 1
+    label = f"Pair, 1 to {pairs}"
+    return int(st.number_input(label, 1, pairs, key=key, width=150, bind="query-params"))

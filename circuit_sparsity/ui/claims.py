@@ -33,7 +33,7 @@ def section() -> None:
             icon=":material/balance:",
         )
         return
-    st.dataframe(_frame(claims), hide_index=True)
+    st.table(_frame(claims).set_index("claim"))
     st.caption(
         f"Stored. The paper: Gao et al. 2025, arXiv 2511.13653. Edges are geometric means over "
         f"tasks; losses of tasks in nats per sequence (chance 0.693). Measure again with "

@@ -108,6 +108,7 @@ def _losses(choice: Choice, other: Choice) -> None:
     ids = cached.identity(cached.scene(choice)), cached.identity(cached.scene(other))
     st.dataframe(_outcomes(a, b, *ids), hide_index=True, width="stretch")
     st.caption(
+        f"Circuit A: {plain(a.circuit.title)}. Circuit B: {plain(b.circuit.title)}. "
         f"Live. Prompts of A: {plain(a.batch_name)}. Prompts of B: {plain(b.batch_name)}. "
         "Loss in nats per sequence, cross-entropy over the two answers; chance is 0.6931."
     )
@@ -120,7 +121,7 @@ def _outcomes(_a: Experiment, _b: Experiment, of_a: int, of_b: int) -> pd.DataFr
     runs = {"circuit A": _a, "circuit B": _b}
     rows = []
     for name, it in runs.items():
-        row: dict[str, object] = {"what": f"{name} · {it.circuit.title}"}
+        row: dict[str, object] = {"what": name}
         for words, of in prompts.items():
             row |= _cells(words, replace(it, batch=of.batch).of_circuit)
         rows.append(row)

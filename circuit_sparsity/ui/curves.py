@@ -131,7 +131,7 @@ def training(model: str) -> None:
             {"quantity": name, "value": _number(curve.values[-1]), "unit": unit(name)}
             for name, curve in curves.items()
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True)
+        st.table(pd.DataFrame(rows).set_index("quantity"))
 
 
 def circuits_here(choice: Choice) -> list[StoredScene]:

@@ -29,6 +29,7 @@ VIEW, CIRCUIT, FILM = "view", "one circuit", "film over k"  # a widget's key and
 AT, _FROM = "film", "film_from"  # parameters of the address
 _CHART, _CURVE, _PLAYER = "film_graph", "film_curve", "film_player"
 _SWEEP, _RANKING = "the circuits of this sweep", "every size of this circuit's ranking"
+_WIDTHS = {"k": 88, "nodes": 50, "loss, nats": 70, "enter": 46, "leave": 46}  # pixels
 _MOST_NODES = 1024  # of a frame
 _HERE = Path(__file__).parent
 _HTML, _CSS, _JS = (
@@ -85,6 +86,7 @@ def page(scene: Scene) -> None:
                 "leave": [film.leaving(i) for i in range(len(film.frames))],
             },
             hide_index=True,
+            column_config={name: st.column_config.Column(width=w) for name, w in _WIDTHS.items()},
         )
 
 

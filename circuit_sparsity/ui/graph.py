@@ -20,6 +20,12 @@ from circuit_sparsity.ui.cached import Sight
 CHART = "circuit_graph"
 _LINK = "graph_link"
 _KEYS = "graph_keys"
+# Streamlit puts back a height that a script gives its chart, so the box around it has the height;
+# on a full screen what stands above and below the graph takes 210 pixels.
+_STYLE = """<style>
+.st-key-circuit_graph {{height: {height}px}}
+[data-circuit-full] .st-key-circuit_graph {{height: max({height}px, 100vh - 210px)}}
+</style>"""
 _BARE = "no Plotly in reach of scripts"
 _HERE = Path(__file__).parent
 _SCRIPT = (_HERE / "graph_link.js").read_text(encoding="utf-8")
@@ -33,13 +39,16 @@ def draw(
     figure: Callable[..., Figure] = cached.figure,
     paths: Sequence[Sequence[str]] = (),
 ) -> None:
-    """The figure, its legend, picks by clicking and by keys, and ``paths`` of nodes shown in it."""
+    """The figure, picks by clicking and by keys, and ``paths`` of nodes shown in it."""
     circuit = scene.circuit
     parts = (*state.picked(scene), *state.picked_edges(scene))
     theme = st.context.theme.type
     baked = parts if st.session_state.get(_BARE) else ()
+    drawn = figure(scene, cached.identity(scene), theme, baked)
+    st.html(_STYLE.format(height=drawn["layout"]["height"]))
     st.plotly_chart(
-        figure(scene, cached.identity(scene), theme, baked),
+        drawn,
+        height="stretch",
         key=CHART,
         config={"displaylogo": False, "modeBarButtonsToRemove": ["autoScale2d"]},
         alt=f"Graph of the circuit {circuit.title}; the table below has the same nodes",
@@ -62,8 +71,12 @@ def draw(
         on_redo_change=lambda: history.redo(scene),
         height="content",
     )
+
+
+def legend(scene: Sight) -> None:
+    """What lines and marks mean."""
     strengths = sorted(abs(edge.weight) for edge in scene.wiring.edges) or [0.0]
-    st.html(legend_html(palette(theme), strengths[0], strengths[-1]))
+    st.html(legend_html(palette(st.context.theme.type), strengths[0], strengths[-1]))
 
 
 def _take_over(scene: Sight) -> None:

@@ -43,11 +43,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const filled = () => {
     const full = Boolean(document.fullscreenElement);
     document.documentElement.toggleAttribute("data-circuit-full", full);
-    const chart = plot();
-    if (!chart?._fullLayout || !window.Plotly) return;
-    chart.dataset.height ??= chart._fullLayout.height;
-    const height = full ? Math.max(innerHeight - 190, 300) : Number(chart.dataset.height);
-    window.Plotly.relayout(chart, { height });
+    if (full) plot()?.closest(".st-key-graph_and_panel")?.scrollIntoView();
   };
 
   const clicked = ({ detail }) => { // the ring waits until a key is pressed
@@ -67,6 +63,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       U: () => setTriggerValue("redo", true),
       "/": search,
       f: fill,
+      Escape: document.fullscreenElement && fill,
     }[key] ?? (ARROWS[key] && (() => move(ARROWS[key])));
     if (!act) return;
     event.preventDefault();

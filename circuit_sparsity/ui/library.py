@@ -103,13 +103,17 @@ def table(shown: Sequence[Entry], chosen: Scope, licence: str) -> list[Entry]:
         hide_index=True,
         width="stretch",
         height=min(38 + 35 * len(shown), 430),
+        placeholder="–",
         column_config={
             "size": st.column_config.NumberColumn(
                 format="bytes",
-                help="Of what is here, else of what is in the container. Empty: not published.",
+                help="Of what is here, else of what is in the container. A dash: not published.",
             ),
             "last used": st.column_config.DatetimeColumn(format="distance", width=135),
-            "where": st.column_config.TextColumn(width=110),
+            "what": st.column_config.TextColumn(width=95),
+            "name": st.column_config.TextColumn(width=330),
+            "where": st.column_config.TextColumn(width=150),
+            "licence": st.column_config.TextColumn(width=90),
         },
     )
     return [shown[row] for row in event["selection"]["rows"] if row < len(shown)]

@@ -47,17 +47,25 @@ def no_circuits(model: str | None = None) -> None:
         f"{head}\n\n"
         "- The **Library** shows what exists and downloads it; the sidebar lists what is known.\n"
         "- `python -m circuit_sparsity fetch MODEL TASK SWEEP K` does the same in a terminal.\n"
-        f"- `python -m circuit_sparsity prune {(model or 'MODEL').replace('`', '')} TASK --target "
-        "0.15` finds a circuit in a model that is here, given its reference means.",
+        "- The **Prune** page finds a circuit in a model that is here, given its reference means; "
+        f"in a terminal, `python -m circuit_sparsity prune {(model or 'MODEL').replace('`', '')} "
+        "TASK --target 0.15` does.",
         icon=":material/info:",
     )
-    library_link()
+    with st.container(horizontal=True):
+        library_link()
+        _prune_link()
 
 
 def library_link() -> None:
     """A link to the library page, where pages can be linked."""
     with suppress(StreamlitPageNotFoundError):  # a page that is run alone
         st.page_link("pages/library.py", label="Open the library", icon=":material/local_library:")
+
+
+def _prune_link() -> None:
+    with suppress(StreamlitPageNotFoundError):  # a page that is run alone
+        st.page_link("pages/prune.py", label="Find a circuit here", icon=":material/content_cut:")
 
 
 def tour_link() -> None:

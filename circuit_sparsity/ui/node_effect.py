@@ -13,6 +13,7 @@ from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import attention, node_texts, prompts
 from circuit_sparsity.ui.attention import PATTERN, SCORE, VALUE, View
 from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.choices import pair_field
 from circuit_sparsity.ui.messages import plain
 
 _SHOWN = 12  # tokens a side
@@ -76,7 +77,8 @@ def head(scene: Scene, node: Node, tokenizer: Tokenizer) -> None:
 
 def _prompt(scene: Scene) -> list[int]:
     """One of the two prompts of a pair."""
-    both = node_texts.pair_tokens(scene, node_texts.pair_field(scene))
+    pair = pair_field(scene.experiment.batch.n_pairs, node_texts.PAIR)
+    both = node_texts.pair_tokens(scene, pair)
     which = st.segmented_control(
         "Prompt", ("Class 1", "Class 2"), default="Class 1", required=True, key="class"
     )

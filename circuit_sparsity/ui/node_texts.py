@@ -20,12 +20,13 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import cached, node_heldout, prompts, tokens
 from circuit_sparsity.ui.cached import Scene
-from circuit_sparsity.ui.choices import among
+from circuit_sparsity.ui.choices import among, pair_field
 from circuit_sparsity.ui.tokens import Strip
 
 PAIRS, OWN, HELD_OUT = "Task's pairs", "Your text", "Held-out text"
 MODEL, CIRCUIT = "Whole model", "Circuit alone"
-_SOURCE, _PAIR, _RUN, _QUANTILE = "on", "pair", "run", "quantile"
+PAIR = "pair"  # keys of widgets and parameters of the address
+_SOURCE, _RUN, _QUANTILE = "on", "run", "quantile"
 _CONTEXT = 24  # tokens shown on each side of one that is ranked
 _CLASSES_HELP = (
     "The task's prompts come in pairs that differ in what decides the answer: class 1 and class 2. "
@@ -43,7 +44,8 @@ def section(scene: Scene, node: Node, tokenizer: Tokenizer) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = source_field((PAIRS, OWN, HELD_OUT))
         run = _run_field(scene, node) if source == PAIRS else MODEL
-        pair = pair_field(scene) if source == PAIRS else None
+        pairs = scene.experiment.batch.n_pairs
+        pair = pair_field(pairs, PAIR) if source == PAIRS else None
     if source == HELD_OUT:
         seen = _on_held_out(scene, node, tokenizer)
     elif pair is not None:
@@ -77,15 +79,6 @@ def own_tokens(scene: Scene, tokenizer: Tokenizer) -> list[int] | None:
     context = scene.experiment.model.config.block_size
     ids = prompts.fitting(tokenizer.encode(text), context, tokenizer)
     return None if ids is None else list(ids)
-
-
-def pair_field(scene: Scene) -> int:
-    """Which of the task's pairs, counted from 1; the address holds it."""
-    pairs = scene.experiment.batch.n_pairs
-    if st.session_state.get(_PAIR, 1) not in range(1, pairs + 1):
-        st.session_state[_PAIR] = 1
-    label = f"Pair, 1 to {pairs}"
-    return int(st.number_input(label, 1, pairs, key=_PAIR, width=150, bind="query-params"))
 
 
 def pair_tokens(scene: Scene, pair: int) -> tuple[list[int], list[int]]:

@@ -11,9 +11,11 @@ from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.shaded_graph import shaded_figure
 from circuit_sparsity.plots.words import place_in_words
 from circuit_sparsity.ui import (
+    arrangement,
     blocks,
     cached,
     colouring,
+    export,
     graph,
     live,
     paths,
@@ -34,9 +36,10 @@ _EXAMPLE = "0.attn.act_in:71"
 
 def graph_by_cost(scene: Scene) -> None:
     """The graph with its controls; nodes in the colour of what the reader asks for."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    controls, below = arrangement.controls(), st.container()
+    with controls:
         block = blocks.chosen(scene)
-        colours = colouring.chosen(scene)
+        colours = colouring.chosen(scene, below)
         shown, edges = threshold.chosen(block)
 
     def figure(_: Sight, __: int, theme: str | None, baked: tuple) -> Figure:
@@ -45,12 +48,15 @@ def graph_by_cost(scene: Scene) -> None:
         return _shaded(scene, shown, colours, cached.identity(shown), colours.key, theme, baked)
 
     graph.draw(scene, figure, paths.points_out(scene))
-    st.caption(f"The picture: {edges}.")
-    if colours is not None:
-        unit, theme = colours.shading.unit or "activation", palette(st.context.theme.type)
-        st.html(scale_legend(theme, colours.shading.largest, unit, note=""))
-        st.caption(colours.caption)
-    paths.section(scene)
+    with arrangement.notes():
+        graph.legend(scene)
+        st.caption(f"The picture: {edges}.")
+        if colours is not None:
+            theme = palette(st.context.theme.type)
+            st.html(scale_legend(theme, colours.shading.largest, colours.legend, note=""))
+            st.caption(colours.caption)
+        paths.section(scene)
+        export.button(scene)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)

@@ -145,8 +145,8 @@ def _effect(
     st.markdown(f"##### {words[0].upper()}{words[1:]}", help=ABLATED_HELP)
     before, after = effect.before, effect.after
     with st.container(horizontal=True, gap="small"):
-        _change("Task loss, nats", before.loss, after.loss, LOSS_HELP, rise_is_worse=True)
-        _change("p(right)", before.p_right, after.p_right, RIGHT_HELP, rise_is_worse=False)
+        change("Task loss, nats", before.loss, after.loss, LOSS_HELP, rise_is_worse=True)
+        change("p(right)", before.p_right, after.p_right, RIGHT_HELP, rise_is_worse=False)
     st.caption(
         f"Live: run in {_time(seconds)} on {plain(prompts)}. Baseline: the circuit "
         f"with all its nodes. Whole model: {of_model.loss:.4f} nats, p {of_model.p_right:.4f}. "
@@ -256,14 +256,15 @@ def _number(label: str, value: float, of_model: float, meaning: str) -> None:
     )
 
 
-def _change(label: str, before: float, after: float, meaning: str, rise_is_worse: bool) -> None:
-    change = signed(after - before, 4)
-    moved = change[0] in "+\N{MINUS SIGN}"
+def change(label: str, before: float, after: float, meaning: str, rise_is_worse: bool) -> None:
+    """A number, how far it is from its baseline, and by its colour whether that is worse."""
+    moved_by = signed(after - before, 4)
+    moved = moved_by[0] in "+\N{MINUS SIGN}"
     worse = (after > before) == rise_is_worse
     st.metric(
         label,
         f"{after:.4f}",
-        f"{change} from {before:.4f}",
+        f"{moved_by} from {before:.4f}",
         delta_color="off" if not moved else "orange" if worse else "blue",
         delta_arrow="off",
         width="content",

@@ -16,7 +16,6 @@ from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
 
 _FIELD, _SECOND = "prompt", "other"  # the widgets' keys and the address's parameters
-_KEPT, _KEPT_SECOND = "kept prompt", "kept second prompt"
 _HOW, _ONE, _PAIR = "texts", "One text", "Minimal pair"
 _CUT = "cut the prompt"
 _SHOWN = 8  # of the likeliest tokens
@@ -31,9 +30,9 @@ def texts_field(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, ...]
     examples = _examples(experiment, tokenizer)
     left, right = st.columns(2)
     with left:
-        first = _field("First text", _FIELD, _KEPT, examples[0])
+        first = field("First text", _FIELD, examples[0])
     with right:
-        second = _field("Second text", _SECOND, _KEPT_SECOND, examples[1])
+        second = field("Second text", _SECOND, examples[1])
     st.button("An example pair", on_click=_write, args=examples)
     return first, second
 
@@ -41,18 +40,19 @@ def texts_field(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, ...]
 def text_field(experiment: Experiment, tokenizer: Tokenizer) -> str:
     """The prompt, begun with one of the task's own; the address holds it."""
     examples = _examples(experiment, tokenizer)
-    text = _field("Prompt", _FIELD, _KEPT, examples[0])
+    text = field("Prompt", _FIELD, examples[0])
     with st.container(horizontal=True):
         for name, example in zip(("An example", "Its counterpart"), examples, strict=True):
             st.button(name, on_click=_write, args=(example,))
     return text
 
 
-def _field(label: str, key: str, kept: str, first: str) -> str:
-    """A text area that the address follows.
+def field(label: str, key: str, first: str) -> str:
+    """A text area that the address follows as ``key``; it keeps its text on other pages.
 
     Not bound to the address: a run that is still going on would put the former text back there.
     """
+    kept = f"kept {key}"
     if key not in st.session_state:
         asked = st.query_params.get(key) or st.session_state.get(kept) or first
         st.session_state[key] = asked

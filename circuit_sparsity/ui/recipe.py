@@ -8,7 +8,7 @@ from circuit_sparsity.circuits.recipe import HOWS, Level, Recipe, Step
 from circuit_sparsity.names import Node
 from circuit_sparsity.plots.words import block_label, signed
 from circuit_sparsity.recipes.effects import RecipeEffect, StepEffect, apply, effects
-from circuit_sparsity.ui import cached, elsewhere, history, state
+from circuit_sparsity.ui import cached, elsewhere, history, necessity, state
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
@@ -37,6 +37,8 @@ def section(scene: Scene) -> None:
         _together(found)
     else:
         st.caption(f"{len(recipe)} steps: up to {_MOST} are measured one by one.")
+    if len(recipe):
+        necessity.section(scene, recipe)
     _past(scene)
     elsewhere.section(scene, recipe)
 

@@ -69,15 +69,7 @@ def section(model: str) -> None:
             icon=":material/tune:",
         )
         return
-    current = pickers.chosen()
-    choice = st.selectbox(
-        "Run",
-        known,
-        index=known.index(current) if current is not None and current in known else len(known) - 1,
-        format_func=lambda one: " · ".join(one[1:]),
-        key=_RUN,
-        help="Runs whose ranking lies beside their circuit.",
-    )
+    choice = _run_field(known)
     run = _run(choice)
     left, right = st.columns([0.42, 0.58], gap="medium")
     with left:
@@ -87,6 +79,20 @@ def section(model: str) -> None:
         _buttons(choice, run, k)
     with right:
         _curve(run, found)
+
+
+def _run_field(known: list[Choice]) -> Choice:
+    """Which run: at first the one that the address says, or the one most like the sidebar's."""
+    names = [" · ".join(one[1:]) for one in known]
+    if st.session_state.get(_RUN) not in names:
+        asked, current = st.query_params.get(_RUN), pickers.chosen() or known[-1]
+        likest = max(known, key=lambda one: (one == current, one.task == current.task))
+        st.session_state[_RUN] = asked if asked in names else " · ".join(likest[1:])
+    name = st.selectbox(
+        "Run", names, key=_RUN, help="Runs whose ranking lies beside their circuit."
+    )
+    st.query_params[_RUN] = name
+    return known[names.index(name)]
 
 
 def _runs(model: str) -> list[Choice]:
@@ -143,11 +149,11 @@ def _at(_run: Run, choice: Choice, stamps: tuple[Stamp, ...], k: int) -> AtSize:
 def _size_field(run: Run) -> int:
     """The slider, in even steps of the logarithm, and a field for any number; they agree."""
     total = run.cut.subject.layout.size
-    stops = log_grid(total, _PER_OCTAVE)
     first = min(run.experiment.circuit.size, total) or 1
-    k = min(st.session_state.get(_K) or first, total)
-    st.session_state[_K] = k
-    st.session_state[_SLIDER] = min(stops, key=lambda stop: abs(stop - k))
+    k = min(st.session_state.get(_K) or _asked() or first, total)
+    st.session_state[_K] = st.session_state[_SLIDER] = k
+    st.query_params[_K] = str(k)
+    stops = sorted({*log_grid(total, _PER_OCTAVE), k})
     st.select_slider(
         "k, the number of nodes",
         stops,
@@ -157,6 +163,12 @@ def _size_field(run: Run) -> int:
         args=(_SLIDER,),
     )
     return st.number_input("Exactly", 1, total, key=_K, help=f"Of {total:,} nodes.")
+
+
+def _asked() -> int | None:
+    """The size that the address says."""
+    text = st.query_params.get(_K, "")
+    return int(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def _take(source: str) -> None:

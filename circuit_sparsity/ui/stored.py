@@ -12,6 +12,7 @@ from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.stored_graph import stored_figure
 from circuit_sparsity.plots.words import block_label
 from circuit_sparsity.ui import (
+    arrangement,
     blocks,
     cached,
     graph,
@@ -75,7 +76,7 @@ def _explore(seen: StoredScene, below: Callable[[], None]) -> None:
         state.prepare(seen)
         history.follow(seen)
         messages.unknown_nodes(state.unknown_nodes(), circuit.title)
-        left, right = st.columns([0.66, 0.34], gap="medium")
+        left, right = arrangement.graph_and_panel()
         with left:
             _graph(seen)
         with right:
@@ -92,16 +93,18 @@ def _explore(seen: StoredScene, below: Callable[[], None]) -> None:
 
 
 def _graph(seen: StoredScene) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with arrangement.controls():
         shown, edges = threshold.chosen(blocks.chosen(seen))
     graph.draw(seen, lambda _, __, *look: _figure(seen, shown, cached.identity(shown), *look))
     largest = max(map(abs, (*seen.deltas.values(), *seen.edge_deltas.values())), default=0.0)
-    st.caption(
-        "Nodes, and a cross in the middle of an edge: blue to orange by the stored rise of the "
-        "loss when that node or edge alone is ablated, on one scale that ends at "
-        f"±{largest:.3g} nats. Edges without a cross cost next to nothing. Hover for the number. "
-        f"The picture: {edges}."
-    )
+    with arrangement.notes():
+        graph.legend(seen)
+        st.caption(
+            "Nodes, and a cross in the middle of an edge: blue to orange by the stored rise of the "
+            "loss when that node or edge alone is ablated, on one scale that ends at "
+            f"±{largest:.3g} nats. Edges without a cross cost next to nothing. Hover for the "
+            f"number. The picture: {edges}."
+        )
 
 
 def _tables(seen: StoredScene) -> None:

@@ -11,6 +11,7 @@ from circuit_sparsity.release import TaskSamples, last_tokens
 from circuit_sparsity.store import Store
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import cached, state, stored, tokens
+from circuit_sparsity.ui.choices import among, pair_field
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.pickers import Choice
 from circuit_sparsity.ui.stored import StoredScene
@@ -35,13 +36,8 @@ def of_picked_node(choice: Choice) -> None:
     node = picked[-1]
     has_tokenizer = Store.from_environment().path_of_tokenizer(choice.model) is not None
     tokenizer = cached.tokenizer(choice.model) if has_tokenizer else None
-    source = st.segmented_control(
-        f"`{node}`, on which text",
-        (_PROMPTS, _DOCUMENTS),
-        default=_PROMPTS,
-        required=True,
-        key="texts_source",
-    )
+    st.markdown(f"`{node}`")
+    source = among("On which text", (_PROMPTS, _DOCUMENTS), "texts_source")
     if source == _DOCUMENTS:
         strips, largest = tokens.stored_documents(seen, node)
         tokens.draw(strips, tokenizer, largest)
@@ -56,14 +52,11 @@ def _prompts(seen: StoredScene, node: Node, tokenizer: Tokenizer | None) -> None
         st.info(f"The file holds no prompts for {plain(str(node))}.", icon=":material/info:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        run = st.segmented_control(
-            "Activations in", list(both), default=_MODEL, required=True, key="texts_run"
-        )
-        pair = st.number_input(f"Pair, 1 to {pairs}", 1, pairs, key="texts_pair", width=150)
-    samples = both[run or _MODEL]
+        samples = both[among("Activations in", list(both), "texts_run")]
+        pair = pair_field(pairs, "texts_pair")
     largest = max(_largest(of_run, node) for of_run in both.values())
     st.caption(_at_the_end(samples, node), help=_CLASSES_HELP)
-    tokens.draw(_pair(samples, node, int(pair) - 1), tokenizer, largest)
+    tokens.draw(_pair(samples, node, pair - 1), tokenizer, largest)
 
 
 def _largest(samples: TaskSamples, node: Node) -> float:

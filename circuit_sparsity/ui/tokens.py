@@ -19,7 +19,8 @@ from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.release import QUANTILES, Doc
 from circuit_sparsity.texts.alignment import align
 from circuit_sparsity.tokenizer import Tokenizer
-from circuit_sparsity.ui import state
+from circuit_sparsity.ui import prompts, state
+from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.stored import StoredScene
 
@@ -71,17 +72,9 @@ def node_field(seen: StoredScene, can_run: bool) -> Node:
 
 
 def rank_field(quantiles: Sequence[float], key: str, meaning: str) -> float:
-    """Which share of all tokens ranks higher than those to be shown."""
-    found = st.segmented_control(
-        "Rank among all tokens",
-        quantiles,
-        default=quantiles[0],
-        required=True,
-        key=key,
-        format_func=lambda share: f"{share:.1%}" if share < 0.01 else f"{share:.0%}",
-        help=meaning,
-    )
-    return found or quantiles[0]
+    """Which share of all tokens ranks higher than those to be shown; the address holds it."""
+    shares = {f"{share:.1%}" if share < 0.01 else f"{share:.0%}": share for share in quantiles}
+    return shares[among("Rank among all tokens", list(shares), key, meaning)]
 
 
 def stored_documents(seen: StoredScene, node: Node) -> tuple[list[Strip], float]:
@@ -122,7 +115,7 @@ def beside_live(experiment: Experiment, strips: Sequence[Strip], node: Node) -> 
 
 def own_text(experiment: Experiment, tokenizer: Tokenizer, node: Node) -> list[Strip]:
     """A text that the reader writes or pastes, run now in the model and in the circuit."""
-    text = st.text_area("Text", _EXAMPLE, key=_TEXT, height=150, help="Ctrl+Enter runs it.")
+    text = prompts.field("Text", _TEXT, _EXAMPLE)
     tokens = tokenizer.encode(text)
     context = experiment.model.config.block_size
     if not tokens:

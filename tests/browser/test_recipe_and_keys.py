@@ -138,6 +138,48 @@ def test_the_film_shows_nodes_enter_and_leave_and_the_curve_leads_to_a_size(star
     assert starter.query("film") == ["k44_seed0"]
 
 
+def test_the_films_slider_is_moved_by_mouse_and_keys_and_tells_the_address(starter):
+    page = starter.page
+    page.goto(f"{starter.url}/?{urlencode(STARTER | {'view': 'film over k', 'film': 'k44_seed0'})}")
+    page.wait_for_selector(f"{FILM}[data-frame='1']")
+    starter.settle()
+    slider = page.get_by_role("slider", name="k", exact=True)
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2, steps=8)
+    page.mouse.up()
+    page.wait_for_selector(f"{FILM}[data-frame='3']")
+    page.wait_for_function("location.search.includes('film=k192_seed0')")
+    starter.settle()
+    slider.press("ArrowLeft")
+    page.wait_for_selector(f"{FILM}[data-frame='2']")
+    page.wait_for_function("location.search.includes('film=k96_seed0')")
+    mark = "document.querySelector('.st-key-film_curve .js-plotly-plot').data[1].x[0]"
+    assert page.evaluate(mark) == 96
+
+
+def test_f_fills_the_screen_with_graph_and_panel_and_f_or_escape_leaves(starter):
+    starter.open(f"{urlencode(STARTER)}&nodes={KEY}")
+    starter.without(KEY)
+    page = starter.page
+    height = f"document.querySelector('{PLOT}')._fullLayout.height"
+    before = page.evaluate(height)
+    assert "full screen" in page.locator(".hint button").inner_text()
+    for leave in ("f", "Escape"):
+        page.keyboard.press("f")
+        page.wait_for_function(f"!!document.fullscreenElement && {height} > {before} + 100")
+        assert not page.locator("[data-testid=stSidebar]").is_visible()
+        assert page.get_by_role("heading", name="Without").is_visible()
+        starter.click("0.attn.q:210", shift=True)
+        starter.without("2 nodes")
+        page.keyboard.press(leave)
+        page.wait_for_function(f"!document.fullscreenElement && {height} === {before}")
+        assert page.locator("[data-testid=stSidebar]").is_visible()
+        starter.click("0.attn.q:210", shift=True)
+        starter.without(KEY)
+
+
 def _css(key: str) -> str:
     """How Streamlit writes a key as a class."""
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in key)

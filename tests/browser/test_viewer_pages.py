@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from circuit_sparsity.release import read_viz
-from tests.browser.conftest import PATIENCE, Explorer, running_app
+from tests.browser.conftest import PATIENCE, Explorer, opened_by_link, running_app
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 pytestmark = pytest.mark.browser
@@ -99,4 +99,11 @@ def test_a_page_that_a_fresh_server_is_asked_for_first_stands_inside_the_app(
         expect(page.get_by_role("link", name="Your prompt")).to_be_visible()  # app.py's title
         expect(page.locator(".st-key-model")).to_be_visible()
         context.close()
+        node = f"{CIRCUIT}&node=0.attn.resid_delta:0"
+        for name, query, has in (("compare", CIRCUIT, "h3"), ("node", node, "h4")):
+            with opened_by_link(browser, url, f"{url}/{name}?{query}") as fresh:
+                fresh.page.wait_for_selector(has)
+                fresh.settle()
+                assert fresh.page.locator("h1").inner_text() == name.capitalize()
+                assert fresh.page.locator(".st-key-k input").input_value() == K
     assert set(failed) <= {f"{url}/weights{path}" for path in ASKED}

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from circuit_sparsity.names import Node
 from circuit_sparsity.opening import open_circuit
 from circuit_sparsity.recipes import Recipe
-from circuit_sparsity.recipes.effects import apply, effects, faithfulness_of
+from circuit_sparsity.recipes.effects import apply, effects, faithfulness_of, in_whole_model
 from circuit_sparsity.recipes.elsewhere import Elsewhere, on_pair, on_task, on_text
 from circuit_sparsity.recipes.snippet import snippet
 from circuit_sparsity.tasks.task import Prompt
@@ -52,6 +54,20 @@ def test_levels_can_differ_from_step_to_step(circuit, parts):
 def test_faithfulness_is_1_for_the_model_and_0_for_the_empty_circuit(circuit):
     assert faithfulness_of(circuit, circuit.of_model) == pytest.approx(1)
     assert faithfulness_of(circuit, circuit.of_nothing) == pytest.approx(0, abs=1e-5)
+
+
+def test_in_the_whole_model_only_the_parts_of_the_recipe_are_changed(circuit, parts):
+    node = Node.parse(parts[0])
+    alone = {place: torch.ones_like(mask) for place, mask in circuit.alive.items()}
+    alone[node.location][node.channel] = False
+    found = in_whole_model(circuit, Recipe.parse([parts[0]]))
+    torch.testing.assert_close(found.losses, circuit.run(alone).losses)
+    every = in_whole_model(circuit, Recipe.parse(map(str, circuit.circuit.node_list)))
+    torch.testing.assert_close(every.losses, circuit.of_complement.losses)
+    nothing = in_whole_model(circuit, Recipe.parse([f"{parts[0]}*1", f"{parts[2]}*1"]))
+    torch.testing.assert_close(nothing.losses, circuit.of_model.losses)
+    cut = in_whole_model(circuit, Recipe.parse([f"{parts[2]}=3"]))
+    assert not torch.allclose(cut.losses, circuit.of_model.losses)
 
 
 def test_a_pair_a_text_and_a_task_are_other_prompts_for_the_same_circuit(circuit):

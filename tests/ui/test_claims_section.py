@@ -35,10 +35,10 @@ def test_claims_stand_beside_the_papers_numbers_and_what_is_missing_is_told(open
     )
     write_claims(Claims("thin", "thick", counts, missing=(Missing("b", "no ranking"),)), folder)
     app = run()
-    frame = app.dataframe[0].value.set_index("claim")
+    frame = app.table[0].value
     row = frame.loc["Fig. 2: dense over sparse edges at 0.15 nats"]
     assert (row["the paper"], row["here"]) == ("24x (5,800 / 240)", "20.0x (400 / 20)")
-    assert app.dataframe[1].value["why"].tolist() == ["no ranking"]
+    assert app.dataframe[0].value["why"].tolist() == ["no ranking"]
     assert len(app.get("plotly_chart")) == 1
     assert any("claims --model thin --dense thick" in part.value for part in app.caption)
 

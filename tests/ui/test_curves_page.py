@@ -65,7 +65,7 @@ def test_the_training_ends_with_what_its_file_ends_with(open_app, with_curve):
     app = open_app("curves", **QUERY)
     lines = (with_curve / "train_curves" / MODEL / "progress.json").read_text().splitlines()
     last = json.loads(lines[-1])
-    shown = app.dataframe[-1].value.set_index("quantity")["value"]
+    shown = app.table[-1].value["value"]
     assert float(shown["test_xent"]) == pytest.approx(last["test_xent"], rel=1e-4)
     assert app.selectbox(key="metric").value == "test_xent"
     drawn = figures(app)[-1]["data"][0]

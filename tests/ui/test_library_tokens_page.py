@@ -65,7 +65,7 @@ def test_stored_strips_are_labelled_stored(open_tokens):
 
 def test_another_quantile_shows_its_documents(open_tokens, stored, node):
     app = open_tokens()
-    app.segmented_control(key="token_quantile").set_value(0.5)
+    app.segmented_control(key="token_quantile").set_value("50%")
     app.run()
     expected = stored.documents[node][0.5].top[0].activations.tolist()
     assert strips(app)[0] == pytest.approx(expected, abs=1e-4)

@@ -114,7 +114,7 @@ def test_held_out_text_is_measured_on_a_click_and_kept(own_cache, open_node, neu
     assert len(strips(app)) == 6
     assert any("standard library" in text.value for text in app.caption)
     assert "standard library" in said(app)  # the card speaks of that text too
-    app.segmented_control(key="quantile").set_value(0.5).run()
+    app.segmented_control(key="quantile").set_value("50%").run()
     assert not app.exception
     again = open_node(neuron, on="Held-out text")
     assert len(strips(again)) == 6

@@ -6,7 +6,7 @@ import pytest
 
 from circuit_sparsity.opening import open_circuit
 from circuit_sparsity.recipes import Recipe
-from circuit_sparsity.recipes.effects import apply, effects, faithfulness_of
+from circuit_sparsity.recipes.effects import apply, effects, faithfulness_of, in_whole_model
 from circuit_sparsity.recipes.elsewhere import on_pair
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
@@ -169,3 +169,26 @@ def test_paths_are_listed_in_words_or_their_lack_is_said(open_app):
 def test_a_film_of_one_size_says_what_it_needs(open_app):
     app = open_app(**QUERY, view="film over k")
     assert "only one size here" in "\n".join(info.value for info in app.info)
+
+
+def test_the_recipe_is_carried_out_in_the_whole_model_beside_the_circuit(
+    open_app, experiment, parts
+):
+    app = open_app(**QUERY, nodes=parts)
+    metric = next(m for m in app.metric if m.label == "Whole model with the recipe")
+    wanted = in_whole_model(experiment, Recipe.parse(parts)).loss
+    assert float(metric.value) == pytest.approx(wanted, abs=1e-4)
+    assert f"from {experiment.of_model.loss:.4f}" in metric.delta
+    assert f"at their means it has {experiment.of_complement.loss:.4f}" in texts(app)
+
+
+def test_colours_by_activation_on_ones_own_text_name_text_and_token(open_app, experiment):
+    app = open_app(**QUERY, colour="activation on your text", prompt="x = [1, 2", colour_token="2")
+    assert "on token 2" in texts(app)
+    assert any("of your text “x·=·[1,·2”" in html.value for html in app.get("html"))
+    assert app.text_area(key="prompt").value == "x = [1, 2"
+    app.number_input(key="colour_token").set_value(1).run()
+    assert "1" in app.query_params["colour_token"]
+    app.text_area(key="prompt").set_value("").run()
+    assert not app.exception
+    assert "Type the beginning" in app.info[0].value

@@ -69,13 +69,13 @@ def test_documents_of_all_quantiles_are_on_one_scale(app, stored, node):
     docs = [d for sides in stored.documents[node].values() for side in sides for d in side]
     largest = max(float(doc.activations.abs().max()) for doc in docs)
     assert f">{signed(largest)}<" in scale(app)
-    app.segmented_control(key="token_quantile").set_value(0.5).run()
+    app.segmented_control(key="token_quantile").set_value("50%").run()
     assert f">{signed(largest)}<" in scale(app)
 
 
 def test_documents_stand_there_by_quantile(app, stored, node):
     app.segmented_control(key="texts_source").set_value("Pretraining text").run()
-    app.segmented_control(key="token_quantile").set_value(0.1).run()
+    app.segmented_control(key="token_quantile").set_value("10%").run()
     docs = stored.documents[node][0.1]
     for values, doc in zip(strips(app), (*docs.top, *docs.bottom), strict=True):
         assert values == pytest.approx(doc.activations.tolist(), abs=1e-4)

@@ -17,7 +17,7 @@ from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.recipe import Level
 from circuit_sparsity.circuits.resumed import ResumableRun
-from circuit_sparsity.hooks import Hook, chain
+from circuit_sparsity.hooks import Hook, chain, no_hook
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import Location, Node
 
@@ -44,10 +44,15 @@ def margins_changed(
     return _full(run, sets)
 
 
-def hook_changed(circuit: Circuit, model: GPT, means: Means, changes: Sequence[Change]) -> Hook:
-    """A hook for one pass of ``model`` over any tokens: the circuit with ``changes``."""
+def hook_changed(
+    circuit: Circuit | None, model: GPT, means: Means, changes: Sequence[Change]
+) -> Hook:
+    """A hook for one pass of ``model`` over any tokens: the circuit with ``changes``.
+
+    Without a circuit the whole model runs, and only what ``changes`` name is not as it was.
+    """
     nowhere = torch.empty(0, 0, dtype=torch.long)
-    alive = mean_fill(circuit.masks(model.config), means)
+    alive = no_hook if circuit is None else mean_fill(circuit.masks(model.config), means)
     run = ResumableRun(model, alive, means, nowhere, nowhere.flatten(), ())
     return chain(alive, _Changed(run, changes))
 
