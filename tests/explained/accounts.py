@@ -1,5 +1,6 @@
 """What the tests of accounts share: claims by their marks, and an opened circuit to measure."""
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -11,11 +12,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.ablation import mean_fill
-from circuit_sparsity.circuits.attention import Head, run_head
 from circuit_sparsity.circuits.node_activations import node_activations
-from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.experiment import Effect, Experiment
 from circuit_sparsity.explained.account import account_of
 from circuit_sparsity.explained.attack import Answers
+from circuit_sparsity.hooks import Recorder, chain
 from circuit_sparsity.names import Node
 from circuit_sparsity.opening import open_circuit, open_tokenizer
 from circuit_sparsity.recipes import Recipe
@@ -115,6 +116,11 @@ class Explained:
         """On how many of those tokens it is above that."""
         return int((self.acts[node][there & self.real] > above).sum())
 
+    @cached_property
+    def effects(self) -> tuple[Effect, ...]:
+        """Of ablating each node alone."""
+        return self.it.ablate_each(self.it.circuit.node_list)
+
     def cost(self, nodes: Iterable[str]) -> float:
         return self.it.ablate(nodes).delta
 
@@ -126,7 +132,23 @@ class Explained:
         gone = [Node.parse(node) for node in nodes]
         return replace(self, it=replace(self.it, circuit=self.it.circuit.without(gone)))
 
-    def head(self, layer: int, head: int, row: int) -> Head:
-        it, last = self.it, int(self.it.batch.last[row])
-        tokens = it.batch.tokens[row, : last + 1].tolist()
-        return run_head(it.model, tokens, layer, head, mean_fill(it.alive, it.means))
+    def scores(self, layer: int, head: int) -> Float[Tensor, "prompt d_head pos"]:
+        """What each channel adds to a head's scores from the last token, before the softmax."""
+        it, d = self.it, self.it.model.config.d_head
+        recorder = Recorder(rf"{layer}\.attn\.[qk]$")
+        with torch.no_grad():
+            it.model.residual(it.batch.tokens, chain(mean_fill(it.alive, it.means), recorder))
+        here = slice(head * d, (head + 1) * d)
+        q, k = (recorder.tensors[f"{layer}.attn.{name}"][..., here] for name in "qk")
+        return (it.batch.at_last(q)[:, None] * k / math.sqrt(d)).transpose(1, 2)
+
+    def sink(self, layer: int, head: int) -> float:
+        """The score of the head's sink."""
+        name = f"transformer.h.{layer}.attn.attn_imp.sink_logit"
+        return float(self.it.model.get_parameter(name)[head])
+
+    def weights(self, layer: int, head: int) -> Float[Tensor, "prompt pos"]:
+        """Where the head looks from the last token; the rest is on the sink."""
+        scores = self.scores(layer, head).sum(1).masked_fill(~self.real, -math.inf)
+        sink = torch.full((len(scores), 1), self.sink(layer, head))
+        return torch.cat((sink, scores), 1).softmax(1)[:, 1:]

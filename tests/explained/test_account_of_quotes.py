@@ -52,8 +52,7 @@ def test_q1_channel_39_of_the_embedding_tells_the_marks_apart(quotes, double, si
     quotes.says("Q1", "6.72", quotes.mean(node, double))
     quotes.says("Q1", "0.00", quotes.mean(node, single))
     quotes.says("Q1", "0.11", quotes.p([node]).positive)
-    effects = quotes.it.ablate_each(quotes.it.circuit.node_list)
-    assert str(costliest(effects)[0]) == node
+    assert str(costliest(quotes.effects)[0]) == node
     quotes.says("Q1", "0.97", quotes.cost([node]))
 
 
@@ -101,20 +100,12 @@ def test_q5_one_head_looks_from_the_last_token_at_the_mark(quotes, double, singl
 
 
 def test_q6_what_lifts_the_marks_score(quotes, double, single, elsewhere):
-    rows = range(0, 256, 4)
-    gaps = dict.fromkeys(range(16), 0.0)
-    for row in rows:
-        head = quotes.head(2, 6, row)
-        size = len(head.q)
-        mark = (double | single)[row, :size]
-        other = elsewhere[row, :size]
-        for channel in gaps:
-            score = head.score_of(channel)[-1]
-            gaps[channel] += float(score[mark].mean() - score[other].mean()) / len(rows)
-    quotes.says("Q6", "3.6", sum(gaps.values()), 0.05)
-    quotes.says("Q6", "1.5", gaps[101 - 96], 0.05)
-    quotes.says("Q6", "1.2", gaps[106 - 96], 0.05)
-    quotes.says("Q6", "0.9", gaps[100 - 96] + gaps[110 - 96] + gaps[111 - 96], 0.05)
+    scores = quotes.scores(2, 6).transpose(1, 2)  # prompt pos channel
+    gaps = scores[double | single].mean(0) - scores[elsewhere].mean(0)
+    quotes.says("Q6", "3.5", float(gaps.sum()), 0.05)
+    quotes.says("Q6", "1.6", float(gaps[101 - 96]), 0.05)
+    quotes.says("Q6", "1.1", float(gaps[106 - 96]), 0.05)
+    quotes.says("Q6", "0.9", float(gaps[[100 - 96, 110 - 96, 111 - 96]].sum()), 0.05)
 
 
 def test_q7_channel_32_is_smaller_at_the_mark_because_the_norm_divides(
@@ -205,8 +196,7 @@ def test_q12_the_written_channels_cause_the_answer(quotes):
 
 
 def test_q13_no_node_is_idle_and_no_smaller_part_does_it(quotes):
-    effects = quotes.it.ablate_each(quotes.it.circuit.node_list)
-    quotes.says("Q13", "0.05", min(effect.delta for effect in effects))
+    quotes.says("Q13", "0.05", min(effect.delta for effect in quotes.effects))
     it = quotes.it
     for _ in range(4):
         ranked = sorted(it.ablate_each(it.circuit.node_list), key=lambda effect: effect.delta)
