@@ -19,7 +19,7 @@ def page() -> None:
     found = evidence.read(choice)
     evidence.measuring(choice, found)
     if found is None:
-        evidence.nothing_yet()
+        evidence.nothing_yet(choice)
     else:
         evidence.troubles(found)
         evidence.tables(found)

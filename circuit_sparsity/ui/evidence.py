@@ -7,7 +7,7 @@ from circuit_sparsity.evidence.curves import fraction_sizes
 from circuit_sparsity.evidence.definitions import DEFINITIONS
 from circuit_sparsity.evidence.evidence import Evidence
 from circuit_sparsity.evidence.prunings import SEEDS
-from circuit_sparsity.evidence.stored import read_evidence
+from circuit_sparsity.evidence.stored import EVIDENCE, read_evidence
 from circuit_sparsity.experiment import Cancelled
 from circuit_sparsity.opening import task_of
 from circuit_sparsity.plots.colours import palette
@@ -17,7 +17,7 @@ from circuit_sparsity.pruning.size import log_grid
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.words import time_in_words
 from circuit_sparsity.tasks.task import CHANCE_LOSS
-from circuit_sparsity.ui import cached, evidence_jobs, fetching, stored
+from circuit_sparsity.ui import cached, evidence_jobs, fetching, pickers, stored
 from circuit_sparsity.ui.evidence_jobs import Step
 from circuit_sparsity.ui.jobs import Job, begin, jobs, watch
 from circuit_sparsity.ui.messages import plain
@@ -91,14 +91,34 @@ def _long_help(has_task: bool) -> str:
     )
 
 
-def nothing_yet() -> None:
-    """The page of a circuit whose evidence nobody has measured."""
+def nothing_yet(choice: Choice) -> None:
+    """The page of a circuit whose evidence nobody has measured; others that have some."""
+    for other in _measured(choice):
+        st.button(
+            f"Open {plain(f'{other.sweep} · {other.k}')}, whose evidence is here",
+            icon=":material/fact_check:",
+            on_click=pickers.go_to,
+            args=(other,),
+        )
     st.info(
         "**No evidence for this circuit is stored yet.** A low loss alone proves nothing: learned "
         "masks reach one on shuffled answers and in untrained models too. Measured here are:\n\n"
         + "\n".join(f"- **{one.name}**: {one.sentence}" for one in DEFINITIONS.values()),
         icon=":material/fact_check:",
     )
+
+
+def _measured(choice: Choice) -> list[Choice]:
+    """Circuits of the same model and task that have evidence beside them."""
+    store = Store.from_environment()
+    rows = (Choice(row.model, row.task, row.sweep, row.k) for row in store.rows())
+    alike = [row for row in rows if row[:2] == choice[:2]]
+    files = [store.path_of_viz(*row) for row in alike]
+    return [
+        row
+        for row, file in zip(alike, files, strict=True)
+        if file is not None and (file.parent / EVIDENCE).is_file()
+    ]
 
 
 def troubles(evidence: Evidence) -> None:

@@ -20,7 +20,8 @@ _STYLE = """<style>
 .stMainBlockContainer h1 {padding-top: 0; font-size: 2rem}
 [data-circuit-full] :is([data-testid="stSidebar"], [data-testid="stHeader"]) {display: none}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
-[data-variant="segmented_control"][aria-checked="true"], [data-testid="stSliderThumbValue"] {
+[data-variant="segmented_control"][aria-checked="true"],
+[data-testid="stSlider"] div:has(> div > input) * {
   color: light-dark(#0b559f, #8ecbff) !important
 }
 .stMainBlockContainer .stButton button[kind="tertiary"] {min-height: 1.7rem; text-align: left}

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Explorer, opened_by_link
+from tests.browser.conftest import PATIENCE, Explorer, opened_by_link
 from tests.ui.conftest import QUERY
 
 pytestmark = pytest.mark.browser
@@ -64,7 +64,9 @@ def test_a_link_of_tokens_has_the_readers_text(page_of: Explorer, browser: Brows
     page.keyboard.press("Control+Enter")
     held(page_of, "token_text", OWN_TEXT)
     with opened_by_link(browser, page_of.url, page.url) as fresh:
-        expect(fresh.page.locator(".st-key-token_text textarea")).to_have_value(OWN_TEXT)
+        expect(fresh.page.locator(".st-key-token_text textarea")).to_have_value(
+            OWN_TEXT, timeout=PATIENCE
+        )
         fresh.settle()
         assert fresh.page.get_by_text("Live, whole model").count() == 1
 
@@ -88,20 +90,20 @@ def test_a_link_of_weights_has_channel_and_token(page_of: Explorer, browser: Bro
     page_of.page.keyboard.press("Enter")
     held(page_of, "residual", "131")
     with opened_by_link(browser, page_of.url, page_of.page.url) as fresh:
-        expect(fresh.page.locator(".st-key-residual input")).to_have_value("131")
+        expect(fresh.page.locator(".st-key-residual input")).to_have_value("131", timeout=PATIENCE)
 
 
 def test_a_link_of_prune_has_run_and_size(page_of: Explorer, browser: Browser):
     at(page_of, "prune", STARTER | {"sizes_k": "96"})
-    shown = page_of.page.locator(".st-key-sizes_slider [data-testid=stSliderThumbValue]")
-    expect(shown).to_have_text("96")
+    shown = page_of.page.locator(".st-key-sizes_slider").get_by_text("96", exact=True)
+    expect(shown).to_be_visible(timeout=PATIENCE)
     page_of.page.get_by_role("slider", name="k, the number of nodes").press("ArrowRight")
     page_of.page.wait_for_function("!location.search.includes('sizes_k=96')")
     page_of.settle()
     (k,) = page_of.query("sizes_k")
     assert int(k) > 96
     with opened_by_link(browser, page_of.url, page_of.page.url) as fresh:
-        expect(fresh.page.locator(".st-key-sizes_k input")).to_have_value(k)
+        expect(fresh.page.locator(".st-key-sizes_k input")).to_have_value(k, timeout=PATIENCE)
         assert fresh.query("sizes_run") == page_of.query("sizes_run")
 
 
@@ -113,7 +115,7 @@ def test_the_texts_under_the_graph_are_in_the_link(page_of: Explorer, browser: B
     page_of.page.keyboard.press("Enter")
     held(page_of, "texts_pair", "3")
     with opened_by_link(browser, page_of.url, page_of.page.url) as fresh:
-        expect(fresh.page.locator(".st-key-texts_pair input")).to_have_value("3")
+        expect(fresh.page.locator(".st-key-texts_pair input")).to_have_value("3", timeout=PATIENCE)
 
 
 def test_quick_clicks_between_pages_leave_the_circuit_chosen(explorer: Explorer):
