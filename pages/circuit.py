@@ -5,6 +5,7 @@ import streamlit as st
 from circuit_sparsity.opening import MEANS_OVER
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui import (
+    account,
     answers,
     cached,
     export,
@@ -45,6 +46,7 @@ def page() -> None:
         return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task))
+    account.section(scene.circuit)
     if over := scene.circuit.found.get(MEANS_OVER):
         st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
     answers.field(choice, scene.experiment)

@@ -121,6 +121,10 @@ class Explained:
         """Of ablating each node alone."""
         return self.it.ablate_each(self.it.circuit.node_list)
 
+    def wired(self, *edges: str) -> None:
+        """The circuit has these weights."""
+        assert set(edges) <= {str(edge) for edge in self.it.edges}
+
     def cost(self, nodes: Iterable[str]) -> float:
         return self.it.ablate(nodes).delta
 

@@ -1,0 +1,21 @@
+"""How the circuit on the page works, in words, where somebody has read it."""
+
+import streamlit as st
+
+from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.explained.account import account_of
+
+_MEASURED = (
+    "Measured on what ships, and measured again by the project's tests: a mark such as [Q4] is the "
+    "name of the test. Names of nodes can be pasted into the field for what is switched off."
+)
+
+
+def section(circuit: Circuit) -> None:
+    """The account of ``circuit``, folded; nothing where there is none."""
+    account = account_of(circuit)
+    if account is None:
+        return
+    with st.expander("How this circuit works", icon=":material/menu_book:"):
+        st.markdown(account)
+        st.caption(_MEASURED)
