@@ -7,8 +7,9 @@ from circuit_sparsity.explained.account import account_of
 
 _MEASURED = (
     "Measured on what ships, and measured again by the project's tests: a mark such as [Q4] is the "
-    "name of the test. Names of nodes can be pasted into the field for what is switched off."
+    "name of the test. Type a node's name into “Switched off” to try it yourself."
 )
+_WIDTH = 820  # pixels: lines that an eye can follow
 
 
 def section(circuit: Circuit) -> None:
@@ -17,5 +18,5 @@ def section(circuit: Circuit) -> None:
     if account is None:
         return
     with st.expander("How this circuit works", icon=":material/menu_book:"):
-        st.markdown(account)
-        st.caption(_MEASURED)
+        st.markdown(account, width=_WIDTH)
+        st.caption(_MEASURED, width=_WIDTH)

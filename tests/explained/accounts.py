@@ -53,9 +53,13 @@ class Explained:
             open_tokenizer(Store.from_environment(), "main"),
         )
 
+    @property
+    def account(self) -> str:
+        return account_of(self.it.circuit) or ""
+
     @cached_property
     def claims(self) -> dict[str, str]:
-        return claims(account_of(self.it.circuit) or "")
+        return claims(self.account)
 
     def says(self, mark: str, told: str, measured: float, within: float = 0.006) -> None:
         """The claim gives this number, and it is what was measured, in its own unit."""

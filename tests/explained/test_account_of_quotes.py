@@ -8,7 +8,7 @@ import torch
 from circuit_sparsity.circuits.ablation import mean_fill
 from circuit_sparsity.circuits.token_weights import matrix
 from circuit_sparsity.explained.attack import ATTACKS, Answers, attack_curve
-from circuit_sparsity.explained.tour import channel_votes, costliest, looks, writings
+from circuit_sparsity.explained.tour import channel_votes, costliest, looks, mark_places, writings
 from circuit_sparsity.hooks import Recorder, chain
 from circuit_sparsity.names import Node
 from circuit_sparsity.nodes.vocabulary import direct_effect
@@ -156,6 +156,10 @@ def test_q9_the_value_says_double_and_silence_says_single(quotes, double, single
     quotes.says("Q9", "4.61", quotes.mean(node, double))
     quotes.says("Q9", "0.00", quotes.mean(node, single))
     quotes.says("Q9", "0.06", quotes.mean(node, elsewhere))
+    for other, told in (("97", ("-1.43", "2.23")), ("106", ("-2.60", "1.61"))):
+        quotes.wired(f"2.attn.act_in:139>2.attn.v:{other}")
+        quotes.says("Q9", told[0], quotes.mean(f"2.attn.v:{other}", double))
+        quotes.says("Q9", told[1], quotes.mean(f"2.attn.v:{other}", single))
     quotes.says("Q9", "0.56", quotes.cost(["2.attn.act_in:251>2.attn.v:99"]))
     values = [node, "2.attn.v:97", "2.attn.v:106"]
     kept = [str(n) for n in quotes.it.circuit.node_list if n.location.kind == "v"]
@@ -165,9 +169,11 @@ def test_q9_the_value_says_double_and_silence_says_single(quotes, double, single
 
 
 def test_q10_the_head_writes_channel_18_and_the_last_mlp_adds_to_it(quotes):
-    double, single = quotes.ends("2.attn.resid_delta:18")
-    quotes.says("Q10", "1.12", double)
-    quotes.says("Q10", "-0.28", single)
+    for channel, told in ((18, ("1.12", "-0.28")), (28, ("0.34", "-0.36"))):
+        for number, measured in zip(
+            told, quotes.ends(f"2.attn.resid_delta:{channel}"), strict=True
+        ):
+            quotes.says("Q10", number, measured)
     pair = ["2.mlp.post_act:747", "2.mlp.post_act:755"]
     for node, told in zip(pair, (("2.01", "0.00"), ("2.50", "-0.08")), strict=True):
         for number, measured in zip(told, quotes.ends(node), strict=True):
@@ -211,8 +217,15 @@ def test_q12_the_written_channels_cause_the_answer(quotes):
     quotes.says("Q12", "0.06", as_single.positive)
 
 
+def ends(edge):
+    return {str(edge.source), str(edge.target)}
+
+
 def test_q13_no_node_is_idle_and_no_smaller_part_does_it(quotes):
     quotes.says("Q13", "0.05", min(effect.delta for effect in quotes.effects))
+    named = {str(n) for n in quotes.it.circuit.node_list if f"`{n}`" in quotes.account}
+    joined = {str(end) for e in quotes.it.edges for end in (e.source, e.target) if named & ends(e)}
+    assert named | joined == set(map(str, quotes.it.circuit.node_list))
     it = quotes.it
     for _ in range(4):
         ranked = sorted(it.ablate_each(it.circuit.node_list), key=lambda effect: effect.delta)
@@ -228,7 +241,11 @@ def test_q14_late_strings_are_lost_to_the_circuit_and_not_to_the_model(quotes):
         there = [replace(p, text=before + p.text) for p in (pair.positive, pair.negative)]
         return Pair(*there)
 
-    pairs = open_task("single_double_quote").pairs("test", 32, 0)
+    task = open_task("single_double_quote")
+    pruned_on = quotes.on_pairs(task.pairs("prune", 128, 0)).it.batch
+    assert len(pruned_on) == 256
+    quotes.says("Q14", "34", int(mark_places(pruned_on).max()), 0)
+    pairs = task.pairs("test", 32, 0)
     moved = quotes.on_pairs(map(late, pairs))
     (look,) = looks(moved.it)
     quotes.says("Q14", "0.94", float(look.sink.mean()))
