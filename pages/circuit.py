@@ -5,6 +5,7 @@ import streamlit as st
 from circuit_sparsity.opening import MEANS_OVER
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui import (
+    account,
     answers,
     arrangement,
     cached,
@@ -48,6 +49,8 @@ def page() -> None:
         return
     scene = cached.scene(choice)
     st.markdown(_what_it_does(choice.task, _ALL_SIZES if is_film else _ONE))
+    if not is_film:
+        account.section(scene.circuit)
     if over := scene.circuit.found.get(MEANS_OVER):
         st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
     answers.field(choice, scene.experiment)

@@ -1,1 +1,1 @@
-"""Circuits that were understood: attacks that follow from how they work, measured."""
+"""Circuits that were understood: accounts in words, and attacks that follow, measured."""

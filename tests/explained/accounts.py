@@ -53,9 +53,13 @@ class Explained:
             open_tokenizer(Store.from_environment(), "main"),
         )
 
+    @property
+    def account(self) -> str:
+        return account_of(self.it.circuit) or ""
+
     @cached_property
     def claims(self) -> dict[str, str]:
-        return claims(account_of(self.it.circuit) or "")
+        return claims(self.account)
 
     def says(self, mark: str, told: str, measured: float, within: float = 0.006) -> None:
         """The claim gives this number, and it is what was measured, in its own unit."""
@@ -120,6 +124,10 @@ class Explained:
     def effects(self) -> tuple[Effect, ...]:
         """Of ablating each node alone."""
         return self.it.ablate_each(self.it.circuit.node_list)
+
+    def wired(self, *edges: str) -> None:
+        """The circuit has these weights."""
+        assert set(edges) <= {str(edge) for edge in self.it.edges}
 
     def cost(self, nodes: Iterable[str]) -> float:
         return self.it.ablate(nodes).delta

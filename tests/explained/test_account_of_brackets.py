@@ -127,6 +127,7 @@ def test_b2_a_neuron_fires_on_numbers(brackets, whole, mark, numbers):
 
 def test_b3_channel_49_holds_both(brackets, whole, nested, flat):
     node = "0.mlp.resid_delta:49"
+    brackets.wired(*(f"0.mlp.post_act:{neuron}>{node}" for neuron in (807, 392, 662)))
     brackets.says("B3", "-0.91", brackets.mean(node, nested))
     brackets.says("B3", "-0.16", brackets.mean(node, flat))
     brackets.says("B3", "0.45", brackets.mean(node, brackets.at_last))
@@ -149,7 +150,7 @@ def test_b5_one_key_channel_makes_most_of_the_score(brackets, nested, flat, whol
     brackets.says("B5", "2.9", float(of_72[nested].mean()), 0.06)
     brackets.says("B5", "0.3", float(of_72[flat].mean()), 0.06)
     brackets.says("B5", "1.1", brackets.sink(1, 4), 0.06)
-    assert "1.attn.act_in:49>1.attn.k:72" in {str(edge) for edge in brackets.it.edges}
+    brackets.wired("1.attn.act_in:49>1.attn.k:72")
     whole.says("B5", "0.75", whole.cost(["1.attn.k:72"]))
 
 
@@ -169,6 +170,10 @@ def test_b7_a_second_head_does_the_same_with_less(brackets, whole):
 
 
 def test_b8_a_list_that_ends_in_a_name_is_harder(brackets, numbers):
+    brackets.wired("0.mlp.post_act:662>0.mlp.resid_delta:77", "1.attn.act_in:77>1.attn.q:72")
+    ends, others = brackets.at_last, brackets.real & ~brackets.at_last
+    brackets.says("B8", "-4.55", brackets.mean("1.attn.q:72", ends))
+    brackets.says("B8", "-2.69", brackets.mean("1.attn.q:72", others))
     p, n = (-brackets.it.of_circuit.losses).exp(), brackets.it.batch.n_pairs
     in_number = (numbers & brackets.at_last).any(1)[:n]
     brackets.says("B8", "18", int((~in_number).sum()), 0)
@@ -201,7 +206,7 @@ def test_b11_six_channels_carry_the_answer(brackets):
     swing = votes[:n].mean(0) - votes[n:].mean(0)
     for channel, told in zip(ANSWERING, ("1.0", "0.9", "0.7", "0.4", "0.4", "0.3"), strict=True):
         brackets.says("B11", told, float(swing[channel]), 0.05)
-        assert f"1.attn.v:68>1.attn.resid_delta:{channel}" in {str(e) for e in brackets.it.edges}
+        brackets.wired(f"1.attn.v:68>1.attn.resid_delta:{channel}")
     brackets.says("B11", "4.5", float(swing.sum()), 0.05)
 
 
@@ -277,15 +282,18 @@ def test_b16_long_lists_dilute_the_attention(whole):
 
 
 def test_b17_brackets_in_a_comment_move_the_circuit_and_not_the_model(whole):
-    flat, nested = {}, {}
+    flat, nested, model = {}, {}, {}
     for count in (0, 8):
         there = attacked(whole, "brackets in a comment", count)
         flat[count], nested[count] = there.p().negative, there.p().positive
-        whole.says("B17", "1.00", Answers.of(there.it.of_model).negative)
+        model[count] = Answers.of(there.it.of_model)
+        whole.says("B17", "1.00", model[count].negative)
     look, in_comment = look_of(there, 4), there.where(lambda word: word == " [")
     opening = there.where(lambda word: word in (" =[", " =[["))
     assert int(opening.sum()) == 16
     whole.says("B17", "0.20", float((look.weights * in_comment).sum(1)[8:].mean()))
+    whole.says("B17", "0.85", model[0].positive)
+    whole.says("B17", "0.79", model[8].positive)
     whole.says("B17", "0.93", flat[0])
     whole.says("B17", "0.77", flat[8])
     whole.says("B17", "0.75", nested[0])

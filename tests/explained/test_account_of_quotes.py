@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from circuit_sparsity.circuits.ablation import mean_fill
+from circuit_sparsity.circuits.token_weights import matrix
 from circuit_sparsity.explained.attack import ATTACKS, Answers, attack_curve
-from circuit_sparsity.explained.tour import channel_votes, costliest, looks, writings
+from circuit_sparsity.explained.tour import channel_votes, costliest, looks, mark_places, writings
 from circuit_sparsity.hooks import Recorder, chain
 from circuit_sparsity.names import Node
 from circuit_sparsity.nodes.vocabulary import direct_effect
@@ -70,6 +71,10 @@ def test_q2_neurons_of_the_first_layer_see_one_mark_each(quotes, double, single,
 
 def test_q3_two_channels_hold_which_mark_it_is(quotes, double, single, elsewhere):
     first, second = "0.mlp.resid_delta:251", "0.mlp.resid_delta:139"
+    quotes.wired(
+        *(f"0.mlp.post_act:{neuron}>{first}" for neuron in (868, 140, 380)),
+        *(f"0.mlp.post_act:{neuron}>{second}" for neuron in (868, 380)),
+    )
     quotes.says("Q3", "-0.79", quotes.mean(first, double))
     quotes.says("Q3", "0.00", quotes.mean(first, single))
     quotes.says("Q3", "-0.01", quotes.mean(first, elsewhere))
@@ -82,6 +87,7 @@ def test_q4_channel_34_says_that_something_opens(quotes, double, single, elsewhe
     for neuron in ("0.mlp.post_act:777", "0.mlp.post_act:389", "0.mlp.post_act:770"):
         assert quotes.fires(neuron, double | single, above=0.5) == 256
         assert quotes.fires(neuron, elsewhere, above=0.5) > 50
+        quotes.wired(f"{neuron}>0.mlp.resid_delta:34")
     node = "0.mlp.resid_delta:34"
     quotes.says("Q4", "-1.65", quotes.mean(node, double))
     quotes.says("Q4", "-1.29", quotes.mean(node, single))
@@ -112,21 +118,30 @@ def test_q7_channel_32_is_smaller_at_the_mark_because_the_norm_divides(
     quotes, double, single, elsewhere
 ):
     marks, it = double | single, quotes.it
+    quotes.wired("2.attn.act_in:32>2.attn.k:101")
     quotes.says("Q7", "10.0", quotes.mean("2.attn.act_in:32", marks), 0.06)
     quotes.says("Q7", "14.9", quotes.mean("2.attn.act_in:32", elsewhere), 0.06)
     held = apply(it, Recipe.parse(["1.attn.resid_delta:32=0.75"]))
     quotes.says("Q7", "0.01", held.delta)
-    recorder = Recorder(r"2\.resid_in$")
+    recorder = Recorder(r"2\.resid_in$|0\.mlp\.resid_delta$")
     with torch.no_grad():
         it.model.residual(it.batch.tokens, chain(mean_fill(it.alive, it.means), recorder))
     residual = recorder.tensors["2.resid_in"]
     size = residual.pow(2).mean(-1).sqrt()
     quotes.says("Q7", "1.24", float(size[marks].mean() / size[elsewhere].mean()), 0.01)
+    written = recorder.tensors["0.mlp.resid_delta"].pow(2).mean(-1).sqrt()
+    assert written[marks].mean() > 1.5 * written[elsewhere].mean()
+    of_tokens = matrix(it.model, "embedding")[it.batch.tokens][..., 32]
+    assert of_tokens[marks].mean() < of_tokens[elsewhere].mean() - 0.1
     assert 0.7 < float(residual[..., 32][marks].mean() / residual[..., 32][elsewhere].mean()) < 0.9
 
 
 def test_q8_positions_lift_late_tokens_above_the_sink(quotes):
     key = quotes.acts["2.attn.k:106"]
+    quotes.wired(
+        *(f"{wave}>2.attn.q:106" for wave in WAVES), *(f"{wave}>2.attn.k:106" for wave in WAVES[1:])
+    )
+    assert not any(str(edge) == f"{WAVES[0]}>2.attn.k:106" for edge in quotes.it.edges)
     quotes.says("Q8", "2.1", float(key[:, 0].mean()), 0.06)
     late = quotes.real[:, 39]
     quotes.says("Q8", "5.4", float(key[late, 39].mean()), 0.06)
@@ -141,6 +156,10 @@ def test_q9_the_value_says_double_and_silence_says_single(quotes, double, single
     quotes.says("Q9", "4.61", quotes.mean(node, double))
     quotes.says("Q9", "0.00", quotes.mean(node, single))
     quotes.says("Q9", "0.06", quotes.mean(node, elsewhere))
+    for other, told in (("97", ("-1.43", "2.23")), ("106", ("-2.60", "1.61"))):
+        quotes.wired(f"2.attn.act_in:139>2.attn.v:{other}")
+        quotes.says("Q9", told[0], quotes.mean(f"2.attn.v:{other}", double))
+        quotes.says("Q9", told[1], quotes.mean(f"2.attn.v:{other}", single))
     quotes.says("Q9", "0.56", quotes.cost(["2.attn.act_in:251>2.attn.v:99"]))
     values = [node, "2.attn.v:97", "2.attn.v:106"]
     kept = [str(n) for n in quotes.it.circuit.node_list if n.location.kind == "v"]
@@ -150,13 +169,16 @@ def test_q9_the_value_says_double_and_silence_says_single(quotes, double, single
 
 
 def test_q10_the_head_writes_channel_18_and_the_last_mlp_adds_to_it(quotes):
-    double, single = quotes.ends("2.attn.resid_delta:18")
-    quotes.says("Q10", "1.12", double)
-    quotes.says("Q10", "-0.28", single)
+    for channel, told in ((18, ("1.12", "-0.28")), (28, ("0.34", "-0.36"))):
+        for number, measured in zip(
+            told, quotes.ends(f"2.attn.resid_delta:{channel}"), strict=True
+        ):
+            quotes.says("Q10", number, measured)
     pair = ["2.mlp.post_act:747", "2.mlp.post_act:755"]
     for node, told in zip(pair, (("2.01", "0.00"), ("2.50", "-0.08")), strict=True):
         for number, measured in zip(told, quotes.ends(node), strict=True):
             quotes.says("Q10", number, measured)
+    quotes.wired(*(f"{node}>2.mlp.resid_delta:{channel}" for node in pair for channel in (18, 28)))
     quotes.says("Q10", "0.34", quotes.cost(pair))
     assert {str(n) for n in quotes.it.circuit.node_list if str(n).startswith("2.mlp.act_in")} == {
         "2.mlp.act_in:18"
@@ -195,8 +217,15 @@ def test_q12_the_written_channels_cause_the_answer(quotes):
     quotes.says("Q12", "0.06", as_single.positive)
 
 
+def ends(edge):
+    return {str(edge.source), str(edge.target)}
+
+
 def test_q13_no_node_is_idle_and_no_smaller_part_does_it(quotes):
     quotes.says("Q13", "0.05", min(effect.delta for effect in quotes.effects))
+    named = {str(n) for n in quotes.it.circuit.node_list if f"`{n}`" in quotes.account}
+    joined = {str(end) for e in quotes.it.edges for end in (e.source, e.target) if named & ends(e)}
+    assert named | joined == set(map(str, quotes.it.circuit.node_list))
     it = quotes.it
     for _ in range(4):
         ranked = sorted(it.ablate_each(it.circuit.node_list), key=lambda effect: effect.delta)
@@ -212,7 +241,11 @@ def test_q14_late_strings_are_lost_to_the_circuit_and_not_to_the_model(quotes):
         there = [replace(p, text=before + p.text) for p in (pair.positive, pair.negative)]
         return Pair(*there)
 
-    pairs = open_task("single_double_quote").pairs("test", 32, 0)
+    task = open_task("single_double_quote")
+    pruned_on = quotes.on_pairs(task.pairs("prune", 128, 0)).it.batch
+    assert len(pruned_on) == 256
+    quotes.says("Q14", "34", int(mark_places(pruned_on).max()), 0)
+    pairs = task.pairs("test", 32, 0)
     moved = quotes.on_pairs(map(late, pairs))
     (look,) = looks(moved.it)
     quotes.says("Q14", "0.94", float(look.sink.mean()))

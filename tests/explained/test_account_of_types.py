@@ -96,6 +96,8 @@ def test_t4_each_word_has_a_channel(types, made, empty, current, elsewhere):
         "0.mlp.resid_delta:233": (empty, "-0.82", "0.00"),
         "0.mlp.resid_delta:124": (current, "-0.77", "-0.21"),
     }
+    for neuron, channel in ((941, 60), (586, 233), (22, 124)):
+        types.wired(f"0.mlp.post_act:{neuron}>0.mlp.resid_delta:{channel}")
     for node, (there, at_word, at_others) in told.items():
         types.says("T4", at_word, types.mean(node, there))
         types.says("T4", at_others, types.mean(node, elsewhere))
@@ -106,17 +108,14 @@ def on_word(weights, there):
     return float(weights[there].mean())
 
 
-def wires(types, *edges):
-    assert set(edges) <= {str(edge) for edge in types.it.edges}
-
-
-def test_t5_a_head_looks_from_current_at_set(types, made):
+def test_t5_a_head_looks_from_current_at_set(types, made, current, elsewhere):
     reads = [f"2.attn.act_in:{channel}" for channel in (49, 60, 100)]
-    wires(
-        types,
+    types.wired(
         "2.attn.act_in:124>2.attn.q:161",
         *(f"{read}>2.attn.k:161" for read in reads),
     )
+    types.says("T5", "3.13", types.mean("2.attn.q:161", current))
+    types.says("T5", "2.16", types.mean("2.attn.q:161", elsewhere))
     types.says("T5", "0.73", on_word(types.weights(2, 10), made))
     types.says("T5", "0.62", types.cost(reads))
 
@@ -131,7 +130,7 @@ def test_t6_it_brings_what_stands_at_set(types, made, elsewhere):
 
 
 def test_t7_a_weaker_head_looks_at_the_empty_string(types, empty):
-    wires(types, "1.attn.act_in:124>1.attn.q:158", "1.attn.act_in:233>1.attn.k:158")
+    types.wired("1.attn.act_in:124>1.attn.q:158", "1.attn.act_in:233>1.attn.k:158")
     types.says("T7", "0.53", on_word(types.weights(1, 9), empty))
     without = types.p(["1.attn.v:158"])
     types.says("T7", "0.94", types.p().negative)
@@ -146,6 +145,10 @@ def test_t8_both_write_one_channel_with_opposite_signs(types):
     ):
         for number, measured in zip(told, types.ends(node), strict=True):
             types.says("T8", number, measured)
+    types.wired(
+        "2.attn.v:166>2.attn.resid_delta:239",
+        "1.attn.v:158>1.attn.resid_delta:239",
+    )
     effect = direct_effect(types.it.model, Node.parse("2.attn.resid_delta:239"))
     add, grow = types.it.batch.right[0], types.it.batch.wrong[0]
     types.says("T8", "0.83", -float(effect[add]))
@@ -181,6 +184,9 @@ def test_t11_the_set_path_does_nearly_all(types):
     types.says("T11", "88", 100 * share, 0.6)
     other = [n for n in nodes if str(n) not in strings]
     types.says("T11", "43", len(other), 0)
+    types.wired(*(f"2.attn.act_in:{channel}>2.attn.v:166" for channel in (15, 30, 130, 60)))
+    reads = [n for n in nodes if str(n).startswith("0.mlp.act_in")]
+    assert len(reads) == 16
     types.says("T11", "1.013", types.it.ablate(other).after.loss, 6e-4)
 
 
@@ -209,12 +215,15 @@ def test_t12_a_second_variable_of_the_other_type_fools_circuit_and_model(types, 
 
 
 def test_t13_the_name_matters(types, pairs):
-    def renamed(prompt: Prompt) -> Prompt:
-        return replace(prompt, text=prompt.text.replace("current", "words"))
+    def renamed(prompt: Prompt, name: str) -> Prompt:
+        return replace(prompt, text=prompt.text.replace("current", name))
 
-    other = types.on_pairs(Pair(renamed(p.positive), renamed(p.negative)) for p in pairs)
-    types.says("T13", "0.39", other.p().positive)
-    types.says("T13", "0.92", Answers.of(other.it.of_model).positive)
+    for name, told in (("words", ("0.39", "0.92")), ("found", ("0.86", "0.97"))):
+        other = types.on_pairs(
+            Pair(renamed(p.positive, name), renamed(p.negative, name)) for p in pairs
+        )
+        types.says("T13", told[0], other.p().positive)
+        types.says("T13", told[1], Answers.of(other.it.of_model).positive)
 
 
 def test_t14_distance_does_little(types, pairs):
