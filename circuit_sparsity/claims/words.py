@@ -134,6 +134,6 @@ def caution(claims: Claims) -> Sequence[str]:
         "nodes unless a row says refined; the paper keeps the best of 256 to 768 searches.",
         "Tasks that one of two models does not bring below the target are left out of both.",
         "Of the dense model, of other models and of seeds 1 and 2 few circuits ship: they are "
-        "large. `python -m circuit_sparsity prune MODEL TASK --target 0.15 --preset masks --sweep masks "
-        "--seed N` makes one, and the command counts what is here.",
+        "large. `python -m circuit_sparsity prune MODEL TASK --target 0.15 --preset masks "
+        "--sweep masks --seed N` makes one, and the command counts what is here.",
     )
