@@ -62,7 +62,7 @@ def running_app(folder: Path, **settings: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE / 1000)
         log.close()
 
 

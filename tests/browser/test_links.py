@@ -41,19 +41,6 @@ def page_of(browser: Browser, app_url: str):
         yield found
 
 
-def test_a_link_of_compare_has_both_circuits(page_of: Explorer, browser: Browser):
-    at(page_of, "compare", STARTER | {"b_sweep": "full", "b_k": "k24_seed0_full"})
-    keys = [f"b_{part}" for part in PICKERS]
-    page_of.page.get_by_role("button", name="Swap A and B").click()
-    held(page_of, "k", "k24_seed0_full")
-    held(page_of, "b_k", "k44_seed0")
-    with opened_by_link(browser, page_of.url, page_of.page.url) as fresh:
-        fresh.page.wait_for_selector(".st-key-compare_graph .point")
-        fresh.settle()
-        assert chosen(fresh, PICKERS) == [*STARTER.values()][:2] + ["full", "k24_seed0_full"]
-        assert chosen(fresh, keys) == [*STARTER.values()]
-
-
 def test_a_link_of_tokens_has_the_readers_text(page_of: Explorer, browser: Browser):
     at(page_of, "tokens", STARTER)
     page = page_of.page
