@@ -61,8 +61,8 @@ def open_circuit(
     """
     store = store or Store.from_environment()
     stored = open_stored(store, model, task, sweep, k)
-    means = means_for(store, stored.circuit)
-    return experiment_of(store, stored, open_model(store, model), means, answers)
+    whole, means = open_model(store, model), means_for(store, stored.circuit)
+    return experiment_of(store, stored, whole, means, answers)
 
 
 def open_stored(store: Store, model: str, task: str, sweep: str, k: str) -> StoredCircuit:

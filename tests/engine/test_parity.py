@@ -32,6 +32,8 @@ EVERYTHING = {
     "enable_bigram_table": True,
 }
 
+STREAMS = ("resid_in", "resid_mid", "final_resid")  # what norms get
+
 
 def distance(got: torch.Tensor, reference: torch.Tensor) -> float:
     assert got.shape == reference.shape
@@ -95,6 +97,13 @@ def is_near(got: torch.Tensor, expected: torch.Tensor, compared: torch.Tensor) -
     return bool(((got - expected)[compared].abs() < limit).all())
 
 
+def is_divided_by_little(expected: Recorder) -> torch.Tensor:
+    """Prompts in which a root-mean-square norm gets next to nothing, and so enlarges rounding."""
+    streams = [x for name, x in expected.tensors.items() if name.endswith(STREAMS)]
+    sizes = torch.stack([x.pow(2).mean(dim=-1).sqrt() for x in streams])
+    return ((sizes > 0) & (sizes < 0.05)).any(dim=0).any(dim=-1)
+
+
 SHAPES = st.fixed_dictionaries(
     {
         "n_layer": st.integers(1, 2),
@@ -130,6 +139,8 @@ def test_any_shape_computes_what_the_dense_model_computes(shape, density, prompt
         logits = dense(tokens, hook=expected)[0]
     if ties.near is not None:
         compared = ~ties.near
+    if shape["rms_norm"]:
+        compared &= ~is_divided_by_little(expected)
     sparse, got = with_engine(dense, "sparse"), Recorder()
     plain = sparse(tokens)[0]
     assert torch.equal(plain, sparse(tokens, hook=got)[0])
