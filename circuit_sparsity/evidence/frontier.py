@@ -2,31 +2,51 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from circuit_sparsity.release import StoredCircuit
 
 TARGET = 0.15  # nats per sequence: the paper compares circuits that reach it
 
 
-def smallest(circuits: Iterable[StoredCircuit], target: float = TARGET) -> dict[str, StoredCircuit]:
+@dataclass(frozen=True)
+class Sized:
+    """What of a stored circuit decides whether it counts, and how large it is."""
+
+    task: str
+    sweep: str
+    k: str
+    nodes: int
+    edges: int
+    loss: float  # stored, nats per sequence
+    target: float | None  # that it was found for
+
+
+def sized(stored: StoredCircuit) -> Sized:
+    """Few numbers of a large value."""
+    circuit, asked = stored.circuit, stored.circuit.found.get("target")
+    target = float(asked) if isinstance(asked, int | float) else None
+    size = circuit.size, len(stored.edges)
+    return Sized(circuit.task, circuit.sweep, circuit.k, *size, stored.circuit_loss, target)
+
+
+def smallest(circuits: Iterable[Sized], target: float = TARGET) -> dict[str, Sized]:
     """Of each task the circuit of fewest edges among those that count, by task in order.
 
     A circuit counts that a search for ``target`` or less found, or whose stored loss is that low:
     on prompts that a search never saw, its circuit may miss the target by a little.
     """
-    best: dict[str, StoredCircuit] = {}
+    best: dict[str, Sized] = {}
     for one in circuits:
-        task = one.circuit.task
-        if counts(one, target) and (task not in best or _size(one) < _size(best[task])):
-            best[task] = one
+        known = best.get(one.task)
+        if counts(one, target) and (known is None or _size(one) < _size(known)):
+            best[one.task] = one
     return dict(sorted(best.items()))
 
 
-def counts(one: StoredCircuit, target: float) -> bool:
+def counts(one: Sized, target: float) -> bool:
     """Whether a circuit was found for ``target`` or less, or reaches it."""
-    asked = one.circuit.found.get("target")
-    found_for = isinstance(asked, int | float) and asked <= target
-    return found_for or one.circuit_loss <= target
+    return (one.target is not None and one.target <= target) or one.loss <= target
 
 
 def geometric_mean(edges: Iterable[int]) -> float:
@@ -43,5 +63,5 @@ def geometric_mean(edges: Iterable[int]) -> float:
     return math.exp(sum(map(math.log, numbers)) / len(numbers))
 
 
-def _size(one: StoredCircuit) -> tuple[int, int]:
-    return len(one.edges), one.circuit.size
+def _size(one: Sized) -> tuple[int, int]:
+    return one.edges, one.nodes

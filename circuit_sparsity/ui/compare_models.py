@@ -5,20 +5,21 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
-from circuit_sparsity.evidence.frontier import TARGET, geometric_mean, smallest
+from circuit_sparsity.evidence.frontier import TARGET, Sized, geometric_mean, sized, smallest
+from circuit_sparsity.opening import open_stored
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.compare_models import ModelPoint, frontier_figure
-from circuit_sparsity.release import StoredCircuit, read_curves
+from circuit_sparsity.release import read_curves
 from circuit_sparsity.scores import card_of
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui import stored
+from circuit_sparsity.ui import cached
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.pickers import Choice
 
 _TEXT, _TASKS = "frontier_text", "frontier_tasks"
 _TRAINING = "the training's own test text"
 _TEXTS = {"generated": "generated programs", "real": "standard library"}  # of our cards
-Best = Mapping[str, Mapping[str, StoredCircuit]]  # by model, then by task
+Best = Mapping[str, Mapping[str, Sized]]  # by model, then by task
 
 
 def frontier() -> None:
@@ -48,7 +49,7 @@ def frontier() -> None:
         ModelPoint(
             model,
             losses[model][text],
-            geometric_mean(len(of[task].edges) for task in tasks),
+            geometric_mean(of[task].edges for task in tasks),
             len(tasks),
         )
         for model, of in with_loss.items()
@@ -100,10 +101,10 @@ def _numbers(best: Best, tasks: Sequence[str]) -> None:
             {
                 "model": model,
                 "task": task,
-                "circuit": f"{one.circuit.sweep} · {one.circuit.k}",
-                "nodes": one.circuit.size,
-                "edges": len(one.edges),
-                "stored loss, nats": one.circuit_loss,
+                "circuit": f"{one.sweep} · {one.k}",
+                "nodes": one.nodes,
+                "edges": one.edges,
+                "stored loss, nats": one.loss,
             }
             for model, of in best.items()
             for task, one in of.items()
@@ -112,7 +113,7 @@ def _numbers(best: Best, tasks: Sequence[str]) -> None:
         st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
 
 
-def _has(of: Mapping[str, StoredCircuit], tasks: Sequence[str]) -> bool:
+def _has(of: Mapping[str, Sized], tasks: Sequence[str]) -> bool:
     return all(task in of for task in tasks)
 
 
@@ -145,17 +146,26 @@ def _held_out(store: Store, model: str) -> dict[str, float]:
     return {} if curve is None else {_TRAINING: curve.values[-1]}
 
 
-def _best() -> dict[str, dict[str, StoredCircuit]]:
+def _best() -> dict[str, dict[str, Sized]]:
     """Of each model the circuits that count; a file that cannot be read is named and left out."""
-    found: dict[str, list[StoredCircuit]] = {}
-    with st.spinner("Reading the circuits …"):
-        for row in Store.from_environment().rows():
-            if row.where == "remote":
-                continue
-            try:
-                scene = stored.scene(Choice(row.model, row.task, row.sweep, row.k))
-                found.setdefault(row.model, []).append(scene.stored)
-            except (ValueError, OSError) as error:
-                st.warning(f"Left out: {plain(str(error))}", icon=":material/warning:")
+    store = Store.from_environment()
+    found: dict[str, list[Sized]] = {}
+    rows = [row for row in store.rows() if row.where != "remote"]
+    bar = st.empty()
+    for done, row in enumerate(rows):
+        choice = Choice(row.model, row.task, row.sweep, row.k)
+        bar.progress(done / len(rows), f"Reading the circuits, {done} of {len(rows)} …")
+        try:
+            one = _sized(choice, cached.stamp(store.path_of_viz(*choice)))
+            found.setdefault(row.model, []).append(one)
+        except (ValueError, OSError) as error:
+            st.warning(f"Left out: {plain(str(error))}", icon=":material/warning:")
+    bar.empty()
     best = {model: smallest(circuits) for model, circuits in found.items()}
     return {model: of for model, of in best.items() if of}
+
+
+@st.cache_resource(max_entries=4096, show_spinner=False)
+def _sized(choice: Choice, version: cached.Stamp) -> Sized:
+    """Kept for every circuit there is: their files are too large to be read again, or kept."""
+    return sized(open_stored(Store.from_environment(), *choice))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from circuit_sparsity.evidence.frontier import geometric_mean, smallest
+from circuit_sparsity.evidence.frontier import geometric_mean, sized, smallest
 from circuit_sparsity.release import read_viz
 
 SHIPPED = Path(__file__).parent.parent.parent / "cache/viz/starter"
@@ -13,7 +13,7 @@ SHIPPED = Path(__file__).parent.parent.parent / "cache/viz/starter"
 def shipped(name):
     model, task, sweep, k = ("starter", *name.split("/"))
     path = SHIPPED / name / "viz_data.pt"
-    return read_viz(path, model=model, task=task, sweep=sweep, k=k)
+    return sized(read_viz(path, model=model, task=task, sweep=sweep, k=k))
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +24,14 @@ def brackets():
 
 def test_of_each_task_the_fewest_edges_at_the_target_count(brackets):
     best = smallest(brackets)
-    assert best["bracket_counting"].circuit.k == "k49_seed0_full"
-    assert len(best["bracket_counting"].edges) == 49
+    assert best["bracket_counting"].k == "k49_seed0_full"
+    assert (best["bracket_counting"].nodes, best["bracket_counting"].edges) == (49, 49)
 
 
 def test_a_circuit_above_the_target_counts_only_if_it_was_found_for_it(brackets):
     """48 nodes have a loss of 0.35 nats and were cut to a size, not to the target."""
     cut = brackets[1]
-    assert cut.circuit_loss > 0.3
+    assert cut.loss > 0.3
     assert smallest([cut]) == {}
     assert smallest([cut], target=0.4)["bracket_counting"] is cut
 
