@@ -1,7 +1,7 @@
 """Claims in a few numbers: geometric means over tasks, seed by seed, beside the paper's."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from circuit_sparsity.claims import paper
@@ -11,7 +11,10 @@ from circuit_sparsity.evidence.frontier import geometric_mean
 
 @dataclass(frozen=True)
 class Comparison:
-    """Edges of two ways or models on the same tasks at the same target, for each seed."""
+    """Edges of two ways or models on the same tasks at the same target, for each seed.
+
+    Both have the same seeds; or, where they share none, each its own.
+    """
 
     target: float  # nats per sequence
     tasks: tuple[str, ...]  # those that both have
@@ -52,7 +55,8 @@ def attribution_against_learned(claims: Claims) -> tuple[Comparison, ...]:
     """Fig. 31: on the sparse model. Attribution has no seed of masks; it counts for each seed."""
     own = [one for one in claims.edges if one.model == claims.sparse]
     learned = [one for one in own if one.way == "learned masks"]
-    scored = [one for one in own if one.way == "attribution"]
+    seeds = {one.seed for one in learned}
+    scored = [replace(one, seed=seed) for one in own if one.way == "attribution" for seed in seeds]
     ratio = paper.ATTRIBUTION / paper.LEARNED
     return _compared(scored, learned, lambda target: ratio if target == MAIN else None)
 
@@ -69,8 +73,12 @@ def _compared(
         if tasks:
             means = [_by_seed(side, tasks) for side in of]
             if all(means):
-                shared = tuple(sorted(tasks))
-                out.append(Comparison(target, shared, means[0], means[1], told(target)))
+                seeds = set(means[0]) & set(means[1])
+                first, second = (
+                    {seed: edges for seed, edges in side.items() if not seeds or seed in seeds}
+                    for side in means
+                )
+                out.append(Comparison(target, tuple(sorted(tasks)), first, second, told(target)))
     return tuple(out)
 
 

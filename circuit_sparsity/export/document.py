@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.experiment import Outcome
@@ -27,17 +28,8 @@ def document(found: Investigation) -> Document:
     return {
         "format": FORMAT,
         "units": UNITS,
-        "circuit": {
-            "model": circuit.model,
-            "task": circuit.task,
-            "sweep": circuit.sweep,
-            "k": circuit.k,
-            "nodes": circuit.size,
-            "edges": len(it.edges),
-            "model_nodes": found.model_nodes,
-            "means_sha256": it.means.hash,
-            "found": dict(circuit.found),
-        },
+        "circuit": which(circuit, len(it.edges), found.model_nodes)
+        | {"means_sha256": it.means.hash, "found": dict(circuit.found)},
         "link": found.link,
         "prompts": it.batch_name,
         "losses": {"model": _outcome(it.of_model), "circuit": _outcome(it.of_circuit)},
@@ -57,6 +49,19 @@ def document(found: Investigation) -> Document:
 def as_json(told: Document) -> str:
     """A document as text; a number that JSON has no word for is an error."""
     return json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def which(circuit: Circuit, edges: int, model_nodes: int) -> dict[str, Any]:
+    """A circuit's four names and its size."""
+    return {
+        "model": circuit.model,
+        "task": circuit.task,
+        "sweep": circuit.sweep,
+        "k": circuit.k,
+        "nodes": circuit.size,
+        "edges": edges,
+        "model_nodes": model_nodes,
+    }
 
 
 def links_of(wiring: Wiring) -> list[dict[str, str]]:

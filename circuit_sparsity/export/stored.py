@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from circuit_sparsity.circuits.wiring import Wiring
-from circuit_sparsity.export.document import FORMAT, Document, links_of, place_of
+from circuit_sparsity.export.document import FORMAT, Document, links_of, place_of, which
 from circuit_sparsity.release import StoredCircuit
 
 UNITS = {
@@ -24,15 +24,7 @@ def stored_document(
     return {
         "format": FORMAT,
         "units": UNITS,
-        "circuit": {
-            "model": circuit.model,
-            "task": circuit.task,
-            "sweep": circuit.sweep,
-            "k": circuit.k,
-            "nodes": circuit.size,
-            "edges": len(stored.edges),
-            "model_nodes": stored.total_nodes,
-        },
+        "circuit": which(circuit, len(stored.edges), stored.total_nodes),
         "link": link,
         "prompts": f"{len(stored.task_samples.tokens)} prompts stored in the file",
         "losses": {"model": {"loss": stored.model_loss}, "circuit": {"loss": stored.circuit_loss}},

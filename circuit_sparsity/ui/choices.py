@@ -1,6 +1,6 @@
-"""Choices that the address holds: among a few words, of a pair of prompts."""
+"""Choices among a few words, which the address or the session holds, and of a pair of prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -19,6 +19,27 @@ def among(label: str, options: Sequence[str], key: str, meaning: str | None = No
         default=None if key in st.session_state else options[0],
         required=True,
         bind="query-params",
+        help=meaning,
+    )
+    return found or options[0]
+
+
+def kept(
+    label: str,
+    options: Sequence[str],
+    key: str,
+    meaning: str | None = None,
+    words: Callable[[str], str] = str,
+) -> str:
+    """One of ``options``, the first to begin with; kept on other pages, and not in the address."""
+    found = st.segmented_control(
+        label,
+        options,
+        key=key,
+        default=options[0],
+        required=True,
+        format_func=words,
+        persist_state="session",
         help=meaning,
     )
     return found or options[0]

@@ -1,6 +1,7 @@
 """The frontier: how well each model predicts text against how small its circuits are."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -13,6 +14,7 @@ from circuit_sparsity.release import read_curves
 from circuit_sparsity.scores import card_of
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import cached
+from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.pickers import Choice
 
@@ -29,22 +31,19 @@ def frontier() -> None:
         "A good model predicts text well **and** does its tasks with few edges: lower and further "
         "left is better. One point a model."
     )
-    losses, best = _losses(), _best()
-    texts = list(dict.fromkeys(text for model in best for text in losses.get(model, ())))
-    if not texts:
-        st.info(
-            f"**No model here has both a held-out loss and a circuit at {TARGET} nats.** Models "
-            "trained here keep their losses in `card.json`, released ones in their training "
-            "curve, which the library downloads.",
-            icon=":material/info:",
-        )
+    losses, here = _losses(), _circuits()
+    measured = Counter(text for model in here for text in losses.get(model, ()))
+    if not measured:
+        _nothing()
         return
-    _fit(_TEXT, texts, texts[0])
-    text = str(
-        st.segmented_control("Held-out text", texts, key=_TEXT, required=True, bind="query-params")
-    )
-    with_loss = {model: of for model, of in best.items() if text in losses.get(model, ())}
-    tasks = _chosen_tasks(with_loss)
+    meaning = "Models are compared on one text: where bigrams have another loss, it is another."
+    text = among("Held-out text", [text for text, _ in measured.most_common()], _TEXT, meaning)
+    with_loss = {model: of for model, of in here.items() if text in losses.get(model, ())}
+    tasks = _chosen_tasks([{choice.task for choice in of} for of in with_loss.values()])
+    best = _best(with_loss, tasks)
+    if tasks and not any(best.values()):
+        _nothing()
+        return
     points = [
         ModelPoint(
             model,
@@ -52,17 +51,26 @@ def frontier() -> None:
             geometric_mean(of[task].edges for task in tasks),
             len(tasks),
         )
-        for model, of in with_loss.items()
-        if tasks and _has(of, tasks)
+        for model, of in best.items()
+        if tasks and set(of) == set(tasks)
     ]
-    _draw(points, text, tasks, [model for model, of in with_loss.items() if not _has(of, tasks)])
-    _numbers(with_loss, tasks)
+    _draw(points, text, tasks, [model for model, of in best.items() if set(of) != set(tasks)])
+    _numbers(best)
 
 
-def _chosen_tasks(best: Best) -> list[str]:
-    """Those the mean runs over: begins with what all models have."""
-    every = sorted({task for of in best.values() for task in of})
-    shared = [task for task in every if all(task in of for of in best.values())]
+def _nothing() -> None:
+    st.info(
+        f"**No model here has both a held-out loss and a circuit at {TARGET} nats.** Models "
+        "trained here keep their losses in `card.json`, released ones in their training "
+        "curve, which the library downloads.",
+        icon=":material/info:",
+    )
+
+
+def _chosen_tasks(of_models: Sequence[Collection[str]]) -> list[str]:
+    """Those the mean runs over: begins with what all models have circuits of."""
+    every = sorted({task for of in of_models for task in of})
+    shared = [task for task in every if all(task in of for of in of_models)]
     if _TASKS not in st.session_state:
         asked = [task for task in st.query_params.get_all(_TASKS) if task in every]
         st.session_state[_TASKS] = asked or shared or every
@@ -95,7 +103,7 @@ def _draw(points: Sequence[ModelPoint], text: str, tasks: Sequence[str], out: li
     )
 
 
-def _numbers(best: Best, tasks: Sequence[str]) -> None:
+def _numbers(best: Best) -> None:
     with st.expander("Which circuits count", icon=":material/table:"):
         rows = [
             {
@@ -108,20 +116,8 @@ def _numbers(best: Best, tasks: Sequence[str]) -> None:
             }
             for model, of in best.items()
             for task, one in of.items()
-            if task in tasks
         ]
         st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
-
-
-def _has(of: Mapping[str, Sized], tasks: Sequence[str]) -> bool:
-    return all(task in of for task in tasks)
-
-
-def _fit(key: str, options: Sequence[str], default: str) -> None:
-    """Begin with what the link says, or with the default."""
-    asked = st.session_state.get(key, st.query_params.get(key))
-    if asked not in options:
-        st.session_state[key] = st.query_params[key] = default
 
 
 def _losses() -> dict[str, dict[str, float]]:
@@ -135,7 +131,7 @@ def _held_out(store: Store, model: str) -> dict[str, float]:
     """From its card, and from the last entry of its training curve where it has no card."""
     try:
         held_out: dict[str, dict[str, float]] = (card_of(store, model) or {}).get("held_out", {})
-        found = {_TEXTS.get(part, part): float(of["model"]) for part, of in held_out.items()}
+        found = {_named(part, of): float(of["model"]) for part, of in held_out.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         st.warning(f"The card of {plain(model)} is damaged: {plain(repr(error))}.")
         found = {}
@@ -146,23 +142,37 @@ def _held_out(store: Store, model: str) -> dict[str, float]:
     return {} if curve is None else {_TRAINING: curve.values[-1]}
 
 
-def _best() -> dict[str, dict[str, Sized]]:
+def _named(part: str, of: Mapping[str, float]) -> str:
+    """A text by its kind, and by what a bigram model has on it."""
+    name = _TEXTS.get(part, part)
+    return f"{name} (bigrams {of['bigram']:.3f})" if "bigram" in of else name
+
+
+def _circuits() -> dict[str, list[Choice]]:
+    """Of each model the circuits whose files are here."""
+    found: dict[str, list[Choice]] = {}
+    for row in Store.from_environment().rows():
+        if row.where != "remote":
+            found.setdefault(row.model, []).append(Choice(row.model, row.task, row.sweep, row.k))
+    return found
+
+
+def _best(
+    here: Mapping[str, Sequence[Choice]], tasks: Collection[str]
+) -> dict[str, dict[str, Sized]]:
     """Of each model the circuits that count; a file that cannot be read is named and left out."""
-    store = Store.from_environment()
-    found: dict[str, list[Sized]] = {}
-    rows = [row for row in store.rows() if row.where != "remote"]
-    bar = st.empty()
-    for done, row in enumerate(rows):
-        choice = Choice(row.model, row.task, row.sweep, row.k)
-        bar.progress(done / len(rows), f"Reading the circuits, {done} of {len(rows)} …")
+    store, bar = Store.from_environment(), st.empty()
+    wanted = [choice for of in here.values() for choice in of if choice.task in tasks]
+    found: dict[str, list[Sized]] = {model: [] for model in here}
+    for done, choice in enumerate(wanted):
+        bar.progress(done / len(wanted), f"Reading the circuits, {done} of {len(wanted)} …")
         try:
             one = _sized(choice, cached.stamp(store.path_of_viz(*choice)))
-            found.setdefault(row.model, []).append(one)
+            found[choice.model].append(one)
         except (ValueError, OSError) as error:
             st.warning(f"Left out: {plain(str(error))}", icon=":material/warning:")
     bar.empty()
-    best = {model: smallest(circuits) for model, circuits in found.items()}
-    return {model: of for model, of in best.items() if of}
+    return {model: smallest(circuits) for model, circuits in found.items()}
 
 
 @st.cache_resource(max_entries=4096, show_spinner=False)

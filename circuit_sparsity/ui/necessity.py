@@ -32,7 +32,9 @@ def section(scene: Scene, recipe: Recipe) -> None:
     pairs = _pairs(scene)
     if pairs is None:
         return
-    circuit, model, some = _losses(scene, cached.identity(scene), str(recipe), pairs)
+    identity = cached.identity(scene)
+    some = _some(scene, identity, pairs)
+    circuit, model = _losses(scene, identity, str(recipe), pairs)
     with st.container(horizontal=True, gap="medium"):
         for name, before, after, meaning in (
             ("Circuit with the recipe", some.of_circuit, circuit, _SUFFICIENT),
@@ -69,19 +71,18 @@ def _pairs(scene: Scene) -> int | None:
     return few
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=24, show_spinner="Running the whole model …")
 def _some(_scene: Scene, identity: int, pairs: int) -> Experiment:
-    whole = _scene.experiment
-    if pairs == whole.batch.n_pairs:
-        return whole
-    return replace(whole, batch=whole.batch.select(range(pairs)))
+    """The circuit on the first prompts; kept as long as as many scenes are."""
+    some = _scene.experiment
+    if pairs < some.batch.n_pairs:
+        some = replace(some, batch=some.batch.select(range(pairs)))
+    _ = some.of_model, some.of_complement  # run once, under this spinner
+    return some
 
 
 @st.cache_resource(max_entries=512, show_spinner="Running the whole model …")
-def _losses(
-    _scene: Scene, identity: int, steps: str, pairs: int
-) -> tuple[Outcome, Outcome, Experiment]:
-    """Of the circuit and of the model with the recipe, and what ran without it."""
+def _losses(_scene: Scene, identity: int, steps: str, pairs: int) -> tuple[Outcome, Outcome]:
+    """Of the circuit and of the model with the recipe. No more is kept: there are many recipes."""
     some, recipe = _some(_scene, identity, pairs), Recipe.parse(steps.split())
-    _ = some.of_model, some.of_complement  # run once, under this spinner
-    return apply(some, recipe).after, in_whole_model(some, recipe), some
+    return apply(some, recipe).after, in_whole_model(some, recipe)

@@ -18,6 +18,7 @@ from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.own import FIELDS, OwnTask, read_pairs
 from circuit_sparsity.tasks.task import CHANCE_LOSS, Task, encode, task_context, two_way_loss
 from circuit_sparsity.ui import cached, pickers, prune_means
+from circuit_sparsity.ui.choices import kept
 from circuit_sparsity.ui.messages import in_place, plain
 from circuit_sparsity.ui.prune_jobs import own_task
 
@@ -148,14 +149,7 @@ def _take_upload() -> None:
 
 def _goal(model: GPT) -> tuple[float | None, int | None]:
     """A target loss or a number of nodes, as the reader chose."""
-    which = st.segmented_control(
-        "Stop at",
-        (_TARGET, _EXACT),
-        default=_TARGET,
-        required=True,
-        key="prune_goal",
-        persist_state="session",
-    )
+    which = kept("Stop at", (_TARGET, _EXACT), "prune_goal")
     total = total_nodes(model.config)
     if which == _TARGET:
         target = st.number_input(
@@ -192,30 +186,17 @@ def _start_field(task: str) -> tuple[str, str] | None:
             "Starts from scratch. To start from a circuit of this task, choose it in the sidebar."
         )
         return None
-    chosen = st.segmented_control(
-        "Start from",
-        (_SCRATCH, _SHOWN),
-        default=_SCRATCH,
-        required=True,
-        key="prune_start_from",
-        persist_state="session",
-        help=f"The circuit on screen is {shown.sweep} · {shown.k}. Masks begin with its nodes on "
-        "and all others off, and others may come in; attribution ranks its nodes first.",
+    meaning = (
+        f"The circuit on screen is {shown.sweep} · {shown.k}. Masks begin with its nodes on "
+        "and all others off, and others may come in; attribution ranks its nodes first."
     )
+    chosen = kept("Start from", (_SCRATCH, _SHOWN), "prune_start_from", meaning)
     return (shown.sweep, shown.k) if chosen == _SHOWN else None
 
 
 def _settings() -> PruneSettings:
     """How to look: a preset and a seed."""
-    chosen = st.segmented_control(
-        "How",
-        ("quick", "full", _MORE),
-        default="quick",
-        required=True,
-        format_func=str.capitalize,
-        key="prune_way",
-        persist_state="session",
-    )
+    chosen = kept("How", ("quick", "full", _MORE), "prune_way", words=str.capitalize)
     if chosen == _MORE:
         others = [name for name in PRESETS if name not in ("quick", "full")]
         chosen = st.selectbox("Preset", others, key="prune_preset", persist_state="session")

@@ -7,25 +7,20 @@ import streamlit as st
 
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.atomic import write_atomically
+from circuit_sparsity.ui.choices import kept
 from circuit_sparsity.ui.messages import plain
 
 _OWN, _UPLOADED = "The model's means", "Means over my text"
 _LARGEST = 8  # MB of an uploaded text
+_HELP = (
+    "Everything outside the circuit is held at the mean it has over some text. The model's means "
+    "come with it; over a text of yours they answer for that kind of text."
+)
 
 
 def field() -> str | None:
     """Path of the uploaded text, kept in the user's folder; None for the model's own means."""
-    chosen = st.segmented_control(
-        "Held at",
-        (_OWN, _UPLOADED),
-        default=_OWN,
-        required=True,
-        key="prune_means",
-        persist_state="session",
-        help="Everything outside the circuit is held at the mean it has over some text. The "
-        "model's means come with it; over a text of yours they answer for that kind of text.",
-    )
-    if chosen == _OWN:
+    if kept("Held at", (_OWN, _UPLOADED), "prune_means", _HELP) == _OWN:
         return None
     file = st.file_uploader(
         "The text, UTF-8", ["txt", "py", "md"], key="prune_means_file", max_upload_size=_LARGEST
@@ -33,10 +28,10 @@ def field() -> str | None:
     if file is None:
         st.caption("Without a text, the model's means are taken.")
         return None
-    return _kept(file.name, file.getvalue())
+    return _stored(file.name, file.getvalue())
 
 
-def _kept(name: str, data: bytes) -> str | None:
+def _stored(name: str, data: bytes) -> str | None:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -62,8 +62,15 @@ def test_a_seed_counts_only_where_it_has_every_task():
     more += (count("thin", "b", 10, seed=1),)
     claims = Claims("thin", "thick", (*CLAIMS.edges, *more))
     (one,) = dense_against_sparse(claims)
-    assert set(one.smaller) == {0, 1}
-    assert set(one.larger) == {0}
+    assert set(one.smaller) == set(one.larger) == {0}
+
+
+def test_attribution_counts_for_each_seed_of_the_masks():
+    more = tuple(count("thin", task, n, seed=1) for task, n in (("a", 20), ("b", 80), ("c", 10)))
+    claims = Claims("thin", "thick", (*CLAIMS.edges, *more))
+    (one,) = attribution_against_learned(claims)
+    assert one.ratios == (pytest.approx(100), pytest.approx(50))
+    assert set(one.larger) == set(one.smaller) == {0, 1}
 
 
 def test_the_frontier_is_on_tasks_that_every_model_has():

@@ -126,6 +126,9 @@ def test_the_sweeps_stand_beside_each_other_by_nodes_and_edges(open_shipped):
     assert figure(app, 1)["data"][1]["x"] == [24, 44, 96, 192]
 
 
+STARTERS_TEXT = "generated programs (bigrams 3.475)"
+
+
 def starter_of(app) -> tuple[float, float]:
     """Held-out loss and edges at which the starter is drawn."""
     traces = [t for t in figure(app, 3)["data"] if t["mode"] == "markers+text"]
@@ -136,8 +139,7 @@ def starter_of(app) -> tuple[float, float]:
 
 
 def test_the_model_stands_at_its_held_out_loss_and_the_mean_of_its_edges(open_shipped):
-    app = open_shipped(**STARTER, **B)
-    assert starter_of(app)[1] == pytest.approx(22)  # the one task that every model has
+    app = open_shipped(**STARTER, **B, frontier_text=STARTERS_TEXT)
     both = ["bracket_counting", "single_double_quote"]
     app.multiselect(key="frontier_tasks").set_value(both).run()
     x, y = starter_of(app)
@@ -147,12 +149,19 @@ def test_the_model_stands_at_its_held_out_loss_and_the_mean_of_its_edges(open_sh
 
 
 def test_the_mean_runs_over_the_chosen_tasks(open_shipped):
-    app = open_shipped(**STARTER, **B)
+    app = open_shipped(**STARTER, **B, frontier_text=STARTERS_TEXT)
     app.multiselect(key="frontier_tasks").set_value(["bracket_counting"]).run()
     assert starter_of(app)[1] == pytest.approx(49)
     app.multiselect(key="frontier_tasks").set_value([]).run()
     assert not app.exception
     assert "Choose tasks" in said(app)
+
+
+def test_models_stand_together_only_on_the_text_that_they_share(open_shipped):
+    app = open_shipped(**STARTER, **B)
+    (trace,) = [t for t in figure(app, 3)["data"] if t["mode"] == "markers+text"]
+    assert app.segmented_control(key="frontier_text").value == "generated programs (bigrams 3.637)"
+    assert set(trace["text"]) == {"dense", "double_l0", "half_l0", "half_width", "main"}
 
 
 def test_one_circuit_alone_has_nothing_to_be_compared_with(open_app):
