@@ -12,7 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.experiment import Cancelled
+from circuit_sparsity.opening import MEANS_OVER
 from circuit_sparsity.pruning.answers import Evaluation
 from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.calibration import Calibration, calibrate
@@ -94,8 +96,12 @@ def check_size(k: int, subject: Subject) -> None:
         )
 
 
-def name_of(size: int, settings: PruneSettings, start: Circuit | None = None) -> str:
+def name_of(
+    size: int, settings: PruneSettings, start: Circuit | None = None, means: Means | None = None
+) -> str:
     """A folder's name that tells size, seed and settings: two seeds at one size never collide.
+
+    Nor do circuits of the model's ``means`` and of others, which are named after their hash.
 
     >>> name_of(104, PruneSettings(seed=1))
     'k104_seed1'
@@ -103,7 +109,8 @@ def name_of(size: int, settings: PruneSettings, start: Circuit | None = None) ->
     'k308_seed0_published'
     """
     way, begun = settings.preset, "" if start is None else f"_from_{start.k}"
-    return f"k{size}_seed{settings.seed}" + ("" if way == "fast" else f"_{way}") + begun
+    over = "" if means is None else f"_over_{means.hash[:6]}"
+    return f"k{size}_seed{settings.seed}" + ("" if way == "fast" else f"_{way}") + begun + over
 
 
 class Cut:
@@ -250,14 +257,15 @@ class Cut:
     def _circuit(
         self, kept: Bool[Tensor, " node"], sweep: str, found: Mapping[str, Any] | None = None
     ) -> Circuit:
-        subject = self.subject
+        subject, over = self.subject, self.subject.means_over
+        own = None if over is None else subject.means
         return Circuit(
             subject.layout.nodes(kept),
             subject.model_name,
             subject.task_name,
             sweep,
-            name_of(int(kept.sum()), self.ranking.settings, self._begun),
-            found or {},
+            name_of(int(kept.sum()), self.ranking.settings, self._begun, own),
+            {**(found or {}), **({} if over is None else {MEANS_OVER: over})},
             subject.means.hash,
         )
 

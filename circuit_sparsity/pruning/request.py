@@ -29,7 +29,7 @@ from circuit_sparsity.pruning.find import SWEEP, Cut, check_size, find, rank
 from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Report
 from circuit_sparsity.pruning.nested import Nested, read_nested, write_nested
-from circuit_sparsity.pruning.own_means import MeansOverText, cut_windows, means_over_text
+from circuit_sparsity.pruning.own_means import cut_windows, means_over_text
 from circuit_sparsity.pruning.settings import FAST, FULL, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.release import write_means, write_viz
@@ -110,8 +110,12 @@ def open_subject(
     tokenizer: Tokenizer | None = None,
     means: Means | None = None,
     store: Store | None = None,
+    means_over: str | None = None,
 ) -> Subject:
-    """What is pruned, from a model or its name and a task or its name."""
+    """What is pruned, from a model or its name and a task or its name.
+
+    ``means_over`` names the text of ``means`` that are to be kept beside what is found.
+    """
     task = open_task(task) if isinstance(task, str) else task
     if isinstance(model, str):
         store, name = store or Store.from_environment(), model
@@ -125,7 +129,7 @@ def open_subject(
                 "tokenizer=..., or the name of a model in place of the model"
             )
         means = means or means_over_programs(model, tokenizer)
-    return Subject.of_task(model, means, tokenizer, task, name, settings)
+    return Subject.of_task(model, means, tokenizer, task, name, settings, means_over)
 
 
 def carry_out(
@@ -141,7 +145,8 @@ def carry_out(
 ) -> Pruned:
     """Find the circuit, measure what its file holds, and write that into the user's folder.
 
-    The nested circuits of every size go beside it, and what ``beside`` writes. ``report`` follows
+    The nested circuits of every size go beside it, means that are not the model's own, and what
+    ``beside`` writes. ``report`` follows
     the pruning, ``progress`` the measuring; ``task`` is one of one's own, in place of the one that
     the request names, and ``search`` the course of the search that led to the request.
     Raises ValueError for an unknown name or a bad number, TargetNotReached, and Cancelled;
@@ -149,9 +154,10 @@ def carry_out(
     """
     store = store or Store.from_environment()
     task, goal = task or open_task(request.task), Goal.of(request.target, request.k)
-    own = _own_means(store, request)
-    means = None if own is None else own.means
-    subject = open_subject(request.model, task, request.settings, means=means, store=store)
+    means, over = _own_means(store, request)
+    subject = open_subject(
+        request.model, task, request.settings, means=means, store=store, means_over=over
+    )
     if goal.k is not None:
         check_size(goal.k, subject)
     start = _start(store, request)
@@ -160,8 +166,6 @@ def carry_out(
     circuit = cut.circuit(goal, request.sweep)
     if request.name is not None:
         circuit = dataclasses.replace(circuit, k=request.name)
-    if own is not None:
-        circuit = dataclasses.replace(circuit, found={**circuit.found, MEANS_OVER: own.title})
     nested = Nested(ranking, cut.curve())
     model, tokenizer = subject.model, open_tokenizer(store, request.model)
     batch = batch_of_tests(task, tokenizer, model)
@@ -171,19 +175,19 @@ def carry_out(
 
     def write_beside(folder: Path) -> None:
         write_nested(nested, folder)
-        if own is not None:
-            write_means(own.means, folder / OWN_MEANS)
         beside(folder)
 
     path = keep(experiment, store, windows, progress, cancel, search, write_beside, no_room)
     return Pruned(circuit, experiment, path, nested)
 
 
-def _own_means(store: Store, request: PruneRequest) -> MeansOverText | None:
+def _own_means(store: Store, request: PruneRequest) -> tuple[Means | None, str | None]:
+    """Means over the text that is asked for, and the text in words."""
     if request.means_over is None:
-        return None
+        return None, None
     model, tokenizer = open_model(store, request.model), open_tokenizer(store, request.model)
-    return means_over_text(model, tokenizer, request.means_over)
+    found = means_over_text(model, tokenizer, request.means_over)
+    return found.means, found.title
 
 
 def _start(store: Store, request: PruneRequest) -> Circuit | None:
@@ -206,8 +210,10 @@ def open_cut(
     if nested is None:
         return None
     settings = nested.ranking.settings
-    means, task = means_for(store, circuit), task or open_task(circuit.task)
-    subject = open_subject(circuit.model, task, settings, means=means, store=store)
+    means, over = means_for(store, circuit), circuit.found.get(MEANS_OVER)
+    subject = open_subject(
+        circuit.model, task or circuit.task, settings, means=means, store=store, means_over=over
+    )
     return Cut(subject, nested.ranking, cancel=cancel)
 
 
@@ -237,6 +243,10 @@ def keep(
     def write() -> Path:
         with disk_errors(store.folder, paths.viz_name(*names)):
             folder = store.viz_folder(*names, {"found": dict(circuit.found)})
+            if MEANS_OVER in circuit.found:
+                write_means(experiment.means, folder / OWN_MEANS)
+            else:
+                (folder / OWN_MEANS).unlink(missing_ok=True)  # of a circuit that lay here
             beside(folder)
             return write_viz(stored, folder / paths.VIZ)
 

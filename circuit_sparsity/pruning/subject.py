@@ -34,6 +34,7 @@ class Subject:
     model_name: str
     task_name: str
     validation: TaskBatch | None = None
+    means_over: str | None = None  # what text the means are over, if they are not the model's own
 
     def __post_init__(self) -> None:
         self.means.check(self.model.config)
@@ -54,6 +55,7 @@ class Subject:
         task: Task,
         model_name: str,
         settings: PruneSettings,
+        means_over: str | None = None,
     ) -> "Subject":
         """A model on a task. Steps draw from pairs of its pruning split; how many nodes stay is
         decided on other pairs of that split and on the validation split, whose structures are
@@ -68,7 +70,8 @@ class Subject:
         prompts = drawn("prune", POOL_PAIRS, settings.seed + 2)
         evaluation = drawn("prune", n, EVALUATION_SEED)
         validation = drawn("validation", n, EVALUATION_SEED)
-        return cls(model, means, prompts, evaluation, model_name, task.name, validation)
+        names = model_name, task.name
+        return cls(model, means, prompts, evaluation, *names, validation, means_over)
 
     @cached_property
     def layout(self) -> Layout:

@@ -1,6 +1,7 @@
 """Means over a text of one's own: what they are, and that a circuit found with them keeps them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,11 +17,19 @@ from circuit_sparsity.opening import (
     open_model,
     open_tokenizer,
 )
+from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.own_means import means_over_text
-from circuit_sparsity.pruning.request import open_cut
+from circuit_sparsity.pruning.request import (
+    PruneRequest,
+    carry_out,
+    document_windows,
+    keep,
+    open_cut,
+)
+from circuit_sparsity.pruning.settings import QUICK
 from circuit_sparsity.store import Store
 
-NAMES = ("starter", "single_double_quote", "mine", "k12_seed0_quick")
+TASK = ("starter", "single_double_quote")
 TEXT = "def first(values):\n    return values[0]\n\n\n" * 60
 
 
@@ -81,16 +90,32 @@ def test_a_circuit_found_with_other_means_is_opened_and_cut_with_them(
     (tmp_path / "text.py").write_text(TEXT)
     arguments = ["--k", "12", "--preset", "quick", "--sweep", "mine", "--json"]
     over = ["--means-over", str(tmp_path / "text.py")]
-    assert main(["prune", "starter", "single_double_quote", *arguments, *over]) == 0
+    assert main(["prune", *TASK, *arguments, *over]) == 0
     told = json.loads(capsys.readouterr().out)
-    opened = open_circuit(*NAMES)
+    opened = open_circuit(*TASK, "mine", told["k"])
     model, tokenizer = open_model(store, "starter"), open_tokenizer(store, "starter")
     own = means_over_text(model, tokenizer, tmp_path / "text.py")
+    assert told["k"] == f"k12_seed0_quick_over_{own.means.hash[:6]}"
     assert told["means_over"] == own.title == opened.circuit.found[MEANS_OVER]
     assert opened.means.hash == own.means.hash
     assert opened.means.hash != open_means(store, "starter").hash
     assert opened.of_circuit.loss == pytest.approx(told["test_loss"], abs=1e-6)
-    assert means_for(store, opened.circuit).hash == own.means.hash
     cut = open_cut(store, opened.circuit)
     assert cut is not None
-    assert cut.subject.means.hash == own.means.hash
+    smaller = cut.circuit(Goal(k=8), "mine", minimal=False)
+    assert smaller.means_hash == own.means.hash
+    windows = document_windows(model, tokenizer)[:2]
+    keep(replace(opened, circuit=smaller), store, windows)
+    assert means_for(store, smaller).hash == own.means.hash
+
+
+def test_means_of_a_circuit_that_lay_there_before_are_not_taken_for_the_models(
+    store, tmp_path
+) -> None:
+    (tmp_path / "text.py").write_text(TEXT)
+    request = PruneRequest(*TASK, k=8, settings=replace(QUICK, minimal=False), name="same")
+    own = carry_out(replace(request, means_over=str(tmp_path / "text.py")), store)
+    assert means_for(store, own.circuit).hash == own.experiment.means.hash
+    again = carry_out(request, store)
+    assert again.path == own.path
+    assert means_for(store, again.circuit).hash == open_means(store, "starter").hash
