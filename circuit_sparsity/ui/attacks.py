@@ -16,6 +16,7 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import encode, task_context
 from circuit_sparsity.ui import cached
 from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.jobs import Job, Report, begin, jobs, watch
 from circuit_sparsity.ui.messages import in_place, plain
 
@@ -67,10 +68,7 @@ def _key(scene: Scene, attack: Attack) -> tuple[object, ...]:
 def _chosen(known: Sequence[Attack]) -> Attack:
     if len(known) == 1:
         return known[0]
-    name = st.segmented_control(
-        "Attack", [one.name for one in known], key=_WHICH, default=known[0].name, required=True
-    )
-    return ATTACKS[name]
+    return ATTACKS[among("Attack", [one.name for one in known], _WHICH)]
 
 
 def _curve(scene: Scene, attack: Attack) -> None:

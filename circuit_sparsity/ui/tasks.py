@@ -147,7 +147,7 @@ def one(model: str | None) -> None:
         st.info("Choose a model that is on this machine to see prompts as its tokens.")
         return
     tokenizer, colours = cached.tokenizer(model), palette(st.context.theme.type)
-    shown = st.slider("Pairs to show", 1, 12, 3, key=_SHOWN)
+    shown = st.slider("Pairs to show", 1, 12, 3, key=_SHOWN, bind="query-params")
     st.caption(
         f"The first pairs of the test split, as tokens of {plain(model)}. Outlined is what the two "
         "prompts of a pair differ in; what is right for one is wrong for the other."

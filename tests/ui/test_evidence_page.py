@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from circuit_sparsity.evidence.definitions import DEFINITIONS
 from circuit_sparsity.evidence.evidence import Control, Evidence
@@ -16,7 +17,7 @@ from circuit_sparsity.pruning.settings import QUICK
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import evidence_jobs
 from circuit_sparsity.ui.jobs import jobs
-from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
+from tests.ui.conftest import APP, MODEL, QUERY, SWEEP, TASK, K
 
 FOLDER = f"viz/{MODEL}/{TASK}/{SWEEP}/{K}"
 
@@ -150,3 +151,15 @@ def test_controls_and_stability_of_a_circuit_found_here(open_app, own_cache):
     assert evidence.stability.nodes == (12, 12, 12)
     assert "seeds 0, 1, 2: 12, 12, 12 nodes" in html(app)
     assert "evidence_long" not in [button.key for button in app.button]
+
+
+def test_a_link_chooses_the_attack(tmp_path, monkeypatch):
+    monkeypatch.setenv("CIRCUIT_SPARSITY_CACHE", str(tmp_path))
+    app = AppTest.from_file(str(APP), default_timeout=300)
+    names = {"model": "starter", "task": "bracket_counting", "sweep": "full", "k": "k49_seed0_full"}
+    for key, value in (names | {"attack": "brackets in a comment"}).items():
+        app.query_params[key] = value
+    app.run()
+    app.switch_page("pages/evidence.py").run()
+    assert not app.exception, app.exception
+    assert app.segmented_control(key="attack").value == "brackets in a comment"

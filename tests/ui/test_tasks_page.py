@@ -37,6 +37,9 @@ def test_pairs_are_shown_as_tokens_with_their_difference_and_answers(page):
     html = "".join(part.proto.body for part in app.get("html"))
     assert html.count("differs from the other prompt") == 6
     assert "·in" in html
+    fewer = page(model="starter", shown_task="for_while", task_examples="1")
+    html = "".join(part.proto.body for part in fewer.get("html"))
+    assert html.count("differs from the other prompt") == 2
     splits = app.dataframe[1].value.set_index("split")
     assert splits.loc["test", "of them novel"] == splits.loc["test", "structures"] == 4
 
