@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from circuits import SIZES, ablation_rows, size_rows
+from circuits import SIZES, ablation_rows, size_rows, stream_rows
 from engine import DENSITIES, density_rows, forward_row, gradient_row, memory_rows
 from models import YOLO1, YOLO2
 from picture import draw_density, draw_nodes
@@ -19,6 +19,7 @@ GROUPS: dict[str, Callable[[int], list[Row]]] = {
     "memory": lambda rounds: memory_rows(YOLO2),
     "ablation": lambda rounds: ablation_rows(YOLO2, rounds),
     "density": density_rows,
+    "streams": lambda rounds: stream_rows(YOLO2, rounds),
     "nodes": lambda rounds: size_rows(YOLO2, rounds),
 }
 

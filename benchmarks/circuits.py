@@ -1,5 +1,6 @@
 """Ablations in compiled circuits against the hooked dense forward of the same model."""
 
+import dataclasses
 import random
 import statistics
 import time
@@ -7,12 +8,13 @@ from collections import defaultdict
 from functools import cache
 
 import torch
-from models import Shape, random_model
+from models import EVERY_TOP_K, Shape, random_model
 from table import Row
 
 from circuit_sparsity.circuits.ablation import answer_logits
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.compiled import CircuitRun, compile_circuit
+from circuit_sparsity.circuits.compiled.full import full_run
 from circuit_sparsity.circuits.edges import matrix_between
 from circuit_sparsity.circuits.means import Means, mean_activations
 from circuit_sparsity.model import GPT
@@ -54,6 +56,30 @@ def size_rows(shape: Shape, rounds: int) -> list[Row]:
         seconds = bench.single(bench.run(size), rounds)
         what = f"{shape.name} shape, one ablation in a circuit of {size} nodes"
         rows.append(Row(what, 1e3 * seconds, 1e3 * hooked, "ms", 1))
+    return rows
+
+
+_STREAMS = {
+    "relu on the residual stream": {"residual_activation_type": "relu"},
+    "top-k of the residual stream": {
+        "afrac_loctypes": f"{EVERY_TOP_K},resid_post_attn,resid_post_mlp"
+    },
+    "LayerNorm before a top-k": {"rms_norm": False},
+}
+
+
+def stream_rows(shape: Shape, rounds: int) -> list[Row]:
+    """One ablation where the residual stream is no plain sum, against the same model masked."""
+    rows = []
+    for name, options in _STREAMS.items():
+        config = dataclasses.replace(shape.config, **options)
+        bench = Bench(Shape(f"{shape.name}, {name}", config, shape.density))
+        run = bench.run(133)
+        masked = full_run(run.circuit, bench.model, bench.means, bench.batch)
+        ours, baseline = bench.single(run, rounds), bench.single(masked, 1)
+        what = f"{shape.name} shape with {name}, one ablation in a circuit of 133 nodes"
+        note = "baseline: the compressed model, masked, from the ablated layer on"
+        rows.append(Row(what, 1e3 * ours, 1e3 * baseline, "ms", 1, note))
     return rows
 
 

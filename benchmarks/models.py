@@ -8,7 +8,7 @@ from circuit_sparsity.engine import Engine, assemble, expected_shapes
 from circuit_sparsity.model import GPT, GPTConfig
 from circuit_sparsity.sparse import SparseMatrix
 
-_EVERY_TOP_K = "attn_in,attn_q,attn_k,attn_v,attn_out,mlp_in,mlp_neuron,mlp_out"
+EVERY_TOP_K = "attn_in,attn_q,attn_k,attn_v,attn_out,mlp_in,mlp_neuron,mlp_out"
 _LEARNED = {"enable_bigram_table": True, "learnable_bigram_table": True}
 
 
@@ -29,7 +29,7 @@ YOLO1 = Shape(
 YOLO2 = Shape(
     "csp_yolo2",
     GPTConfig(
-        1024, 2048, 8, 128, 16, 2048, 8192, afrac=0.25, afrac_loctypes=_EVERY_TOP_K, d_pos_emb=32,
+        1024, 2048, 8, 128, 16, 2048, 8192, afrac=0.25, afrac_loctypes=EVERY_TOP_K, d_pos_emb=32,
         sink=True, **_LEARNED,
     ),
     1 / 1024,

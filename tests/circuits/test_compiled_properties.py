@@ -17,7 +17,7 @@ from tests.circuits.random_circuits import (
     random_prompts,
 )
 
-PLACES = EVERY_TOP_K.split(",")
+PLACES = [*EVERY_TOP_K.split(","), "resid_post_attn", "resid_post_mlp"]
 ARCHITECTURES = st.fixed_dictionaries(
     {
         "n_layer": st.integers(1, 3),
@@ -25,6 +25,8 @@ ARCHITECTURES = st.fixed_dictionaries(
         "d_pos_emb": st.sampled_from([0, 6]),
         "activation_type": st.sampled_from(["gelu", "relu"]),
         "bias": st.booleans(),
+        "rms_norm": st.booleans(),
+        "residual_activation_type": st.sampled_from(["identity", "relu"]),
         "afrac": st.sampled_from([None, 0.1, 0.3, 0.8]),
         "afrac_loctypes": st.sets(st.sampled_from(PLACES)).map(lambda s: ",".join(sorted(s))),
     }

@@ -148,7 +148,8 @@ def sets_of(
 
 def room_for(it: FoldedRun) -> tuple[Side, Side, Desk]:
     """Both phases and a desk to write on, for one thread."""
-    plan, tiles, rows = it.plan, it.prompts.tiles, int(it.plan.places["rows"].max())
+    plan, tiles = it.plan, it.prompts.tiles
+    rows = max(int(plan.places["rows"].max()), plan.slots)
     heads, apart = plan.heads, it.longest + 32
     values = heads["value_to"] - heads["value_from"] + heads["cross_to"] - heads["cross_from"]
     desk = Desk(

@@ -37,20 +37,12 @@ _FED_BY = {"q": "act_in", "k": "act_in", "v": "act_in", "post_act": "act_in"}
 
 
 def can_fold(model: GPT) -> bool:
-    """Whether a model is of the shape that folds: the others are run in full.
+    """Whether a model folds: the others are run in full.
 
-    Folding needs a residual stream that only adds up, norms whose order of channels is that of the
-    stream (with LayerNorm: reads without a top-k), and float32 on a CPU.
+    The kernels take float32 on a CPU.
     """
-    config, weight = model.config, model.lm_head.weight
-    cut = set(config.top_k_places) if config.afrac is not None else set()
-    return (
-        config.residual_activation_type == "identity"
-        and not cut & {"resid_post_attn", "resid_post_mlp"}
-        and (config.rms_norm or not cut & {"attn_in", "mlp_in"})
-        and weight.device.type == "cpu"
-        and weight.dtype == torch.float32
-    )
+    weight = model.lm_head.weight
+    return weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +145,10 @@ class Folded:
             crosses=crosses,
             values=values,
             windows=np.zeros(0, dtype=np.float32),
+            steps=stream.steps,
             slots=len(stream.channels),
+            relu=stream.relu,
+            kept_after=np.array(stream.kept_after, dtype=np.int64),
             positions=stream.positions,
             width=config.d_model,
             epsilon=stream.epsilon,
@@ -192,7 +187,7 @@ class Folded:
             len(self.numbering.node),
             slot=self.stream.slot_of_node,
             row=np.concatenate([self._row_of(place, part) for place, part in parts]),
-            mean=self.stream.settled_means,
+            mean=self.stream.node_means,
         )
 
     def _size(self, location: Location, rows: LocationRows | None) -> tuple[int, int]:

@@ -65,17 +65,35 @@ class Numbering:
         return first
 
     @cached_property
+    def is_whole(self) -> bool:
+        """Whether every residual channel can vary, and not only those that kept nodes write to.
+
+        So it is where what is kept of one hangs on the others: behind a top-k of the stream, and
+        where a top-k compares what LayerNorm has shifted.
+        """
+        cut = set(self.config.top_k_places) if self.config.afrac is not None else set()
+        shifted = {"attn_in", "mlp_in"} if not self.config.rms_norm else set()
+        return bool(cut & ({"resid_post_attn", "resid_post_mlp"} | shifted))
+
+    @cached_property
     def slots(self) -> dict[int, int]:
-        """Residual channels that kept nodes write or read, in order of their first write."""
+        """Residual channels that kept nodes write or read, in order of their first write.
+
+        All channels, where all can vary.
+        """
         channels = dict.fromkeys(self._first_write)
         for location, kept in self.circuit.nodes.items():
             if location.reads_residual:
                 channels |= dict.fromkeys(c for c in kept if c < self.config.d_model)
+        if self.is_whole:
+            channels |= dict.fromkeys(range(self.config.d_model))
         return {channel: slot for slot, channel in enumerate(channels)}
 
     @cached_property
     def varying(self) -> dict[Location, int]:
-        """For each read, how many of the slots a kept node has written to before."""
+        """For each read, how many of the slots are not what the token alone makes of them."""
+        if self.is_whole:
+            return dict.fromkeys(self.reads, self.config.d_model)
         writes = list(self._first_write.values())
         return {read: sum(at < self.place[read] for at in writes) for read in self.reads}
 

@@ -56,12 +56,17 @@ class PromptTables:
         embedded = transformer.wte.weight[tokens]
         return embedded + transformer.wpe.weight[positions] if self.adds_positions else embedded
 
+    @cached_property
+    def _token_alone(self) -> list[Float[Tensor, "kind d_model"]]:
+        """The residual stream before each read, where nothing kept has written to it."""
+        return self.folded.stream.token_alone(self.embedded)
+
     def _fixed(self, read: int) -> Float[Tensor, "kind fixed"]:
         """Channels to which nothing kept has written before a read."""
         varying = int(self.folded.stream.reads[read]["varying"])
         rest = torch.ones(self.folded.model.config.d_model, dtype=torch.bool)
         rest[self.folded.stream.channels[:varying]] = False
-        return (self.embedded + self.folded.stream.written[read])[:, rest]
+        return self._token_alone[read][:, rest]
 
     def _fixed_magnitudes(self, read: int) -> Float[Tensor, "kind fixed"]:
         """The same times the gain of the norm, as they compete in the top-k."""

@@ -59,12 +59,52 @@ class Stream:
         return epsilon
 
     @cached_property
+    def relu(self) -> bool:
+        """Whether a relu follows each add."""
+        return self.model.config.residual_activation_type == "relu"
+
+    @cached_property
+    def kept_after(self) -> tuple[int, int]:
+        """How many channels survive a top-k after attention and after an MLP; -1 without one."""
+        config = self.model.config
+        places = ("resid_post_attn", "resid_post_mlp")
+        attention, mlp = (config.kept(place, config.d_model) for place in places)
+        return -1 if attention is None else attention, -1 if mlp is None else mlp
+
+    @cached_property
+    def adds_up(self) -> bool:
+        """Whether the stream is a sum, so that what was written before a read folds to offsets.
+
+        Where not, it is run through every block.
+        """
+        return not self.relu and self.kept_after == (-1, -1)
+
+    @cached_property
+    def means_of_blocks(self) -> Float[Tensor, "block d_model"]:
+        """What attention and MLP of each layer write where no node of theirs is kept."""
+        values = self.means.values
+        blocks = [Location(read.layer, read.block, "resid_delta") for read in self.numbering.reads]
+        return torch.stack([values[block].float() for block in blocks[:-1]])
+
+    def token_alone(
+        self, embedded: Float[Tensor, "kind d_model"]
+    ) -> list[Float[Tensor, "kind d_model"]]:
+        """The stream before each read where nothing kept writes. Right for a sum or a relu alone:
+        a top-k of the stream leaves no channel to the token.
+        """
+        if self.adds_up:
+            return [embedded + written for written in self.written]
+        found = [embedded]
+        for mean in self.means_of_blocks:
+            found.append((found[-1] + mean).relu() if self.relu else found[-1] + mean)
+        return found
+
+    @cached_property
     def written(self) -> Float[Tensor, "read d_model"]:
         """The sum of the means that were written before each read."""
         sums = [torch.zeros(self.model.config.d_model)]
-        for read in self.numbering.reads[:-1]:
-            mean = self.means.values[Location(read.layer, read.block, "resid_delta")]
-            sums.append(sums[-1] + mean.float())
+        for mean in self.means_of_blocks:
+            sums.append(sums[-1] + mean)
         return torch.stack(sums)
 
     def extra(self, read: Location) -> list[int]:
@@ -111,15 +151,6 @@ class Stream:
         return np.array(found, dtype=np.float32)
 
     @cached_property
-    def settled_means(self) -> np.ndarray:
-        """What a node's value exceeds: its mean, less what the norm's bias will add."""
-        found = self.node_means.copy()
-        for i, node in enumerate(self.numbering.circuit.node_list):
-            if node.location.kind == "act_in" and node.channel < self.model.config.d_model:
-                found[i] -= float(self.bias(node.location)[node.channel])
-        return found
-
-    @cached_property
     def extras(self) -> list[int]:
         """The extra slots of all reads, one after the other."""
         return [slot for read in self.numbering.reads for slot in self.extra(read)]
@@ -139,13 +170,24 @@ class Stream:
     @cached_property
     def per_read_and_slot(self) -> np.ndarray:
         gain = torch.stack([self.gain(read)[self.channels] for read in self.numbering.reads])
+        bias = torch.stack([self.bias(read)[self.channels] for read in self.numbering.reads])
         offset = self.written[:, self.channels]
+        if not self.adds_up:  # it is in the stream already
+            offset = torch.zeros_like(offset)
         return records(
             CHANNEL,
             gain.numel(),
             offset=offset.flatten().numpy(),
             gain=gain.detach().flatten().numpy(),
+            bias=bias.detach().flatten().numpy(),
         )
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """The means of what each block writes, by slot; empty where they are in the offsets."""
+        if self.adds_up:
+            return np.zeros(0, dtype=np.float32)
+        return self.means_of_blocks[:, self.channels].flatten().numpy()
 
     @cached_property
     def rest_of_the_end(self) -> Float[Tensor, " d_model"]:

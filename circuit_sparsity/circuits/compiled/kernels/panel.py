@@ -15,11 +15,12 @@ from circuit_sparsity.sparse.vector import (
 
 
 @kernel
-def _slot_row(plan, side, index, slot, at, mean):
-    """One residual channel, centred, times its gain, not yet divided by the spread."""
+def _slot_row(plan, side, index, slot, at, mean, spread):
+    """One residual channel as its norm gives it, but for a division by the spread."""
     channel = plan.channels[index + slot]
     x = add(load(side.residual, slot * side.step + at), channel.offset)
-    return multiply(subtract(x, mean), channel.gain)
+    x = multiply(subtract(x, mean), channel.gain)
+    return multiply_add(spread, channel.bias, x) if plan.centred else x
 
 
 @kernel
@@ -47,14 +48,15 @@ def read_rows(plan, side, read, column, at, panel, scale):
     store(scale, 0, divide(1.0, spread))
     of, index = plan.reads[read], read * plan.slots
     for slot in range(of.varying):
-        store(panel, slot * 16, _slot_row(plan, side, index, slot, at, mean))
+        store(panel, slot * 16, _slot_row(plan, side, index, slot, at, mean, spread))
     row = of.varying
     for channel in range(plan.positions):
         place = (side.place + read * plan.positions + channel) * side.width + column
         store(panel, row * 16, multiply(load(side.known, place), spread))
         row += 1
     for extra in range(of.extra_from, of.extra_to):
-        store(panel, row * 16, _slot_row(plan, side, index, plan.extra[extra], at, mean))
+        value = _slot_row(plan, side, index, plan.extra[extra], at, mean, spread)
+        store(panel, row * 16, value)
         row += 1
 
 

@@ -31,6 +31,7 @@ from circuit_sparsity.sparse.vector import (
 )
 
 _ALL_LANES = 0xFFFF
+_LEAST = 1e-30  # a separator: zeros, of which there can be many after a relu, never reach one
 
 
 @kernel
@@ -79,14 +80,17 @@ def _window(place, column):
 
 @kernel
 def _separator(windows, at, values):
-    """Midway between the K-th and the next largest of fixed and varying rows together."""
+    """Midway between the K-th and the next largest of fixed and varying rows together.
+
+    Where fewer than K are not zero, just above zero.
+    """
     values.sort()
     last, after = windows[at + 1], windows[at]
     for rank in range(1, values.size + 1):
         value = values[values.size - rank]
         last = max(last, min(value, windows[at + 1 + rank]))
         after = max(after, min(value, windows[at + rank]))
-    return last if math.isinf(last) else 0.5 * (last + after)
+    return last if math.isinf(last) else max(0.5 * (last + after), _LEAST)
 
 
 @kernel

@@ -2,7 +2,9 @@
 
 from circuit_sparsity.circuits.compiled.kernels.panel import cut_rows, linear_rows, read_rows
 from circuit_sparsity.circuits.compiled.kernels.settle import separate, settle
+from circuit_sparsity.sparse.activation import relu16
 from circuit_sparsity.sparse.compiled import kernel
+from circuit_sparsity.sparse.topk_channels import keep_top
 from circuit_sparsity.sparse.vector import add, load, multiply_add, splat, store
 
 READ, QUERY, KEY, VALUE, WRITE, MLP_READ, NEURON, MLP_WRITE = range(8)  # places of a layer
@@ -96,7 +98,35 @@ def add_writes(place, nodes, source, step, first, side, width):
 
 
 @kernel
-def recall_residual(plan, side, block, first, width):
+def _keep_top(plan, side, desk, kept, at):
+    """Of sixteen columns of the residual stream, the largest channels."""
+    for slot in range(plan.slots):
+        x = load(side.residual, slot * side.step + at) if kept > 0 else splat(0.0)
+        store(desk.panel, slot * 16, x)
+    if kept > 0:
+        keep_top(desk.panel, desk.panel, 0, plan.slots, kept)
+    for slot in range(plan.slots):
+        store(side.residual, slot * side.step + at, load(desk.panel, slot * 16))
+
+
+@kernel
+def finish_stream(plan, side, desk, block, width):
+    """Of a stream that is no sum: the means that a block writes, relu and top-k."""
+    if plan.steps.size == 0:
+        return
+    for slot in range(plan.slots):
+        step = plan.steps[block * plan.slots + slot]
+        for at in range(0, width, 16):
+            x = add(load(side.residual, slot * side.step + at), step)
+            store(side.residual, slot * side.step + at, relu16(x) if plan.relu else x)
+    kept = plan.kept_after[block % 2]
+    if 0 <= kept < plan.slots:
+        for at in range(0, width, 16):
+            _keep_top(plan, side, desk, kept, at)
+
+
+@kernel
+def recall_residual(plan, side, desk, block, first, width):
     """The residual stream before a block (attention 2 * layer, MLP 2 * layer + 1)."""
     for slot in range(plan.slots):
         for at in range(0, width, 16):
@@ -106,3 +136,4 @@ def recall_residual(plan, side, block, first, width):
         place = plan.places[earlier // 2 * 8 + (MLP_WRITE if earlier % 2 else WRITE)]
         if place.live:
             add_writes(place, plan.nodes, side.kept, side.width, first, side, width)
+        finish_stream(plan, side, desk, earlier, width)

@@ -36,7 +36,7 @@ NODE = _record(
 ROW = _record("entry_from entry_to", "constant")  # what a location's value is before the top-k
 ENTRY = np.dtype([("source", np.int32), ("weight", np.float32)])  # source: node, or head's output
 READ = _record("varying extra_from extra_to")  # a norm: slots written before, others that are read
-CHANNEL = _record("", "offset gain")  # of a read and slot: means written before, gain of the norm
+CHANNEL = _record("", "offset gain bias")  # read and slot: means written before; of the norm
 LAYER = _record("head_from head_to still_from still_to still_row")
 HEAD = _record(
     "kind query_from query_to key_from key_to cross_from cross_to value_from value_to gate_row",
@@ -73,7 +73,10 @@ class Plan(NamedTuple):
     crosses: np.ndarray
     values: np.ndarray
     windows: np.ndarray
+    steps: np.ndarray  # block slot: means written; empty where the residual stream is a sum
     slots: int
+    relu: bool  # after each add to the residual stream
+    kept_after: np.ndarray  # of the stream, after attention and after an MLP; -1: all
     positions: int  # concatenated position channels
     width: int  # d_model
     epsilon: float

@@ -10,6 +10,7 @@ from circuit_sparsity.circuits.compiled.kernels.stage import (
     VALUE,
     WRITE,
     add_writes,
+    finish_stream,
     is_run,
     recall,
     recall_residual,
@@ -36,6 +37,7 @@ def _block(plan, side, sets, desk, prompts, tile, chosen, block, first, width):
     begin = layer * 8 + (MLP_READ if block % 2 else READ)
     write = layer * 8 + (MLP_WRITE if block % 2 else WRITE)
     if not plan.places[write].live:
+        finish_stream(plan, side, desk, block, width)
         return
     if sets.start[chosen] >= begin:
         recall(plan.places, side, begin, write, first, width)
@@ -45,6 +47,7 @@ def _block(plan, side, sets, desk, prompts, tile, chosen, block, first, width):
             mix(plan, layer, prompts, tile, side, desk)
         visit(plan, side, sets, desk, chosen, location, first, width)
     add_writes(plan.places[write], plan.nodes, side.excess, side.step, 0, side, width)
+    finish_stream(plan, side, desk, block, width)
 
 
 @kernel
@@ -83,6 +86,7 @@ def _queries(plan, early, late, sets, desk, prompts, tile, chosen):
         mix_last(plan, plan.switch, prompts, tile, early, late, desk)
     visit(plan, late, sets, desk, chosen, write, first, width)
     add_writes(plan.places[write], plan.nodes, late.excess, late.step, 0, late, width)
+    finish_stream(plan, late, desk, 2 * plan.switch, width)
 
 
 @kernel
@@ -123,14 +127,14 @@ def _run_set(plan, early, late, sets, desk, prompts, tile, chosen, margins):
     block = start // 8 * 2 + (start % 8 >= MLP_READ)
     first, width = of.column_from, of.column_to - of.column_from
     if block <= 2 * plan.switch:
-        recall_residual(plan, early, block, first, width)
+        recall_residual(plan, early, desk, block, first, width)
         for i in range(block, 2 * plan.switch):
             _block(plan, early, sets, desk, prompts, tile, chosen, i, first, width)
         _keys(plan, early, sets, desk, chosen, first, width)
         _queries(plan, early, late, sets, desk, prompts, tile, chosen)
         block = 2 * plan.switch + 1
     else:
-        recall_residual(plan, late, block, of.lane_from, of.lane_to - of.lane_from)
+        recall_residual(plan, late, desk, block, of.lane_from, of.lane_to - of.lane_from)
     first, width = of.lane_from, of.lane_to - of.lane_from
     for i in range(block, plan.reads.size - 1):
         _block(plan, late, sets, desk, prompts, tile, chosen, i, first, width)
