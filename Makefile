@@ -13,7 +13,7 @@ app: .venv/run kernels   ## set everything up and open the explorer
 	$(BIN)/streamlit run app.py
 
 test: .venv/dev kernels chromium $(NODE_MODULES)   ## every test, browser and blob service included
-	$(BIN)/pytest -q -m "not soak"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not soak"
 
 check: .venv/dev  ## format, lint and types
 	$(BIN)/ruff format --check .

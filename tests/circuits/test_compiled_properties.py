@@ -1,7 +1,7 @@
 """Compiled circuits on whatever hypothesis thinks of: kept sets, ablations, architectures."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from circuit_sparsity import model as model_module
@@ -35,7 +35,20 @@ SHARES = st.sampled_from([0.0, 0.02, 0.15, 0.5, 0.97, 1.0])
 SEEDS = st.integers(0, 10_000)
 
 
+# Here zeros reached the separator of a top-k that had fewer entries than it keeps.
+FEW_ENTRIES = {
+    "n_layer": 2,
+    "sink": False,
+    "d_pos_emb": 6,
+    "activation_type": "gelu",
+    "bias": True,
+    "afrac": 0.8,
+    "afrac_loctypes": "attn_in,attn_k,attn_out,attn_q,attn_v,mlp_in",
+}
+
+
 @settings(max_examples=60, deadline=None)
+@example(FEW_ENTRIES, 0.5, 4, "mean")
 @given(ARCHITECTURES, SHARES, SEEDS, st.sampled_from(["mean", "zero"]))
 def test_any_circuit_without_any_of_its_parts_is_the_masked_model(options, share, seed, fill):
     model = random_model(seed, density=0.15 + seed % 7 / 10, **options)

@@ -113,7 +113,8 @@ def test_means_of_a_circuit_that_lay_there_before_are_not_taken_for_the_models(
     store, tmp_path
 ) -> None:
     (tmp_path / "text.py").write_text(TEXT)
-    request = PruneRequest(*TASK, k=8, settings=replace(QUICK, minimal=False), name="same")
+    few = replace(QUICK, minimal=False, pairs=8, evaluation_pairs=8)
+    request = PruneRequest(*TASK, k=8, settings=few, name="same")
     own = carry_out(replace(request, means_over=str(tmp_path / "text.py")), store)
     assert means_for(store, own.circuit).hash == own.experiment.means.hash
     again = carry_out(request, store)
