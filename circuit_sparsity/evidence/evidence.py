@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FORMAT = 1
+FAR = 2.0  # times the target: a circuit whose loss is above does not carry over to these prompts
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,23 @@ class Evidence:
     stability: Stability | None = None
     edges_needed: int | None = None  # where removal looked for spare edges
     loss_of_needed: float | None = None  # with the others ablated, in nats per sequence
+    target: float | None = None  # nats per sequence, that the circuit was found for
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """A sentence for each control that looks as good as the circuit."""
-        return tuple(trouble for one in self.controls if (trouble := one.trouble))
+        """What speaks against the circuit: prompts it fails on, controls that look as good."""
+        controls = tuple(trouble for one in self.controls if (trouble := one.trouble))
+        return controls if self.strays is None else (self.strays, *controls)
+
+    @property
+    def strays(self) -> str | None:
+        """What is wrong when the loss here is far above what the circuit was found for."""
+        if self.target is None or self.sufficiency <= FAR * self.target:
+            return None
+        return (
+            f"The circuit was found for a loss of {self.target:g} nats, and its loss on "
+            f"{self.prompts} is {self.sufficiency:.4f}: it does not carry over to them"
+        )
 
     def control(self, name: str) -> Control | None:
         """The control of that name, if it was run."""

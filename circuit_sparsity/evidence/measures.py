@@ -85,6 +85,7 @@ def _measured(it: Experiment, step: Step) -> Evidence:
         full_sparsity=it.circuit.size / total,
         edges_needed=edges_needed,
         loss_of_needed=loss_of_needed,
+        target=it.circuit.found.get("target"),
     )
 
 

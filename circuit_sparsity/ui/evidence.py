@@ -122,10 +122,15 @@ def _measured(choice: Choice) -> list[Choice]:
 
 
 def troubles(evidence: Evidence) -> None:
-    """In red: each control that looks as good as the circuit."""
-    for trouble in evidence.troubles:
+    """In red: prompts that the circuit fails on, and each control that looks as good."""
+    if evidence.strays is not None:
+        st.error(
+            f"**New prompts are too much.** {plain(evidence.strays)}.", icon=":material/report:"
+        )
+    controls = [trouble for one in evidence.controls if (trouble := one.trouble)]
+    for trouble in controls:
         st.error(f"**A control looks as good.** {plain(trouble)}.", icon=":material/report:")
-    if evidence.controls and not evidence.troubles:
+    if evidence.controls and not controls:
         names = "; ".join(control.name for control in evidence.controls)
         st.success(f"No control looks as good as the circuit ({names}).", icon=":material/check:")
 

@@ -109,6 +109,18 @@ def test_a_control_as_good_as_the_circuit_is_called_out() -> None:
     assert "no more necessary" in str(needed.trouble)
 
 
+def test_a_circuit_that_fails_on_new_prompts_is_called_out() -> None:
+    made = sign_model()
+    it = experiment(made)
+    loss = it.of_circuit.loss
+    for target, far in ((0.6 * loss, False), (0.4 * loss, True)):
+        circuit = dataclasses.replace(made.circuit, found={"target": target})
+        found = measure(dataclasses.replace(it, circuit=circuit), draws=0)
+        assert found.target == target
+        assert len(found.troubles) == far
+    assert f"is {loss:.4f}: it does not carry over" in found.troubles[0]
+
+
 def test_a_circuit_that_is_its_own_control_is_called_out() -> None:
     made = sign_model()
     everything = tuple(

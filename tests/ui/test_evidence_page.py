@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -127,6 +128,11 @@ def test_a_control_as_good_as_the_circuit_is_called_out(open_app, measured):
     app = open_app("evidence", **QUERY)
     assert "shuffled answers: a control has a loss of 0.1000" in said(app.error)
     assert '<span class="trouble">shuffled answers 0.1000</span>' in html(app)
+    far = replace(measured, target=0.01)
+    write_evidence(far, Store.from_environment(), circuit)
+    app = open_app("evidence", **QUERY)
+    assert "it does not carry over" in said(app.error)
+    assert "No control looks as good" in said(app.success)
 
 
 def test_damaged_evidence_is_named_and_measured_again(open_app, own_cache):
