@@ -23,9 +23,11 @@ def test_a_pruning_outlives_its_page_and_its_circuit_opens(explorer, app_url):
     page = explorer.page
     page.get_by_role("radio", name="Exact number of nodes").click()
     page.wait_for_selector(".st-key-prune_k input")
+    explorer.settle()
     page.locator(".st-key-prune_k input").fill("12")
     page.keyboard.press("Enter")
     explorer.settle()
+    expect(page.locator(".st-key-prune_k input")).to_have_value("12")
     page.locator(".st-key-prune_start button").click()
     page.get_by_text("quick, seed 0").first.wait_for()
     explorer.page.goto("about:blank")
