@@ -10,7 +10,7 @@ from circuit_sparsity.experiment import Experiment, Part
 from circuit_sparsity.ui import cached
 from circuit_sparsity.ui.cached import Scene
 
-_ALL_UP_TO = 96  # parts: so many are ablated on every prompt
+_ALL_UP_TO = 192  # parts: so many are ablated on every prompt
 _FEWEST_PAIRS = 8
 MOST = 1200  # parts that are ablated without being asked to
 
@@ -45,7 +45,7 @@ def pairs_for(parts: int, pairs: int) -> int:
     Each further part is one more run, and runs of larger circuits take longer.
 
     >>> pairs_for(44, 128), pairs_for(256, 128), pairs_for(512, 128), pairs_for(5000, 8)
-    (128, 29, 10, 8)
+    (128, 83, 29, 8)
     """
     if parts <= _ALL_UP_TO:
         return pairs

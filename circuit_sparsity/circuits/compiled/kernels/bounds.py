@@ -25,14 +25,28 @@ def activated(z, code):
 
 @kernel
 def _solve(limit, inside, outside):
-    """Where |gelu| equals ``limit`` between a point at which it is larger and one at which not."""
+    """Where |gelu| equals ``limit`` between a point at which it is larger and one at which not.
+
+    By Newton's steps, and by halves where one would leave the bracket.
+    """
+    x = 0.5 * (inside + outside)
     for _ in range(48):
-        middle = 0.5 * (inside + outside)
-        if abs(gelu(middle)) >= limit:
-            inside = middle
+        normal = 0.5 * (1.0 + math.erf(x * 0.7071067811865476))
+        off = abs(x * normal) - limit
+        if off >= 0.0:
+            inside = x
         else:
-            outside = middle
-    return inside
+            outside = x
+        slope = normal + x * 0.3989422804014327 * math.exp(-0.5 * x * x)
+        slope = slope if x > 0.0 else -slope
+        step = off / slope if slope != 0.0 else math.inf
+        further = x - step
+        if not min(inside, outside) < further < max(inside, outside):
+            further = 0.5 * (inside + outside)
+        if abs(further - x) <= 1e-9 * abs(x):
+            break
+        x = further
+    return x
 
 
 @kernel

@@ -4,7 +4,9 @@ A node survives a top-k of K when fewer than K others are larger. Fixed rows are
 and of their order only a *window* about K matters: entry j of a window is the (K + 1 - j)-th
 largest of them. The run that others start from finds for every column a *separator*, exactly K rows
 being larger. In another run, where as many varying rows reach the separator as did then, it
-separates still. Where not, the few nodes that lie between are counted out one by one.
+separates still. Where not, and where some node is not sure to survive or to fall, the separator is
+moved row by row until K reach it; behind a GELU, which is dear to evaluate, the few nodes in doubt
+are counted out one by one.
 """
 
 import math
@@ -16,6 +18,7 @@ from circuit_sparsity.circuits.compiled.kernels.tables import BY_KIND, BY_POSITI
 from circuit_sparsity.sparse.activation import gelu16, relu16
 from circuit_sparsity.sparse.compiled import kernel
 from circuit_sparsity.sparse.vector import (
+    add,
     add_where_reaching,
     bits_of,
     keep_where_reaching,
@@ -25,13 +28,15 @@ from circuit_sparsity.sparse.vector import (
     load_bits,
     lowest_set,
     multiply,
+    smallest,
     splat,
     store,
     subtract,
 )
 
-_ALL_LANES = 0xFFFF
-_LEAST = 1e-30  # a separator: zeros, of which there can be many after a relu, never reach one
+_ALL_LANES, _NO_NUMBER = 0xFFFF, 0x7FFFFFFF
+_HUGE, _JUST_ABOVE = 1e30, 1.0 + 1.1 * 2.0**-24  # in float32 the next number
+_LEAST = 2.0**-100  # a separator: zeros, of which there can be many after a relu, never reach one
 
 
 @kernel
@@ -43,13 +48,6 @@ def _reach(z, code, up, low, high):
     if code == RELU:
         return subtract(z, up)
     return subtract(largest(z, subtract(0.0, z)), up)
-
-
-@kernel
-def _reaches(z, code, up, low, high):
-    if code == GELU:
-        return z >= up or low <= z <= high
-    return (z if code == RELU else abs(z)) >= up
 
 
 @kernel
@@ -114,38 +112,50 @@ def separate(place, location, windows, side, column, panel, values):
 
 
 @kernel
-def _above(panel, lane, rows, own, limit, code):
-    """How many rows but ``own`` are larger than ``limit``."""
-    up, low, high = bounds_of(limit, code)
-    above = 0
+def _not_negative(value):
+    """A bit for each lane."""
+    return lanes_between(bits_of(value), splat(np.int32(0)), splat(np.int32(_NO_NUMBER)))
+
+
+@kernel
+def _above(panel, rows, own, bounds, code, count):
+    """How many rows but ``own`` reach the bounds of each lane."""
+    up, low, high = load(bounds, 0), load(bounds, 16), load(bounds, 32)
+    total = splat(np.int32(0))
     for row in range(rows):
-        above += row != own and _reaches(panel[row * 16 + lane], code, up, low, high)
-    return above
+        if row != own:
+            reach = _reach(load(panel, row * 16), code, up, low, high)
+            total = add_where_reaching(total, bits_of(reach), 0)
+    store(count, 0, total)
 
 
 @kernel
-def _repair(place, plan, column, limits, panel, scale, lane, change, reached, held, side, at):
-    """Decide anew in one column, where ``reached`` rows reach the separator."""
-    window = _window(place, column) + 1
-    up, low, high = limits
-    for i in range(place.node_from, place.node_to):
-        if held[i]:
-            continue
-        row = plan.nodes[i].row
-        z = panel[row * 16 + lane]
-        stays = _reaches(z, place.code, up, low, high)
-        value = activated(z, place.code)
-        doubtful = stays == (change > 0) and stays != (abs(value) >= plan.windows[window + reached])
-        if doubtful:
-            above = _above(panel, lane, place.counted, row, abs(value), place.code)
-            stays = plan.windows[window + above] <= abs(value)
-        value = value * scale[lane] if stays else 0.0
-        side.excess[i * side.step + at] = value - plan.nodes[i].mean
+def _decide(place, plan, node, lanes, desk, side, at):
+    """Count out in each of ``lanes`` whether a node is among the largest, and write it."""
+    panel, bounds, row = desk.panel, desk.bounds, plan.nodes[node].row
+    for i in range(48):
+        bounds[i] = math.inf
+    left = lanes
+    while left:
+        lane = lowest_set(left)
+        left &= left - np.int32(1)
+        limit = abs(activated(panel[row * 16 + lane], place.code))
+        up, low, high = bounds_of(limit, place.code)
+        bounds[lane], bounds[16 + lane], bounds[32 + lane] = up, low, high
+    _above(panel, place.counted, row, bounds, place.code, desk.above)
+    while lanes:
+        lane = lowest_set(lanes)
+        lanes &= lanes - np.int32(1)
+        value = activated(panel[row * 16 + lane], place.code)
+        stays = plan.windows[desk.windows[lane] + desk.above[lane]] <= abs(value)
+        value = value * desk.scale[lane] if stays else 0.0
+        side.excess[node * side.step + at + lane] = value - plan.nodes[node].mean
 
 
 @kernel
-def _write(place, nodes, panel, scale, limits, level, held, excess, step, at):
+def _write(place, nodes, panel, scale, limits, level, held, side, at):
     up, low, high = limits
+    excess, step = side.excess, side.step
     factor = load(scale, 0)
     for i in range(place.node_from, place.node_to):
         if held[i]:
@@ -160,6 +170,101 @@ def _write(place, nodes, panel, scale, limits, level, held, excess, step, at):
 
 
 @kernel
+def _nearest(panel, rows, code, separators, beyond):
+    """In each lane the smallest row that reaches its separator, and the largest that does not."""
+    limit, under, over = load(separators, 0), splat(0.0), splat(_HUGE)
+    some = splat(np.int32(1))
+    for row in range(rows):
+        value = _activate(load(panel, row * 16), code)
+        value = largest(value, subtract(0.0, value))
+        short = bits_of(subtract(limit, value))
+        under = largest(under, keep_where_reaching(value, short, some))
+        over = smallest(over, add(value, keep_where_reaching(splat(_HUGE), short, some)))
+    store(beyond, 0, over)
+    store(beyond, 16, under)
+
+
+@kernel
+def _fixed_above(place, windows, window, limit, most):
+    """How many fixed rows, at most ``most``, reach a limit.
+
+    Or any number with which all that vary are fewer than K: the window says no more.
+    """
+    least = max(place.top - place.counted, 0)
+    while most >= least and most > 0 and windows[window + place.top - most] < limit:
+        most -= 1
+    return most
+
+
+@kernel
+def _move(place, plan, desk, lanes, limit, before):
+    """Move the separators of ``lanes`` row by row, until K rows reach them."""
+    window, fixed, over = desk.windows, desk.above, desk.bounds
+    store(desk.sure, 0, limit)
+    store(fixed, 0, before)
+    left = lanes
+    while left:
+        lane = lowest_set(left)
+        left &= left - np.int32(1)
+        most = place.top - fixed[lane]
+        fixed[lane] = _fixed_above(place, plan.windows, window[lane], desk.sure[lane], most)
+    while lanes:
+        _nearest(desk.panel, place.counted, place.code, desk.sure, over)
+        left = lanes
+        while left:
+            lane = lowest_set(left)
+            left &= left - np.int32(1)
+            at, too_many = window[lane] + place.top, desk.counts[lane] + fixed[lane] - place.top
+            if too_many > 0:
+                is_fixed = fixed[lane] > 0 and plan.windows[at - fixed[lane]] < over[lane]
+                least = plan.windows[at - fixed[lane]] if is_fixed else over[lane]
+                desk.sure[lane] = least * _JUST_ABOVE
+                fixed[lane] -= is_fixed
+                desk.counts[lane] -= not is_fixed
+            elif too_many < 0:
+                after = plan.windows[at - fixed[lane] - 1]
+                is_fixed = after > over[16 + lane]
+                desk.sure[lane] = max(after if is_fixed else over[16 + lane], _LEAST)
+                fixed[lane] += is_fixed
+                desk.counts[lane] += not is_fixed
+            if too_many == 0 or desk.sure[lane] == _LEAST:
+                lanes ^= np.int32(1) << lane
+    return load(desk.sure, 0)
+
+
+@kernel
+def _repair(place, plan, desk, limits, lanes, before, count, level, held, side, column, at):
+    """Decide anew in ``lanes``, where other than ``before`` rows reach the separator."""
+    moved = np.int32(0)
+    grown = lanes & lanes_between(before, splat(np.int32(0)), count)
+    shrunk = lanes ^ grown
+    windows, sure = desk.windows, desk.sure
+    store(desk.counts, 0, count)
+    left = lanes
+    while left:
+        lane = lowest_set(left)
+        left &= left - np.int32(1)
+        windows[lane] = _window(place, side.columns[column + lane]) + 1
+        sure[lane] = plan.windows[windows[lane] + desk.counts[lane]]
+    enough, (up, low, high) = load(sure, 0), limits
+    for node in range(place.node_from, place.node_to):
+        if held[node]:
+            continue
+        z = load(desk.panel, plan.nodes[node].row * 16)
+        value = _activate(z, place.code)
+        stays = _not_negative(_reach(z, place.code, up, low, high))
+        safe = _not_negative(subtract(largest(value, subtract(0.0, value)), enough))
+        asked = (grown & stays & (safe ^ np.int32(_ALL_LANES))) | (shrunk & safe & ~stays)
+        if place.code != GELU:
+            moved |= asked
+        elif asked:
+            _decide(place, plan, node, asked, desk, side, at)
+    if moved:
+        up = _move(place, plan, desk, moved, up, before)
+        _write(place, plan.nodes, desk.panel, desk.scale, (up, low, high), level, held, side, at)
+
+
+@kernel
 def settle(place, location, plan, side, desk, column, at, level, held):
     """Write the excess of every node of a location in sixteen columns."""
     panel, scale = desk.panel, desk.scale
@@ -167,7 +272,7 @@ def settle(place, location, plan, side, desk, column, at, level, held):
     low = (side.low + location) * side.width + column
     high = (side.high + location) * side.width + column
     limits = (load(side.kept, up), load(side.kept, low), load(side.kept, high))
-    _write(place, plan.nodes, panel, scale, limits, level, held, side.excess, side.step, at)
+    _write(place, plan.nodes, panel, scale, limits, level, held, side, at)
     if place.top < 0:
         return
     count = _count(panel, place.counted, place.code, limits[0], limits[1], limits[2])
@@ -177,12 +282,4 @@ def settle(place, location, plan, side, desk, column, at, level, held):
     doubtful = same ^ np.int32(_ALL_LANES)
     if not doubtful:
         return
-    reached = np.empty(16, np.int32)
-    store(reached, 0, count)
-    while doubtful:
-        lane = lowest_set(doubtful)
-        doubtful &= doubtful - np.int32(1)
-        own = (side.kept[up + lane], side.kept[low + lane], side.kept[high + lane])
-        change, now = reached[lane] - side.reached[here + lane], reached[lane]
-        of = side.columns[column + lane]
-        _repair(place, plan, of, own, panel, scale, lane, change, now, held, side, at + lane)
+    _repair(place, plan, desk, limits, doubtful, before, count, level, held, side, column, at)

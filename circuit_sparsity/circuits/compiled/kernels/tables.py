@@ -164,6 +164,11 @@ class Desk(NamedTuple):
     panel: np.ndarray  # row lane
     scale: np.ndarray  # lane
     values: np.ndarray  # of one column
+    counts: np.ndarray  # lane: how many rows reach the separator
+    windows: np.ndarray  # lane: where its window begins
+    sure: np.ndarray  # lane: what is as large as this survives, however many rows are larger
+    bounds: np.ndarray  # three for each lane: what reaches one node
+    above: np.ndarray  # lane: how many rows do
     path: np.ndarray  # score, crossed keys, values
     apart: int  # from one row of the path to the next
     hidden: np.ndarray  # 16 x 16: what a score loses where the key comes after the query
