@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from circuit_sparsity.circuits.controls import random_nodes
+from circuit_sparsity.evidence.measures import RANDOM
+from circuit_sparsity.evidence.prunings import NONSENSE, UNTRAINED
 from circuit_sparsity.evidence.stored import read_evidence
 from circuit_sparsity.experiment import Experiment
 from circuit_sparsity.opening import (
     open_circuit,
     open_means,
     open_model,
+    open_stored,
     open_task,
     open_tokenizer,
 )
@@ -121,6 +124,26 @@ def test_the_main_model_solves_twelve_tasks_and_the_dense_one_is_as_good_at_text
     assert len(solved) >= 12
     for part, loss in cards["main"]["held_out"].items():
         assert cards["dense"]["held_out"][part]["model"] == pytest.approx(loss["model"], abs=0.02)
+
+
+def test_every_solved_task_ships_with_a_circuit_controls_and_a_dense_one_beside(store):
+    folder = store.path_of_model("main")
+    assert folder is not None
+    scores = json.loads((folder / "card.json").read_text())["tasks"]
+    solved = {name for name, s in scores.items() if s["novel"]["accuracy"] >= 0.95}
+    rows = [row for row in store.rows() if row.where == "shipped"]
+    assert solved <= {row.task for row in rows if row.model == "dense"}
+    of_main = [row for row in rows if row.model == "main"]
+    assert solved <= {row.task for row in of_main}
+    for row in of_main:
+        circuit = open_stored(store, row.model, row.task, row.sweep, row.k).circuit
+        evidence = read_evidence(store, circuit)
+        assert evidence is not None
+        assert evidence.target == circuit.found["target"] == 0.15
+        assert {one.name for one in evidence.controls} >= {RANDOM, NONSENSE, UNTRAINED}
+        assert evidence.stability is not None
+        # One circuit fails on structures that pruning never saw, and its evidence says so.
+        assert (evidence.strays is not None) == (row.task == "bracket_brace")
 
 
 def test_the_main_model_scores_what_its_card_says(store):
