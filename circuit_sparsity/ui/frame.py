@@ -21,7 +21,7 @@ _STYLE = """<style>
 [data-circuit-full] :is([data-testid="stSidebar"], [data-testid="stHeader"]) {display: none}
 [data-testid="stMetricValue"] {font-size: 1.5rem}
 [data-variant="segmented_control"][aria-checked="true"],
-[data-testid="stSlider"] div:has(> div > input) * {
+[data-testid="stSliderThumbValue"] * {
   color: light-dark(#0b559f, #8ecbff) !important
 }
 .stMainBlockContainer .stButton button[kind="tertiary"] {min-height: 1.7rem; text-align: left}
