@@ -118,8 +118,8 @@ class Evidence:
         if self.target is None or self.sufficiency <= FAR * self.target:
             return None
         return (
-            f"The circuit was found for a loss of {self.target:g} nats, and its loss on "
-            f"{self.prompts} is {self.sufficiency:.4f}: it does not carry over to them"
+            f"The circuit was found for a loss of {self.target:g} nats, and its loss is "
+            f"{self.sufficiency:.4f} on {self.prompts}: it does not carry over to them"
         )
 
     def control(self, name: str) -> Control | None:

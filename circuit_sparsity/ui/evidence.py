@@ -125,7 +125,7 @@ def troubles(evidence: Evidence) -> None:
     """In red: prompts that the circuit fails on, and each control that looks as good."""
     if evidence.strays is not None:
         st.error(
-            f"**New prompts are too much.** {plain(evidence.strays)}.", icon=":material/report:"
+            f"**It fails on new prompts.** {plain(evidence.strays)}.", icon=":material/report:"
         )
     controls = [trouble for one in evidence.controls if (trouble := one.trouble)]
     for trouble in controls:

@@ -118,7 +118,7 @@ def test_a_circuit_that_fails_on_new_prompts_is_called_out() -> None:
         found = measure(dataclasses.replace(it, circuit=circuit), draws=0)
         assert found.target == target
         assert len(found.troubles) == far
-    assert f"is {loss:.4f}: it does not carry over" in found.troubles[0]
+    assert f"its loss is {loss:.4f} on" in found.troubles[0]
 
 
 def test_a_circuit_that_is_its_own_control_is_called_out() -> None:
