@@ -133,7 +133,7 @@ def caution(claims: Claims) -> Sequence[str]:
         "Circuits at a target are cut from one ranking a seed and task, without removing single "
         "nodes unless a row says refined; the paper keeps the best of 256 to 768 searches.",
         "Tasks that one of two models does not bring below the target are left out of both.",
-        "Of the dense model, of other models and of seeds 1 and 2 few circuits ship: they are "
-        "large. `python -m circuit_sparsity prune MODEL TASK --target 0.15 --preset masks "
+        "Of other models than the two, and of other seeds than one a task, few circuits ship: they "
+        "are large. `python -m circuit_sparsity prune MODEL TASK --target 0.15 --preset masks "
         "--sweep masks --seed N` makes one, and the command counts what is here.",
     )

@@ -37,10 +37,7 @@ _FED_BY = {"q": "act_in", "k": "act_in", "v": "act_in", "post_act": "act_in"}
 
 
 def can_fold(model: GPT) -> bool:
-    """Whether a model folds: the others are run in full.
-
-    The kernels take float32 on a CPU.
-    """
+    """Whether the kernels take a model, in float32 on a CPU: others are run in full."""
     weight = model.lm_head.weight
     return weight.device.type == "cpu" and weight.dtype == torch.float32
 

@@ -198,38 +198,41 @@ def _fixed_above(place, windows, window, limit, most):
 
 @kernel
 def _move(place, plan, desk, lanes, limit, before):
-    """Move the separators of ``lanes`` row by row, until K rows reach them."""
-    window, fixed, over = desk.windows, desk.above, desk.bounds
-    store(desk.sure, 0, limit)
+    """Move the separators of ``lanes`` row by row, until K rows reach them.
+
+    Or all that are not zero, where those are fewer.
+    """
+    window, fixed, beyond, separators = desk.windows, desk.above, desk.bounds, desk.sure
+    store(separators, 0, limit)
     store(fixed, 0, before)
     left = lanes
     while left:
         lane = lowest_set(left)
         left &= left - np.int32(1)
         most = place.top - fixed[lane]
-        fixed[lane] = _fixed_above(place, plan.windows, window[lane], desk.sure[lane], most)
+        fixed[lane] = _fixed_above(place, plan.windows, window[lane], separators[lane], most)
     while lanes:
-        _nearest(desk.panel, place.counted, place.code, desk.sure, over)
+        _nearest(desk.panel, place.counted, place.code, separators, beyond)
         left = lanes
         while left:
             lane = lowest_set(left)
             left &= left - np.int32(1)
             at, too_many = window[lane] + place.top, desk.counts[lane] + fixed[lane] - place.top
             if too_many > 0:
-                is_fixed = fixed[lane] > 0 and plan.windows[at - fixed[lane]] < over[lane]
-                least = plan.windows[at - fixed[lane]] if is_fixed else over[lane]
-                desk.sure[lane] = least * _JUST_ABOVE
+                is_fixed = fixed[lane] > 0 and plan.windows[at - fixed[lane]] < beyond[lane]
+                least = plan.windows[at - fixed[lane]] if is_fixed else beyond[lane]
+                separators[lane] = least * _JUST_ABOVE
                 fixed[lane] -= is_fixed
                 desk.counts[lane] -= not is_fixed
             elif too_many < 0:
                 after = plan.windows[at - fixed[lane] - 1]
-                is_fixed = after > over[16 + lane]
-                desk.sure[lane] = max(after if is_fixed else over[16 + lane], _LEAST)
+                is_fixed = after > beyond[16 + lane]
+                separators[lane] = max(after if is_fixed else beyond[16 + lane], _LEAST)
                 fixed[lane] += is_fixed
                 desk.counts[lane] += not is_fixed
-            if too_many == 0 or desk.sure[lane] == _LEAST:
+            if too_many == 0 or separators[lane] == _LEAST:
                 lanes ^= np.int32(1) << lane
-    return load(desk.sure, 0)
+    return load(separators, 0)
 
 
 @kernel

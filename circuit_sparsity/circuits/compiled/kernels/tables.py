@@ -159,16 +159,16 @@ class Sets(NamedTuple):
 
 
 class Desk(NamedTuple):
-    """What a thread writes on besides."""
+    """What a thread writes on besides. Every array here costs each call of a kernel some time."""
 
     panel: np.ndarray  # row lane
     scale: np.ndarray  # lane
     values: np.ndarray  # of one column
     counts: np.ndarray  # lane: how many rows reach the separator
     windows: np.ndarray  # lane: where its window begins
-    sure: np.ndarray  # lane: what is as large as this survives, however many rows are larger
-    bounds: np.ndarray  # three for each lane: what reaches one node
-    above: np.ndarray  # lane: how many rows do
+    sure: np.ndarray  # lane: what is this large survives for sure; or a separator that moves
+    bounds: np.ndarray  # lane: three, to reach one node; or the next rows over a separator, under
+    above: np.ndarray  # lane: how many rows reach that node; or how many fixed ones the separator
     path: np.ndarray  # score, crossed keys, values
     apart: int  # from one row of the path to the next
     hidden: np.ndarray  # 16 x 16: what a score loses where the key comes after the query
