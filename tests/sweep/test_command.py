@@ -38,8 +38,10 @@ def folder(release_fixture, monkeypatch, tmp_path) -> Path:
 
 
 def started(*more: str) -> subprocess.Popen[str]:
+    """In a process group of its own, as a shell starts a command."""
     arguments = [sys.executable, str(COMMAND), *SWEEP, "--jobs", "1", "--json", *more]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True, process_group=0)
 
 
 def finished_trials(study: Path) -> list[tuple[int, str]]:
@@ -109,8 +111,7 @@ def test_ctrl_c_ends_the_command_and_its_workers(folder) -> None:
     wait_until(lambda: list(cells.glob("k12_*/study.db")), process)
     wait_until(lambda: psutil.Process(process.pid).children(), process)
     workers = psutil.Process(process.pid).children(recursive=True)
-    for one in (process.pid, *(worker.pid for worker in workers)):
-        os.kill(one, signal.SIGINT)  # as a terminal does
+    os.killpg(process.pid, signal.SIGINT)  # all at once, as a terminal does
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.endswith("stopped\n")
