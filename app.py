@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import frame, link, pickers
+from circuit_sparsity.ui import frame, link, pickers, press
 
 frame.set_up()
 page = st.navigation(
@@ -27,3 +27,4 @@ pickers.sidebar()
 link.to_this_view()
 with frame.waiting():
     page.run()
+press.forget()

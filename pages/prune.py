@@ -5,7 +5,7 @@ import streamlit as st
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import fetching, messages, pickers, prune_form, prune_jobs, sizes
 from circuit_sparsity.ui import prune_progress as progress
-from circuit_sparsity.ui.jobs import begin
+from circuit_sparsity.ui.press import pressed
 
 
 def page() -> None:
@@ -23,15 +23,10 @@ def page() -> None:
         return
     with messages.in_place():
         asked = prune_form.form(model)
-        st.button(
-            "Start",
-            key="prune_start",
-            type="primary",
-            icon=":material/play_arrow:",
-            disabled=asked is None,
-            on_click=begin,
-            args=(prune_jobs.prune, Store.from_environment(), *(asked or ())),
-        )
+        icon = ":material/play_arrow:"
+        if pressed("Start", "prune_start", icon, "primary", disabled=asked is None) and asked:
+            prune_jobs.prune(Store.from_environment(), *asked)
+            st.rerun()
     with messages.in_place():
         sizes.section(model)
 

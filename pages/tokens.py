@@ -4,6 +4,7 @@ import streamlit as st
 
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import cached, fetching, messages, pickers, stored, tokens
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.choices import among
 
 _STORED, _OWN = "Stored documents", "Your text"
@@ -39,7 +40,7 @@ def page() -> None:
 
 
 def _live() -> bool:
-    return st.toggle("Run the model on them now", key="token_live", bind="query-params")
+    return st.toggle("Run the model on them now", **bound("token_live", False))
 
 
 st.title("Tokens")

@@ -14,6 +14,7 @@ from circuit_sparsity.texts.alignment import Alignment, align
 from circuit_sparsity.texts.reading import Reading
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import cached, node_field, tokens
+from circuit_sparsity.ui.address import write
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.node_field import called
@@ -105,7 +106,7 @@ def _of_node(
         key=_NODE,
         format_func=lambda name: called(Node.parse(name), labels),
     )
-    st.query_params[node_field.PARAMETER] = name
+    write(node_field.PARAMETER, name)
     node = Node.parse(name)
     titles = ("First text, live", "Second text, live") if len(readings) > 1 else ("Live",)
     strips = [
@@ -154,7 +155,7 @@ def _token_field(readings: Sequence[Reading], places: Alignment, tokenizer: Toke
         is_known = asked.isdecimal() and 1 <= int(asked) <= count
         st.session_state[_AT] = int(asked) - 1 if is_known else count - 1
     at = st.pills("Token", range(count), key=_AT, format_func=shown, required=True, wrap=True)
-    st.query_params[_AT] = str((at or 0) + 1)
+    write(_AT, str((at or 0) + 1))
     return at or 0
 
 

@@ -17,8 +17,9 @@ from circuit_sparsity.tasks.task import encode, task_context
 from circuit_sparsity.ui import cached
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.choices import among
-from circuit_sparsity.ui.jobs import Job, Report, begin, jobs, watch
+from circuit_sparsity.ui.jobs import Job, Report, jobs, watch
 from circuit_sparsity.ui.messages import in_place, plain
+from circuit_sparsity.ui.press import pressed
 
 KIND = "attack"
 _WHICH, _TEXT, _STOP = "attack", "attack_text", "stop attack"
@@ -83,16 +84,16 @@ def _curve(scene: Scene, attack: Attack) -> None:
         st.error(plain(str(job.error)), icon=":material/error:")
     elif job is not None:
         st.info("Stopped. Nothing was kept.", icon=":material/pause_circle:")
-    st.button(
+    if pressed(
         "Run the attack",
-        key="run attack",
+        "run attack",
         type="primary",
         icon=":material/swords:",
-        help=f"Model and circuit answer {2 * PAIRS} new prompts at each of up to "
+        meaning=f"Model and circuit answer {2 * PAIRS} new prompts at each of up to "
         f"{len(attack.strengths)} strengths: some seconds.",
-        on_click=begin,
-        args=(start, scene, attack),
-    )
+    ):
+        start(scene, attack)
+        st.rerun()
 
 
 def _running(job: Job) -> None:

@@ -19,6 +19,7 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import state
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
@@ -53,13 +54,10 @@ def view_field(scene: Scene) -> View:
     name = one.selectbox(
         "Head",
         list(heads),
-        key=_HEAD,
-        bind="query-params",
+        **bound(_HEAD, next(iter(heads))),
         help="Heads of which the circuit keeps a channel come first.",
     )
-    show = two.segmented_control(
-        "Show", (PATTERN, SCORE, VALUE), key=_SHOW, required=True, bind="query-params"
-    )
+    show = two.segmented_control("Show", (PATTERN, SCORE, VALUE), required=True, **bound(_SHOW))
     layer, head = heads[name or next(iter(heads))]
     kept = _kept(circuit, config, layer, head, "v" if show == VALUE else "qk")
     options = [*map(str, kept), *(str(c) for c in range(config.d_head) if c not in kept)]
@@ -68,8 +66,7 @@ def view_field(scene: Scene) -> View:
     channel = three.selectbox(
         "Channel of the head",
         options,
-        key=_CHANNEL,
-        bind="query-params",
+        **bound(_CHANNEL, options[0]),
         disabled=show == PATTERN,
         help="Channels that the circuit keeps come first.",
     )

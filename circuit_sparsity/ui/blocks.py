@@ -13,6 +13,7 @@ from circuit_sparsity.names import Node
 from circuit_sparsity.plots.layout import Layout, lay_out
 from circuit_sparsity.plots.words import block_label
 from circuit_sparsity.ui import cached
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Sight
 
 Join = TypeVar("Join", Edge, Link)
@@ -40,8 +41,7 @@ def chosen(scene: Sight) -> Sight:
     asked = st.selectbox(
         "Show",
         options,
-        key=BLOCK,
-        bind="query-params",
+        **bound(BLOCK, _WHOLE),
         width=150,
         help="One block alone is drawn larger: its reads, what is between, and its writes. What "
         "is switched off elsewhere stays so.",

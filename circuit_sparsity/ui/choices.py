@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from circuit_sparsity.ui.address import bound
+
 
 def among(label: str, options: Sequence[str], key: str, meaning: str | None = None) -> str:
     """One of ``options``, the first to begin with; ``key`` is the address's parameter as well.
@@ -15,10 +17,9 @@ def among(label: str, options: Sequence[str], key: str, meaning: str | None = No
     found = st.segmented_control(
         label,
         options,
-        key=key,
+        **bound(key, options[0]),
         default=None if key in st.session_state else options[0],
         required=True,
-        bind="query-params",
         help=meaning,
     )
     return found or options[0]
@@ -51,4 +52,4 @@ def pair_field(pairs: int, key: str) -> int:
     if str(asked) not in map(str, range(1, pairs + 1)):
         st.session_state[key] = 1
     label = f"Pair, 1 to {pairs}"
-    return int(st.number_input(label, 1, pairs, key=key, width=150, bind="query-params"))
+    return int(st.number_input(label, 1, pairs, width=150, **bound(key, 1)))

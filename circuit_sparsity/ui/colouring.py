@@ -17,6 +17,7 @@ from circuit_sparsity.plots.shaded_graph import Shading, cost
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import cached, live, prompts, state
+from circuit_sparsity.ui.address import bound, write
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
@@ -57,8 +58,7 @@ def chosen(scene: Scene, below: DeltaGenerator) -> Colouring | None:
     by = st.selectbox(
         "Colour by",
         [_COST, _ONE, _TWO, _APART, *([_OWN] if _has_tokenizer(scene) else [])],
-        key=BY,
-        bind="query-params",
+        **bound(BY, _COST),
         help=_HELP,
         width=220,
     )
@@ -85,7 +85,7 @@ def _of_cost(costs: live.Costs) -> Shading:
 
 def _by_activation(scene: Scene, by: str, costs: tuple[Shading, ...]) -> Colouring:
     batch = scene.experiment.batch
-    pair = int(st.number_input("Pair", 1, batch.n_pairs, key=_PAIR, bind="query-params", width=110))
+    pair = int(st.number_input("Pair", 1, batch.n_pairs, **bound(_PAIR, 1), width=110))
     rows = [pair - 1, pair - 1 + batch.n_pairs]
     ends = batch.last[rows].tolist()
     before = int(
@@ -93,8 +93,7 @@ def _by_activation(scene: Scene, by: str, costs: tuple[Shading, ...]) -> Colouri
             "Tokens before the last",
             0,
             min(ends),
-            key=_BEFORE,
-            bind="query-params",
+            **bound(_BEFORE, 0),
             width=170,
             help="0 is the last token, where the answer is read. Both prompts are counted from "
             "their ends.",
@@ -127,7 +126,7 @@ def _on_own(scene: Scene, costs: tuple[Shading, ...]) -> Colouring | None:
     st.session_state[_TOKEN] = min(st.session_state.get(_TOKEN, _asked(len(ids))), len(ids))
     label = f"Token, 1 to {len(ids)}"
     place = int(st.number_input(label, 1, len(ids), key=_TOKEN, width=150))
-    st.query_params[_TOKEN] = str(place)
+    write(_TOKEN, str(place))
     circuit, model = (
         {node: float(values[place - 1]) for node, values in found.items()}
         for found in _on_text(scene, cached.identity(scene), tuple(ids))

@@ -14,6 +14,7 @@ from circuit_sparsity.release import read_curves
 from circuit_sparsity.scores import card_of
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import cached
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.pickers import Choice
@@ -76,7 +77,7 @@ def _chosen_tasks(of_models: Sequence[Collection[str]]) -> list[str]:
         st.session_state[_TASKS] = asked or shared or every
     st.session_state[_TASKS] = [task for task in st.session_state[_TASKS] if task in every]
     chosen = st.multiselect(
-        "Tasks of the mean", every, key=_TASKS, bind="query-params", select_all=False,
+        "Tasks of the mean", every, **bound(_TASKS), select_all=False,
         help="A mean over other tasks is another number: models are compared on the same ones.",
     )  # fmt: skip
     return sorted(chosen)

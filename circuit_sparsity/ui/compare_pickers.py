@@ -8,6 +8,7 @@ from circuit_sparsity.checkpoint import read_config
 from circuit_sparsity.model import GPTConfig
 from circuit_sparsity.store import Row, Store, paths
 from circuit_sparsity.ui import cached, pickers, stored
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Stamp
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.pickers import PARTS, Choice
@@ -55,7 +56,7 @@ def _picker(part: str, options: Sequence[str], wanted: Choice) -> str:
     if st.session_state.get(key) != asked:
         st.session_state[key] = st.query_params[key] = asked
     # No index: a value that is the widget's default would stay out of the address.
-    chosen = st.selectbox(_LABELS[part], options, index=None, key=key, bind="query-params")
+    chosen = st.selectbox(_LABELS[part], options, index=None, **bound(key))
     return chosen if chosen is not None else options[0]
 
 

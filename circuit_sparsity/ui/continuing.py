@@ -10,8 +10,9 @@ from circuit_sparsity.texts.generation import Continuation, continued
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import cached, readings, state, tokens
 from circuit_sparsity.ui.cached import Scene
-from circuit_sparsity.ui.jobs import Job, Key, Report, begin, jobs, watch
+from circuit_sparsity.ui.jobs import Job, Key, Report, jobs, watch
 from circuit_sparsity.ui.messages import plain
+from circuit_sparsity.ui.press import pressed
 from circuit_sparsity.ui.tokens import Strip
 
 KIND = "continue"
@@ -26,15 +27,15 @@ def section(scene: Scene, texts: Sequence[Sequence[int]], tokenizer: Tokenizer) 
         "likeliest (greedy); colour is the probability that it gave the token."
     )
     job = jobs().find(_key(scene, texts))
-    st.button(
+    if pressed(
         "Continue the text" if len(texts) == 1 else "Continue both texts",
-        key="continue",
+        "continue",
         type="primary",
         icon=":material/play_arrow:",
         disabled=job is not None and job.running,
-        on_click=begin,
-        args=(_start, scene, texts),
-    )
+    ):
+        _start(scene, texts)
+        st.rerun()
     if job is None:
         return
     watch([job] if job.running else [], lambda running: _running(running, tokenizer))

@@ -11,6 +11,7 @@ from circuit_sparsity.plots.curves import Axis, Line, line_figure
 from circuit_sparsity.release import Curve, read_curves
 from circuit_sparsity.store import Store, paths
 from circuit_sparsity.ui import cached, library_jobs, stored
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Stamp
 from circuit_sparsity.ui.jobs import begin, watch
 from circuit_sparsity.ui.library_progress import ended_badly, running
@@ -165,7 +166,7 @@ def _one_family(families: dict[str, dict[str, Curve]]) -> None:
     names = list(families)
     if st.session_state.get(_METRIC, st.query_params.get(_METRIC)) not in names:
         st.query_params[_METRIC] = st.session_state[_METRIC] = names[_first(names)]
-    name = st.selectbox("Quantity", names, key=_METRIC, bind="query-params")
+    name = st.selectbox("Quantity", names, **bound(_METRIC))
     lines = [Line(part, c.steps, c.values) for part, c in families[name].items()]
     positive = all(value > 0 for line in lines for value in line.y)
     log = st.toggle("Logarithmic", name in _LOG, key=f"log {name}", disabled=not positive)

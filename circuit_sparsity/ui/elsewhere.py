@@ -14,6 +14,7 @@ from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.task import Pair, Prompt
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import cached, messages
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
@@ -56,12 +57,10 @@ def _chosen(scene: Scene) -> Elsewhere:
     where = _WHERES[among("Prompts", list(_WHERES), WHERE)]
     if where == "pair":
         pairs = scene.experiment.batch.n_pairs
-        number = st.number_input(
-            f"Pair, 1 to {pairs}", 1, pairs, key=_PAIR, bind="query-params", width=160
-        )
+        number = st.number_input(f"Pair, 1 to {pairs}", 1, pairs, **bound(_PAIR, 1), width=160)
         return Elsewhere("pair", pair=int(number) - 1)
     if where == "task":
-        task = st.selectbox("Task", sorted(TASKS), key=_TASK, bind="query-params")
+        task = st.selectbox("Task", sorted(TASKS), **bound(_TASK, min(TASKS)))
         st.caption(f"{TASKS[task].summary} The first {TASK_PAIRS} pairs of its test split.")
         return Elsewhere("task", task=task)
     return Elsewhere("text", text=_texts(scene)) if where == "text" else Elsewhere()
@@ -80,7 +79,7 @@ def _texts(scene: Scene) -> tuple[Prompt, Prompt]:
         if field not in st.session_state and field not in st.query_params:
             st.query_params[field] = st.session_state[field] = value
         height = 100 if field in _FIELDS[::2] else 70
-        said.append(st.text_area(name, key=field, bind="query-params", height=height))
+        said.append(st.text_area(name, height=height, **bound(field)))
     first, first_answer, second, second_answer = said
     return (
         Prompt(first, first_answer, second_answer),

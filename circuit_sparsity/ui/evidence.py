@@ -19,9 +19,10 @@ from circuit_sparsity.store.words import time_in_words
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui import cached, evidence_jobs, fetching, pickers, stored
 from circuit_sparsity.ui.evidence_jobs import Step
-from circuit_sparsity.ui.jobs import Job, begin, jobs, watch
+from circuit_sparsity.ui.jobs import Job, jobs, watch
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.pickers import Choice
+from circuit_sparsity.ui.press import pressed
 
 _NODES = Axis("nodes kept", log=True)
 
@@ -54,28 +55,28 @@ def _buttons(store: Store, choice: Choice, evidence: Evidence | None) -> None:
     if evidence is not None and missing:
         st.caption(f"Not measured yet, as it takes pruning again: {', '.join(missing)}.")
     with st.container(horizontal=True):
-        st.button(
+        if pressed(
             "Measure" if evidence is None else "Measure again",
-            key="evidence_short",
+            "evidence_short",
             icon=":material/straighten:",
             type="primary" if evidence is None else "secondary",
-            help="All that takes no pruning, random circuits among it: under a minute for a small "
-            "model.",
-            on_click=begin,
-            args=(evidence_jobs.start, store, choice, experiment, False),
-        )
+            meaning="All that takes no pruning, random circuits among it: under a minute for a "
+            "small model.",
+        ):
+            evidence_jobs.start(store, choice, experiment, False)
+            st.rerun()
         if missing:
             label = "Measure what is missing" if evidence else "Measure all, pruning again"
-            st.button(
+            if pressed(
                 label,
-                key="evidence_long",
+                "evidence_long",
                 icon=":material/hourglass_top:",
                 type="primary" if evidence is not None else "secondary",
                 disabled=not has_task,
-                help=_long_help(has_task),
-                on_click=begin,
-                args=(evidence_jobs.start, store, choice, experiment, True),
-            )
+                meaning=_long_help(has_task),
+            ):
+                evidence_jobs.start(store, choice, experiment, True)
+                st.rerun()
 
 
 def _long_help(has_task: bool) -> str:

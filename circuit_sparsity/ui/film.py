@@ -20,6 +20,7 @@ from circuit_sparsity.pruning.request import open_cut
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui import cached, pickers
+from circuit_sparsity.ui.address import bound, write
 from circuit_sparsity.ui.cached import Scene, Stamp
 from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
@@ -42,10 +43,9 @@ def wanted() -> bool:
     view = st.segmented_control(
         "View",
         [CIRCUIT, FILM],
-        key=VIEW,
+        **bound(VIEW, CIRCUIT),
         default=None if VIEW in st.session_state else CIRCUIT,
         required=True,
-        bind="query-params",
         label_visibility="collapsed",
     )
     return view == FILM
@@ -165,7 +165,7 @@ def _at(film: Film) -> int:
 
 
 def _go(film: Film, at: int) -> None:
-    st.query_params[AT] = film.frames[at].name
+    write(AT, film.frames[at].name)
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)

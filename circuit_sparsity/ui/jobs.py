@@ -147,7 +147,10 @@ def jobs() -> Jobs:
 
 
 def begin(start: Callable[..., Job], *arguments: Any) -> None:
-    """`start(*arguments)` as a button's callback, which returns nothing."""
+    """`start(*arguments)` as a button's callback, which returns nothing.
+
+    For a button whose label says all that it does. What depends on fields uses `press.pressed`.
+    """
     start(*arguments)
 
 

@@ -8,6 +8,7 @@ from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.experiment import Experiment, Outcome
 from circuit_sparsity.recipes.effects import apply, faithfulness_of, in_whole_model
 from circuit_sparsity.ui import cached, panels
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
@@ -59,13 +60,12 @@ def _pairs(scene: Scene) -> int | None:
     few = min(batch.n_pairs, max(_FEWEST, _AT_ONCE // size))
     if few * size > _UNASKED and not st.toggle(
         "Necessity: change the same in the whole model",
-        key=_ASKED,
-        bind="query-params",
+        **bound(_ASKED, False),
         help=_NECESSARY,
     ):
         return None
     if few < batch.n_pairs and st.toggle(
-        f"Circuit and whole model on all {len(batch)} prompts", key=_ALL, bind="query-params"
+        f"Circuit and whole model on all {len(batch)} prompts", **bound(_ALL, False)
     ):
         return batch.n_pairs
     return few

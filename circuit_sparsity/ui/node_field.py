@@ -9,6 +9,7 @@ from circuit_sparsity.nodes.weights import require_node
 from circuit_sparsity.plots.words import place_in_words
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import live, state
+from circuit_sparsity.ui.address import write
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
@@ -47,7 +48,8 @@ def chosen(scene: Scene, labels: Labels) -> Node:
         "circuit, or the name of any other node of the model, such as 1.mlp.post_act:180.",
     )
     name = name or _dearest(scene)
-    st.session_state[_KEPT] = st.query_params[PARAMETER] = name
+    st.session_state[_KEPT] = name
+    write(PARAMETER, name)
     return require_node(scene.experiment.model, Node.parse(name))
 
 

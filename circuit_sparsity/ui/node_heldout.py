@@ -13,8 +13,9 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.store.words import time_in_words
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui.cached import Scene
-from circuit_sparsity.ui.jobs import Job, Key, Report, begin, jobs, watch
+from circuit_sparsity.ui.jobs import Job, Key, Report, jobs, watch
 from circuit_sparsity.ui.messages import plain
+from circuit_sparsity.ui.press import pressed
 
 KIND = "held-out text"
 _TOGETHER = 512  # nodes that are measured in one go
@@ -38,14 +39,14 @@ def offer(scene: Scene, node: Node, tokenizer: Tokenizer) -> None:
         "on disk. Models that others trained saw other text, which is not public.",
         icon=":material/biotech:",
     )
-    st.button(
+    if pressed(
         "Measure on held-out text",
-        key="measure_held_out",
+        "measure_held_out",
         type="primary",
         icon=":material/play_arrow:",
-        on_click=begin,
-        args=(_start, scene, node, tokenizer),
-    )
+    ):
+        _start(scene, node, tokenizer)
+        st.rerun()
 
 
 def _start(scene: Scene, node: Node, tokenizer: Tokenizer) -> Job:

@@ -16,6 +16,7 @@ from circuit_sparsity.plots.meter import meter_html
 from circuit_sparsity.plots.words import recipe_in_words, signed
 from circuit_sparsity.recipes.effects import apply, faithfulness_of
 from circuit_sparsity.ui import history, parts, state, table
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
@@ -97,10 +98,9 @@ def _held_at() -> None:
     st.segmented_control(
         "Held at",
         ["mean", "zero"],
-        key=state.FILL,
+        **bound(state.FILL, "mean"),
         default=None if state.FILL in st.session_state else "mean",
         required=True,
-        bind="query-params",
         help=HELD_HELP,
     )
 

@@ -9,6 +9,7 @@ from circuit_sparsity.circuits.paths import Path, logit_slopes, reads_of_token, 
 from circuit_sparsity.plots.path_words import tell
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.ui import cached, live
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Scene
 from circuit_sparsity.ui.messages import plain
 
@@ -45,7 +46,7 @@ def points_out(scene: Scene) -> list[list[str]]:
 
 def section(scene: Scene) -> None:
     """The switch, the token, and the paths in words."""
-    if not st.toggle("Paths from a token to the answer", key=ON, bind="query-params", help=_HELP):
+    if not st.toggle("Paths from a token to the answer", **bound(ON, False), help=_HELP):
         return
     if len(scene.wiring.edges) > live.MOST:
         st.info(
@@ -74,16 +75,14 @@ def _fields(scene: Scene) -> Start:
     batch = scene.experiment.batch
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         pairs = batch.n_pairs
-        st.number_input("Pair", 1, pairs, key=_PAIR, bind="query-params", width=110)
-        st.number_input("Class, 1 or 2", 1, 2, key=_CLASS, bind="query-params", width=120)
+        st.number_input("Pair", 1, pairs, **bound(_PAIR, 1), width=110)
+        st.number_input("Class, 1 or 2", 1, 2, **bound(_CLASS, 1), width=120)
         end = int(batch.last[_start(scene).row])
         if _asked(_TOKEN, end + 1) > end + 1:
             st.session_state[_TOKEN] = end + 1
         if _TOKEN not in st.session_state and _TOKEN not in st.query_params:
             st.session_state[_TOKEN] = _start(scene).place + 1
-        st.number_input(
-            f"Token, 1 to {end + 1}", 1, end + 1, key=_TOKEN, bind="query-params", width=130
-        )
+        st.number_input(f"Token, 1 to {end + 1}", 1, end + 1, **bound(_TOKEN, 1), width=130)
         count = len(_found(scene, cached.identity(scene), _start(scene)))
         if _asked(_WHICH, 0) > count:
             st.session_state[_WHICH] = 0
@@ -92,8 +91,7 @@ def _fields(scene: Scene) -> Start:
                 f"Show path, 0 for all {count}",
                 0,
                 count,
-                key=_WHICH,
-                bind="query-params",
+                **bound(_WHICH, 0),
                 width=170,
             )
     start = _start(scene)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from circuit_sparsity.store import ModelRow, Row, Store
 from circuit_sparsity.store.words import size_in_words
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.messages import plain
 
 PARTS = ("model", "task", "sweep", "k")
@@ -94,9 +95,8 @@ def _picker(
         label,
         options,
         index=None,
-        key=part,
+        **bound(part),
         help=meaning,
-        bind="query-params",
         on_change=_forget,
         placeholder="Choose …",
     )

@@ -12,6 +12,7 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token, token_strip
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.ui.address import write
 from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
 
@@ -63,7 +64,8 @@ def field(label: str, key: str, first: str) -> str:
         help="Spaces and line ends count: the answer is the token that comes right after the last "
         "character. Press Ctrl+Enter to run it.",
     )
-    st.session_state[kept] = st.query_params[key] = text
+    st.session_state[kept] = text
+    write(key, text)
     return text
 
 

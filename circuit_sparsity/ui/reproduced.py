@@ -11,8 +11,9 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.store.words import time_in_words
 from circuit_sparsity.ui import cached, fetching, stored
 from circuit_sparsity.ui.cached import Scene
-from circuit_sparsity.ui.jobs import Job, Report, begin, jobs, watch
+from circuit_sparsity.ui.jobs import Job, Report, jobs, watch
 from circuit_sparsity.ui.messages import plain
+from circuit_sparsity.ui.press import pressed
 
 KIND = "reproduce"
 _WHAT = (
@@ -43,15 +44,16 @@ def badge(scene: Scene) -> None:
     with st.container(border=True):
         words, button = st.columns([0.72, 0.28], vertical_alignment="center")
         words.markdown("**Are the stored numbers right?** Compute them again here.", help=_WHAT)
-        button.button(
-            "Reproduce again" if job is not None and not job.running else "Reproduce",
-            key="reproduce",
-            icon=":material/verified:",
-            width="stretch",
-            disabled=job is not None and job.running,
-            on_click=begin,
-            args=(_start, scene),
-        )
+        with button:
+            if pressed(
+                "Reproduce again" if job is not None and not job.running else "Reproduce",
+                "reproduce",
+                icon=":material/verified:",
+                width="stretch",
+                disabled=job is not None and job.running,
+            ):
+                _start(scene)
+                st.rerun()
         if job is not None:
             watch([job] if job.running else [], _running)
             if not job.running:

@@ -21,10 +21,11 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.own import OwnTask
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui import cached, pickers, prune_jobs
+from circuit_sparsity.ui.address import write
 from circuit_sparsity.ui.cached import Stamp
-from circuit_sparsity.ui.jobs import begin
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.pickers import Choice
+from circuit_sparsity.ui.press import pressed
 
 _K, _SLIDER, _CHART, _RUN = "sizes_k", "sizes_slider", "sizes_curve", "sizes_run"
 _PER_OCTAVE = 6  # stops of the slider
@@ -91,7 +92,7 @@ def _run_field(known: list[Choice]) -> Choice:
     name = st.selectbox(
         "Run", names, key=_RUN, help="Runs whose ranking lies beside their circuit."
     )
-    st.query_params[_RUN] = name
+    write(_RUN, name)
     return known[names.index(name)]
 
 
@@ -152,7 +153,7 @@ def _size_field(run: Run) -> int:
     first = min(run.experiment.circuit.size, total) or 1
     k = min(st.session_state.get(_K) or _asked() or first, total)
     st.session_state[_K] = st.session_state[_SLIDER] = k
-    st.query_params[_K] = str(k)
+    write(_K, str(k))
     stops = sorted({*log_grid(total, _PER_OCTAVE), k})
     st.select_slider(
         "k, the number of nodes",
@@ -205,25 +206,25 @@ def _numbers(run: Run, found: AtSize) -> None:
 def _buttons(choice: Choice, run: Run, k: int) -> None:
     store = Store.from_environment()
     with st.container(horizontal=True):
-        st.button(
+        if pressed(
             f"Keep the {k:,} nodes",
+            "keep_cut",
             icon=":material/content_cut:",
             type="primary",
-            key="keep_cut",
-            help="Measures what a circuit's file holds, and stores it. Then it opens from above.",
-            on_click=begin,
-            args=(prune_jobs.cut, store, choice, k, False, run.parts),
-        )
-        st.button(
+            meaning="Measures what a circuit's file holds, and stores it. It opens from above.",
+        ):
+            prune_jobs.cut(store, choice, k, False, run.parts)
+            st.rerun()
+        if pressed(
             "Refine at this k",
+            "refine_cut",
             icon=":material/auto_fix_high:",
-            key="refine_cut",
             disabled=k > MOST,
-            help="Starts from more nodes and removes one by one down to k: a lower loss at the "
+            meaning="Starts from more nodes and removes one by one down to k: a lower loss at the "
             f"same size. Takes a while; up to {MOST} nodes.",
-            on_click=begin,
-            args=(prune_jobs.cut, store, choice, k, True, run.parts),
-        )
+        ):
+            prune_jobs.cut(store, choice, k, True, run.parts)
+            st.rerun()
 
 
 def _curve(run: Run, found: AtSize) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from circuit_sparsity.plots.words import place_in_words
 from circuit_sparsity.ui import state
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Sight, identity
 
 
@@ -16,8 +17,7 @@ def search_field(scene: Sight) -> None:
     st.multiselect(
         "Switched off",
         [str(part) for part in (*scene.wiring.nodes, *scene.wiring.edges)],
-        key=state.NODES,
-        bind="query-params",
+        **bound(state.NODES),
         wrap=True,
         select_all=False,
         placeholder="Nothing: type to find a node or an edge",

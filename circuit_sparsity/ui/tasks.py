@@ -22,9 +22,11 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.task import SPLITS
 from circuit_sparsity.ui import cached, fetching, task_jobs
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Stamp
-from circuit_sparsity.ui.jobs import Job, begin, watch
+from circuit_sparsity.ui.jobs import Job, watch
 from circuit_sparsity.ui.messages import plain
+from circuit_sparsity.ui.press import pressed
 
 _TASK, _SHOWN = "shown_task", "task_examples"
 _OWN = Path(__file__).parents[2] / "docs" / "own_tasks"
@@ -91,15 +93,15 @@ def _measuring(store: Store, model: str, job: Job | None) -> None:
     if job is not None and job.running:
         watch([job], _running)
         return
-    st.button(
+    if pressed(
         "Measure here" if job is None or job.state != "done" else "Measure again",
-        key="measure_tasks",
+        "measure_tasks",
         icon=":material/straighten:",
-        help=f"Runs {model} on {2 * PAIRS} prompts of each kind for each task: under a minute for "
-        "a small model; it goes on when the page is closed.",
-        on_click=begin,
-        args=(_start, store, model),
-    )
+        meaning=f"Runs {model} on {2 * PAIRS} prompts of each kind for each task: under a minute "
+        "for a small model; it goes on when the page is closed.",
+    ):
+        _start(store, model)
+        st.rerun()
     if job is not None and job.error is not None:
         if isinstance(job.error, Cancelled):
             st.info(plain(f"{str(job.error).capitalize()}; nothing was kept."))
@@ -121,7 +123,7 @@ def _running(job: Job) -> None:
 def one(model: str | None) -> None:
     """A task: what it asks, how many structures each split has, and pairs as tokens."""
     st.subheader("One task")
-    name = st.selectbox("Task", list(TASKS), key=_TASK, bind="query-params")
+    name = st.selectbox("Task", list(TASKS), **bound(_TASK, next(iter(TASKS))))
     task = TASKS[name]
     st.markdown(f"**{plain(task.summary)}**")
     counts = Counter((template.split, bool(template.novel)) for template in task.templates)
@@ -147,7 +149,7 @@ def one(model: str | None) -> None:
         st.info("Choose a model that is on this machine to see prompts as its tokens.")
         return
     tokenizer, colours = cached.tokenizer(model), palette(st.context.theme.type)
-    shown = st.slider("Pairs to show", 1, 12, 3, key=_SHOWN, bind="query-params")
+    shown = st.slider("Pairs to show", 1, 12, 3, **bound(_SHOWN, 3))
     st.caption(
         f"The first pairs of the test split, as tokens of {plain(model)}. Outlined is what the two "
         "prompts of a pair differ in; what is right for one is wrong for the other."

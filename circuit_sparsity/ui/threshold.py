@@ -6,6 +6,7 @@ import streamlit as st
 
 from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.ui import cached
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.blocks import BlockSight
 from circuit_sparsity.ui.cached import Sight
 
@@ -25,8 +26,7 @@ def chosen(shown: Sight) -> tuple[Sight, str]:
     least = st.select_slider(
         "Weights from",
         stops,
-        key=WEIGHT,
-        bind="query-params",
+        **bound(WEIGHT, stops[0]),
         width=165,
         help="Weaker edges are left out of the picture; they run all the same.",
     )

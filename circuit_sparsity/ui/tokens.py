@@ -20,6 +20,7 @@ from circuit_sparsity.release import QUANTILES, Doc
 from circuit_sparsity.texts.alignment import align
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import prompts, state
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
 from circuit_sparsity.ui.stored import StoredScene
@@ -51,8 +52,7 @@ def node_field(seen: StoredScene, can_run: bool) -> Node:
     name = st.selectbox(
         "Node",
         [str(node) for node in seen.circuit.node_list],
-        key=NODE,
-        bind="query-params",
+        **bound(NODE),
         accept_new_options=can_run,
         help="A node of the circuit"
         + (", or any other: type its name, such as 3.mlp.post_act:180." if can_run else "."),

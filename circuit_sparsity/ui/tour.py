@@ -21,6 +21,7 @@ from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.marked_graph import marked_figure
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui import cached, messages, pickers
+from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Scene, Sight
 from circuit_sparsity.ui.pickers import Choice
 
@@ -54,10 +55,9 @@ def circuit() -> Choice | None:
     which = st.segmented_control(
         "Circuit",
         [_OWN, _CHOSEN],
-        key=_OF,
+        **bound(_OF, _OWN),
         default=None if _OF in st.session_state else _OWN,
         required=True,
-        bind="query-params",
         format_func=lambda name: f"{name}: {' · '.join((own if name == _OWN else chosen)[2:])}",
         help="The tour works on any circuit for closing strings whose prompts come in pairs.",
     )
@@ -94,9 +94,8 @@ def position(titles: list[str]) -> int:
         st.segmented_control(
             "Step",
             names,
-            key=STEP,
             required=True,
-            bind="query-params",
+            **bound(STEP),
             label_visibility="collapsed",
             width="content",
         )

@@ -13,6 +13,7 @@ from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.weights import histogram, position_map
 from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.ui import state
+from circuit_sparsity.ui.address import write
 
 _CHANNEL, _TOKEN, _KEPT = "residual", "token", "kept token"
 _SHOWN = 200  # rows of a table
@@ -32,7 +33,7 @@ def channel(model: GPT, tokenizer: Tokenizer) -> None:
     elif st.session_state[_CHANNEL] > most:
         st.session_state[_CHANNEL] = _first(most)
     chosen = int(st.number_input(f"Channel, 0 to {most}", 0, most, key=_CHANNEL, width=200))
-    st.query_params[_CHANNEL] = str(chosen)
+    write(_CHANNEL, str(chosen))
     gain = float(model.get_parameter("transformer.ln_f.weight")[chosen])
     st.caption(f"Gain of the last norm on this channel: {gain:.4f}.")
     for column, (side, meaning) in zip(st.columns(2), _SIDES.items(), strict=True):
@@ -56,7 +57,7 @@ def token(model: GPT, tokenizer: Tokenizer) -> None:
         help="Type a part of its text (a space is ·, a line end ↵) or its number.",
     )
     st.session_state[_KEPT] = chosen
-    st.query_params[_TOKEN] = str(chosen)
+    write(_TOKEN, str(chosen))
     after, before = st.columns(2)
     table = bigrams(model)
     if table is None:

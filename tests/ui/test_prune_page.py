@@ -92,6 +92,19 @@ def test_what_was_pruned_is_stored_said_and_chosen(page):
     assert [page.selectbox(key=part).value for part in QUERY] == list(found.choice)
 
 
+def test_a_number_that_changes_with_the_click_counts(page):
+    page.number_input(key="prune_k").set_value(13)  # and no run before the click
+    assert start(page).result().nodes == 13
+
+
+def test_a_size_that_changes_with_the_click_is_the_one_that_is_kept(page):
+    start(page).result()
+    wait(page).number_input(key="sizes_k").set_value(7)
+    page.button(key="keep_cut").click()
+    run(page)
+    assert jobs().all(KINDS)[-1].result().nodes == 7
+
+
 def test_means_over_an_uploaded_text_are_pruned_with_and_told(page, open_app):
     page.segmented_control(key="prune_means").set_value("Means over my text")
     text = "for name in names:\n    print(name)\n" * 400
