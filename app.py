@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import frame, link, pickers, press
+from circuit_sparsity.ui import address, frame, link, pickers, press
 
 frame.set_up()
 page = st.navigation(
@@ -25,6 +25,7 @@ page = st.navigation(
 )
 pickers.sidebar()
 link.to_this_view()
-with frame.waiting():
+with frame.waiting() as above:
     page.run()
+address.say_trouble(above)
 press.forget()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.pages_manager import PagesManager
 
 _ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from the network
@@ -52,8 +53,8 @@ def set_up() -> None:
 
 
 @contextmanager
-def waiting() -> Iterator[None]:
-    """What stands on the page while a fresh process imports what it computes with.
+def waiting() -> Iterator[DeltaGenerator]:
+    """What stands on the page while a fresh process imports what it computes with; its place.
 
     A figure without content is part of it: the browser fetches and reads Plotly meanwhile, which
     takes it as long as the imports take Python.
@@ -64,6 +65,6 @@ def waiting() -> Iterator[None]:
             st.caption("Starting …")
             st.plotly_chart({"data": [{"type": "scatter"}], "layout": _FLAT}, config=_STILL)
     try:
-        yield
+        yield place
     finally:
         place.empty()

@@ -16,8 +16,8 @@ from circuit_sparsity.plots.meter import meter_html
 from circuit_sparsity.plots.words import recipe_in_words, signed
 from circuit_sparsity.recipes.effects import apply, faithfulness_of
 from circuit_sparsity.ui import history, parts, state, table
-from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.messages import plain
 
 SIZE_HELP = (
@@ -95,14 +95,7 @@ def _meter(experiment: Experiment, outcome: Outcome) -> None:
 
 
 def _held_at() -> None:
-    st.segmented_control(
-        "Held at",
-        ["mean", "zero"],
-        **bound(state.FILL, "mean"),
-        default=None if state.FILL in st.session_state else "mean",
-        required=True,
-        help=HELD_HELP,
-    )
+    among("Held at", ("mean", "zero"), state.FILL, HELD_HELP)
 
 
 def _running() -> AbstractContextManager[None]:

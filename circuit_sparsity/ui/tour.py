@@ -23,6 +23,7 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.ui import cached, messages, pickers
 from circuit_sparsity.ui.address import bound
 from circuit_sparsity.ui.cached import Scene, Sight
+from circuit_sparsity.ui.choices import among
 from circuit_sparsity.ui.pickers import Choice
 
 STEP = "step"  # key and parameter of the address
@@ -52,16 +53,10 @@ def circuit() -> Choice | None:
         return own
     if own is None:
         return chosen
-    which = st.segmented_control(
-        "Circuit",
-        [_OWN, _CHOSEN],
-        **bound(_OF, _OWN),
-        default=None if _OF in st.session_state else _OWN,
-        required=True,
-        format_func=lambda name: f"{name}: {' · '.join((own if name == _OWN else chosen)[2:])}",
-        help="The tour works on any circuit for closing strings whose prompts come in pairs.",
-    )
-    return chosen if which == _CHOSEN else own
+    meaning = "The tour works on any circuit for closing strings whose prompts come in pairs."
+    found = chosen if among("Circuit", (_OWN, _CHOSEN), _OF, meaning) == _CHOSEN else own
+    st.caption(messages.plain(" · ".join(found)))
+    return found
 
 
 def nothing_here() -> None:
@@ -91,6 +86,7 @@ def position(titles: list[str]) -> int:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         now = names.index(st.session_state[STEP])
         _move("Back", ":material/arrow_back:", now - 1, now == 0)
+        _move("Next", ":material/arrow_forward:", now + 1, now == len(titles) - 1)
         st.segmented_control(
             "Step",
             names,
@@ -99,7 +95,6 @@ def position(titles: list[str]) -> int:
             label_visibility="collapsed",
             width="content",
         )
-        _move("Next", ":material/arrow_forward:", now + 1, now == len(titles) - 1)
     st.session_state[_KEPT] = st.session_state[STEP]
     return now
 

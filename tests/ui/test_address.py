@@ -62,3 +62,29 @@ def test_a_link_wins_over_what_was_chosen_on_another_page(page):
     page.switch_page("pages/tokens.py").run()
     assert page.segmented_control(key="token_quantile").value == "50%"
     assert said(page, "token_quantile") == ["50%"]
+
+
+def words(app: AppTest) -> list[str]:
+    return [part.value.replace("\\", "") for part in app.warning if "The link asks" in part.value]
+
+
+def test_what_a_link_asks_for_and_is_not_offered_is_said(open_app):
+    app = open_app("tokens", **QUERY, token_quantile="3%", token_live="true")
+    (warning,) = words(app)
+    assert "`token_quantile` “3%”" in warning
+    assert "this is “0.1%”" in warning
+    assert "token_live" not in warning
+    app.toggle(key="token_live").set_value(False)
+    assert words(app.run()) == [warning]  # still so
+    app.segmented_control(key="token_quantile").set_value("1%")
+    assert words(app.run()) == []
+
+
+def test_a_number_out_of_range_is_said(open_app):
+    (warning,) = words(open_app(None, **QUERY, colour="activation on a prompt", colour_pair="999"))
+    assert "“999”" in warning
+
+
+@pytest.mark.parametrize("live", ["true", "True", "TRUE"])
+def test_a_link_that_is_understood_brings_no_words(open_app, live):
+    assert words(open_app("tokens", **QUERY, token_live=live, token_quantile="50%")) == []
