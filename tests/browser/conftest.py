@@ -98,7 +98,9 @@ class Explorer:
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
         self.troubles: list[str] = []
+        self.settled = 0  # how often
         page.set_default_timeout(PATIENCE)
+        page.add_init_script(_LISTEN)
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
         page.on("console", self._hear)
         page.on("request", self._see)
@@ -120,9 +122,9 @@ class Explorer:
         return self
 
     def settle(self) -> None:
-        """Wait until no script runs."""
-        state = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState"
-        self.page.wait_for_function(f"{state} === 'notRunning'")
+        """Wait until no script runs, and none is about to: what was sent has been answered."""
+        self.settled += 1
+        self.page.wait_for_function(_SETTLED, arg=self.settled)
 
     def names(self) -> list[str]:
         """The nodes of the graph."""
@@ -181,6 +183,31 @@ class Explorer:
         return self.page.evaluate(script, key)
 
 
+# When the page sent something to the server last, and when it heard from it.
+_LISTEN = """(() => {
+  if (window.wire) return;
+  const wire = window.wire = { sent: 0, heard: 0 }, send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (...what) {
+    wire.sent = performance.now();
+    if (!this.listened) {
+      this.listened = true;
+      this.addEventListener("message", () => { wire.heard = performance.now(); });
+    }
+    return send.apply(this, what);
+  };
+})()"""
+# A moment of quiet as well: what a message changes is drawn some milliseconds later. What nobody
+# answers is not waited for.
+_SETTLED = """(call) => {
+  const now = performance.now(), { wire } = window;
+  const state = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState;
+  const open = wire && wire.sent > wire.heard && now - wire.sent < 5000;
+  if (state !== "notRunning" || open || window.settling?.call !== call) {
+    window.settling = { call, since: now };
+    return false;
+  }
+  return now - window.settling.since > 100;
+}"""
 PLOT = ".st-key-circuit_graph .js-plotly-plot"
 _PIXEL = f"""name => {{
   const plot = document.querySelector('{PLOT}'), box = plot.getBoundingClientRect();
