@@ -131,6 +131,10 @@ class Explorer:
         found = self.page.evaluate(f"document.querySelector('{PLOT}').data[0].customdata")
         return [name for name in found if ":" in name]
 
+    def apart(self) -> list[str]:
+        """Nodes that no other lies upon: where several are near, the chart picks one of them."""
+        return self.page.evaluate(_APART)
+
     def marked(self) -> list[str]:
         """The nodes that the graph shows as switched off."""
         data = f"document.querySelector('{PLOT}').data[0]"
@@ -214,6 +218,15 @@ _PIXEL = f"""name => {{
   const {{ _size: size, xaxis, yaxis }} = plot._fullLayout, points = plot.data[0];
   const i = points.customdata.indexOf(name);
   return [box.left + size.l + xaxis.c2p(points.x[i]), box.top + size.t + yaxis.c2p(points.y[i])];
+}}"""
+
+
+_APART = f"""() => {{
+  const plot = document.querySelector('{PLOT}'), {{ xaxis, yaxis }} = plot._fullLayout;
+  const {{ x, y, customdata }} = plot.data[0];
+  const at = customdata.map((_, i) => [xaxis.c2p(x[i]), yaxis.c2p(y[i])]);
+  const near = (i, j) => i !== j && Math.hypot(at[i][0] - at[j][0], at[i][1] - at[j][1]) < 14;
+  return customdata.filter((name, i) => name.includes(":") && !at.some((_, j) => near(i, j)));
 }}"""
 
 

@@ -34,7 +34,7 @@ class Visitor:
     asked: str = ""
 
     def click(self, dice: random.Random) -> None:
-        others = [name for name in self.effects if name != self.asked]
+        others = [name for name in self.explorer.apart() if name != self.asked]
         self.asked = dice.choice(others)
         self.explorer.click(self.asked)
 
