@@ -40,11 +40,13 @@ def line_figure(
     palette: Palette,
     levels: Mapping[str, float] | None = None,
     height: int = _HEIGHT,
+    clickable: bool = False,
 ) -> Figure:
     """Each line with a mark at every point; ``levels`` are dotted horizontals with a name.
 
     Lines differ in dash and mark too, not in colour alone. On a logarithmic axis, what is not
-    positive is left out.
+    positive is left out. ``clickable`` is for a chart whose points are chosen by a click: the page
+    says so too, but a moment after it has drawn the chart, and a click in between is lost.
     """
     levels = {name: level for name, level in (levels or {}).items() if level > 0 or not y.log}
     inks = (palette.negative, palette.positive, palette.attention, palette.ablated, palette.node)
@@ -64,6 +66,8 @@ def line_figure(
         "paper_bgcolor": palette.background,
         "plot_bgcolor": palette.background,
     }
+    if clickable:
+        layout |= {"clickmode": "event+select", "dragmode": "pan"}
     return Figure(data=data, layout=layout)
 
 

@@ -51,6 +51,7 @@ def sizes(choice: Choice) -> None:
             Axis(_LOSS, log=True),
             palette(st.context.theme.type),
             {"chance": CHANCE, "whole model": current.model_loss},
+            clickable=True,
         ),
         key=_SIZES,
         on_select=_go_there,

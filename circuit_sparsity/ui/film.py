@@ -202,6 +202,7 @@ def _curve(film: Film, at: int, source: str) -> None:
             palette(st.context.theme.type),
             {"chance": CHANCE_LOSS},
             height=300,
+            clickable=True,
         ),
         key=_CURVE,
         on_select=lambda: _clicked(film),

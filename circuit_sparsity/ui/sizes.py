@@ -242,6 +242,7 @@ def _curve(run: Run, found: AtSize) -> None:
             palette(st.context.theme.type),
             {"chance": CHANCE_LOSS},
             height=330,
+            clickable=True,
         ),
         key=_CHART,
         on_select=_take_point,
