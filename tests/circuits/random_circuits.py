@@ -35,10 +35,22 @@ class Ties:
         if 0 < k < x.shape[-1]:
             ordered = x.abs().sort(-1, descending=True).values  # prompt pos width
             last, after, most = ordered[..., k - 1], ordered[..., k], ordered[..., 0]
-            near = ((last > 0) & (last - after < 3e-6 * most)).any(dim=1)
-            seen = self.near is not None and len(self.near) == len(near)
-            self.near = self.near | near if seen else near
+            self.mark(((last > 0) & (last - after < 3e-6 * most)).any(dim=1))
         return abs_top_k(x, k)
+
+    def mark(self, near: torch.Tensor) -> None:
+        """Take these prompts, one truth value each, beside those that are marked."""
+        seen = self.near is not None and len(self.near) == len(near)
+        self.near = self.near | near if seen else near
+
+    def before_norm(self, norm: torch.nn.Module, args: tuple[torch.Tensor]) -> None:
+        """A hook of a norm: marks prompts with a vector of next to nothing, whose rounding a norm
+        makes thousands of times larger."""
+        (x,) = args  # prompt pos width, or prompt width
+        if not isinstance(norm, torch.nn.RMSNorm):
+            x = x - x.mean(-1, keepdim=True)
+        small = x.square().mean(-1) < 1e-6
+        self.mark(small.any(dim=1) if small.dim() > 1 else small)
 
 
 def golden_model(path: Path) -> GPT:
