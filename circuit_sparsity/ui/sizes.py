@@ -211,7 +211,8 @@ def _buttons(choice: Choice, run: Run, k: int) -> None:
             "keep_cut",
             icon=":material/content_cut:",
             type="primary",
-            meaning="Measures what a circuit's file holds, and stores it. It opens from above.",
+            meaning="Measures what a circuit's file holds, and stores it. Then it opens from "
+            "above.",
         ):
             prune_jobs.cut(store, choice, k, False, run.parts)
             st.rerun()
