@@ -188,13 +188,17 @@ def _ended(job: Job) -> None:
 
 def _done(job: Job, found: Found) -> None:
     name = plain(" · ".join(found.choice))
-    st.success(
+    said = (
         f"**{name}**: {found.nodes:,} nodes and {found.edges:,} edges, "
         f"in {time_in_words(job.seconds)}. Loss in nats per sequence: **{found.test_loss:.4f}** "
-        f"on {found.prompts} (the whole model {found.model_loss:.4f}, chance 0.693); "
-        f"{found.loss:.4f} on the prompts that decided the size.",
-        icon=":material/check:",
+        f"on {found.prompts} (the whole model {found.model_loss:.4f}, chance {CHANCE_LOSS:.3f}); "
+        f"{found.loss:.4f} on the prompts that decided the size."
     )
+    if found.test_loss < CHANCE_LOSS:
+        st.success(said, icon=":material/check:")
+    else:
+        doubt = f"**That is no better than a guess.** {_advice(found)}"
+        st.warning(f"{said} {doubt}", icon=":material/warning:")
     if found.minimality:
         st.caption(removal_in_words(found.minimality))
     with st.container(horizontal=True):
@@ -212,6 +216,12 @@ def _done(job: Job, found: Found) -> None:
             ):
                 # Without parameters of its own it would refuse: the sidebar's are bound to widgets.
                 st.switch_page(_PAGES[page], query_params={})
+
+
+def _advice(found: Found) -> str:
+    if found.model_loss < CHANCE_LOSS:
+        return "More nodes may do the task, or the longer search (Full)."
+    return "Nor is the whole model: choose a task that it does, or another model."
 
 
 def removal_in_words(told: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from circuit_sparsity.pruning import request as ways
 from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.request import open_cut
 from circuit_sparsity.store import Store
+from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui import prune_jobs
 from circuit_sparsity.ui.jobs import jobs
 from circuit_sparsity.ui.prune_jobs import KINDS
@@ -88,6 +89,10 @@ def test_what_was_pruned_is_stored_said_and_chosen(page):
     assert (it.circuit.size, it.circuit.sweep) == (12, "local")
     assert found.test_loss == pytest.approx(it.of_circuit.loss)
     assert f"{it.of_circuit.loss:.4f}" in said(page)
+    assert found.test_loss > CHANCE_LOSS  # as the model's: its weights are random
+    (doubt,) = (part.value for part in page.warning if "12 nodes" in part.value)
+    assert "no better than a guess" in doubt
+    assert "Nor is the whole model" in doubt
     press(page, "Open the circuit")  # which leads to its page in a browser alone
     assert [page.selectbox(key=part).value for part in QUERY] == list(found.choice)
 
