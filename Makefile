@@ -34,7 +34,7 @@ chromium: .venv/dev ## a browser for the browser tests
 	@sh tests/browser/get_chromium.sh $(BIN)
 
 kernels: .venv/run
-	@echo "Compiling the kernels: half a minute, once"; $(BIN)/python -m circuit_sparsity.ready
+	@echo "Compiling the kernels: half a minute, once"; $(BIN)/python -m circuit_sparsity.runtime.warm_up
 
 clean:           ## remove what make made (never your downloads or results)
 	rm -rf .venv $(NODE_MODULES)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import address, frame, link, pickers, press
+from circuit_sparsity.ui.shell import address, frame, link, pickers, press
 
 frame.set_up()
 page = st.navigation(

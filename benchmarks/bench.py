@@ -11,7 +11,7 @@ from models import YOLO1, YOLO2
 from picture import draw_density, draw_nodes
 from table import Row, print_rows
 
-from circuit_sparsity.ready import make_ready
+from circuit_sparsity.runtime.warm_up import warm_up
 
 GROUPS: dict[str, Callable[[int], list[Row]]] = {
     "forward": lambda rounds: [forward_row(YOLO2, 15, rounds), forward_row(YOLO1, 6, rounds)],
@@ -32,7 +32,7 @@ if __name__ == "__main__":
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    make_ready()
+    warm_up()
     for group in args.group:
         rows = GROUPS[group](args.rounds)
         print_rows(rows)

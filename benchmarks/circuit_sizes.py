@@ -15,14 +15,20 @@ import time
 
 import torch
 
-from circuit_sparsity.circuits.compiled import compile_circuit
 from circuit_sparsity.circuits.edges import edges
-from circuit_sparsity.experiment import Experiment
-from circuit_sparsity.opening import batch_of_tests, open_task, open_tokenizer
+from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.experiment.opening import batch_of_tests, open_task, open_tokenizer
 from circuit_sparsity.pruning.find import TargetNotReached, find
-from circuit_sparsity.pruning.goal import TARGET_LOSS
 from circuit_sparsity.pruning.request import open_subject
-from circuit_sparsity.pruning.settings import FAST, FULL, PUBLISHED, QUICK, PruneSettings
+from circuit_sparsity.pruning.settings import (
+    FAST,
+    FULL,
+    PUBLISHED,
+    QUICK,
+    TARGET_LOSS,
+    PruneSettings,
+)
+from circuit_sparsity.runtime.compiled import compile_circuit
 from circuit_sparsity.store import Store
 
 MODEL = "starter"

@@ -11,14 +11,14 @@ import torch
 from models import EVERY_TOP_K, Shape, random_model
 from table import Row
 
-from circuit_sparsity.circuits.ablation import answer_logits
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.circuits.compiled import CircuitRun, compile_circuit
-from circuit_sparsity.circuits.compiled.full import full_run
 from circuit_sparsity.circuits.edges import matrix_between
 from circuit_sparsity.circuits.means import Means, mean_activations
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import FINAL_RESID, Location, Node, circuit_locations
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import FINAL_RESID, Location, Node, circuit_locations
+from circuit_sparsity.runtime.ablation import answer_logits
+from circuit_sparsity.runtime.compiled import CircuitRun, compile_circuit
+from circuit_sparsity.runtime.compiled.masked_run import full_run
 from circuit_sparsity.tasks.task import TaskBatch
 
 SIZES = (16, 64, 133, 512, 1024, 2048, 4096)

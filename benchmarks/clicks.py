@@ -21,9 +21,9 @@ from models import YOLO2, random_weights
 from playwright.sync_api import Browser, Page, sync_playwright
 from safetensors.torch import save_file
 
-from circuit_sparsity.checkpoint import COMPACT_FILE, CONFIG_FILE, pack
-from circuit_sparsity.experiment import Experiment
-from circuit_sparsity.measurement import measure_stored
+from circuit_sparsity.core.checkpoint import COMPACT_FILE, CONFIG_FILE, pack
+from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.experiment.measurement import measure_stored
 from circuit_sparsity.release import write_means, write_viz
 from tests.browser.conftest import ARGUMENTS, Explorer, running_app
 

@@ -19,14 +19,14 @@ from plotly.offline import get_plotlyjs
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.wiring import wiring
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import Node, circuit_locations
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import Node, circuit_locations
+from circuit_sparsity.plots.coloured_graph import cost, shaded_figure
 from circuit_sparsity.plots.colours import LIGHT
 from circuit_sparsity.plots.film import Film, Frame, film_figure
 from circuit_sparsity.plots.layout import lay_out
-from circuit_sparsity.plots.shaded_graph import cost, shaded_figure
 from tests.browser.conftest import ARGUMENTS
-from tests.circuits.random_circuits import random_model
+from tests.runtime.random_circuits import random_model
 
 NODES, DRAWS = 1000, 5
 SHAPE = {"n_layer": 3, "n_head": 16, "d_head": 16, "d_model": 256, "d_mlp": 1024, "vocab_size": 64}

@@ -11,10 +11,10 @@ from models import YOLO1, Shape, random_model, random_weights
 from safetensors.torch import save_file
 from table import Row, timed
 
-from circuit_sparsity.checkpoint import COMPACT_FILE, CONFIG_FILE, DENSE_FILE, pack
-from circuit_sparsity.hooks import no_hook
-from circuit_sparsity.model import GPT
-from circuit_sparsity.sparse import SparseMatrix
+from circuit_sparsity.core.checkpoint import COMPACT_FILE, CONFIG_FILE, DENSE_FILE, pack
+from circuit_sparsity.core.hooks import no_hook
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.kernels import SparseMatrix
 
 DENSITIES = (1024, 256, 64, 32, 16, 8, 4, 2, 1)  # one over the share that is not zero
 

@@ -13,7 +13,7 @@ import scipy.sparse
 import torch
 from torch.nn import functional
 
-from circuit_sparsity.sparse import (
+from circuit_sparsity.kernels import (
     SparseMatrix,
     abs_top_k,
     abs_top_k_panels,

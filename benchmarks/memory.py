@@ -8,13 +8,13 @@ _OPENING = """
 import sys, torch
 from pathlib import Path
 from circuit_sparsity.checkpoint import load_model
-from circuit_sparsity.sparse import warm_up
+from circuit_sparsity.sparse.warm import compile_kernels
 
 def resident():
     text = Path("/proc/self/status").read_text()
     return int(text.split("VmRSS:")[1].split()[0]) / 1e3
 
-warm_up()
+compile_kernels()
 before = resident()
 model = load_model(sys.argv[1])
 print(resident() - before)

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
-from circuit_sparsity.engine import Engine, assemble, expected_shapes
-from circuit_sparsity.model import GPT, GPTConfig
-from circuit_sparsity.sparse import SparseMatrix
+from circuit_sparsity.core.checkpoint import expected_shapes
+from circuit_sparsity.core.model import GPT, GPTConfig
+from circuit_sparsity.kernels import SparseMatrix
+from circuit_sparsity.runtime import assemble
+from circuit_sparsity.runtime.assemble import Engine
 
 EVERY_TOP_K = "attn_in,attn_q,attn_k,attn_v,attn_out,mlp_in,mlp_neuron,mlp_out"
 _LEARNED = {"enable_bigram_table": True, "learnable_bigram_table": True}

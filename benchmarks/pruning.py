@@ -20,14 +20,13 @@ from models import YOLO1, YOLO2, Shape, random_model
 from table import Row, Work, print_rows
 
 from circuit_sparsity.circuits.means import Means
-from circuit_sparsity.model import GPT, GPTConfig
-from circuit_sparsity.pruning.gates import gated
-from circuit_sparsity.pruning.goal import Goal
-from circuit_sparsity.pruning.layout import Layout
+from circuit_sparsity.circuits.node_vector import Layout
+from circuit_sparsity.core.model import GPT, GPTConfig
+from circuit_sparsity.pruning.answers import gated
 from circuit_sparsity.pruning.learn import _Run
-from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.pruning.settings import Goal, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
-from circuit_sparsity.ready import make_ready
+from circuit_sparsity.runtime.warm_up import warm_up
 from circuit_sparsity.tasks.task import TaskBatch
 
 TOKENS = 64  # a prompt
@@ -129,6 +128,6 @@ if __name__ == "__main__":
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    make_ready()
+    warm_up()
     for shape in args.shapes:
         print_rows(rows(shape))

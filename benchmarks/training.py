@@ -13,7 +13,7 @@ import torch
 from table import Row, print_rows, timed
 from torch import Tensor, nn
 
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.model import GPT
 from circuit_sparsity.training.optimiser import Group, SparseAdam, groups
 from circuit_sparsity.training.settings import TrainSettings
 

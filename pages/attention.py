@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import attention, cached, fetching, messages, pickers, prompts, state
+from circuit_sparsity.ui.node import attention
+from circuit_sparsity.ui.shell import cached, fetching, messages, pickers, prompts, state
 
 
 def page() -> None:

@@ -2,27 +2,21 @@
 
 import streamlit as st
 
-from circuit_sparsity.opening import MEANS_OVER
+from circuit_sparsity.experiment.opening import MEANS_OVER
 from circuit_sparsity.tasks import TASKS
-from circuit_sparsity.ui import (
+from circuit_sparsity.ui.circuit import (
     account,
-    answers,
     arrangement,
-    cached,
-    fetching,
     film,
-    history,
-    messages,
     overview,
     panels,
-    pickers,
     recipe,
     reproduced,
-    state,
     stored,
     texts,
 )
-from circuit_sparsity.ui.cached import Scene
+from circuit_sparsity.ui.shell import answers, cached, fetching, history, messages, pickers, state
+from circuit_sparsity.ui.shell.cached import Scene
 
 _ONE = "**Click a node** to switch it off as well and see what that costs."
 _ALL_SIZES = "**Play**, or drag the slider, and see which nodes a larger circuit adds."

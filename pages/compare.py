@@ -2,15 +2,11 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import (
-    claims,
-    compare,
-    compare_models,
-    compare_sweeps,
-    fetching,
-    messages,
-    pickers,
-)
+from circuit_sparsity.ui.compare import circuits as compare
+from circuit_sparsity.ui.compare import claims
+from circuit_sparsity.ui.compare import models as compare_models
+from circuit_sparsity.ui.compare import sweeps as compare_sweeps
+from circuit_sparsity.ui.shell import fetching, messages, pickers
 
 
 def page() -> None:

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import curves, fetching, messages, pickers
+from circuit_sparsity.ui.compare import curves
+from circuit_sparsity.ui.shell import fetching, messages, pickers
 
 
 def page() -> None:

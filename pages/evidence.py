@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import attacks, cached, evidence, fetching, messages, pickers
+from circuit_sparsity.ui.evidence import attacks
+from circuit_sparsity.ui.evidence import sections as evidence
+from circuit_sparsity.ui.shell import cached, fetching, messages, pickers
 
 
 def page() -> None:

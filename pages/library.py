@@ -4,7 +4,10 @@ import streamlit as st
 
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.entries import entries
-from circuit_sparsity.ui import library, library_progress, library_remove, messages
+from circuit_sparsity.ui.library import library
+from circuit_sparsity.ui.library import remove as library_remove
+from circuit_sparsity.ui.shell import messages
+from circuit_sparsity.ui.shell import transfer_cards as library_progress
 
 
 def page() -> None:

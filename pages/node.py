@@ -2,21 +2,15 @@
 
 import streamlit as st
 
-from circuit_sparsity.tokenizer import Tokenizer
-from circuit_sparsity.ui import (
-    cached,
-    fetching,
-    messages,
-    node_card,
-    node_effect,
-    node_field,
-    node_texts,
-    node_weights,
-    pickers,
-    state,
-)
-from circuit_sparsity.ui.cached import Scene
-from circuit_sparsity.ui.choices import among
+from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.ui.node import card as node_card
+from circuit_sparsity.ui.node import effect as node_effect
+from circuit_sparsity.ui.node import field as node_field
+from circuit_sparsity.ui.node import texts as node_texts
+from circuit_sparsity.ui.node import weights as node_weights
+from circuit_sparsity.ui.shell import cached, fetching, messages, pickers, state
+from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.choices import among
 
 _VIEW = "view"
 _ACTIVATIONS, _WEIGHTS, _HEAD, _VOCABULARY = "Activations", "Weights", "Attention", "Vocabulary"

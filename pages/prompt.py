@@ -4,21 +4,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from circuit_sparsity.tokenizer import Tokenizer
-from circuit_sparsity.ui import (
-    active_nodes,
-    cached,
-    continuing,
-    fetching,
-    messages,
-    pickers,
-    prompts,
-    readings,
-    state,
-    table,
-)
-from circuit_sparsity.ui.cached import Scene
-from circuit_sparsity.ui.choices import among
+from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.ui.circuit import table
+from circuit_sparsity.ui.prompt import active_nodes, readings
+from circuit_sparsity.ui.prompt import continuation as continuing
+from circuit_sparsity.ui.shell import cached, fetching, messages, pickers, prompts, state
+from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.choices import among
 
 _LOOK = "look"
 _NEXT, _LOSSES, _NODES, _ON = "Next token", "Token by token", "Nodes", "Continue it"

@@ -3,9 +3,12 @@
 import streamlit as st
 
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui import fetching, messages, pickers, prune_form, prune_jobs, sizes
-from circuit_sparsity.ui import prune_progress as progress
-from circuit_sparsity.ui.press import pressed
+from circuit_sparsity.ui.prune import form as prune_form
+from circuit_sparsity.ui.prune import jobs as prune_jobs
+from circuit_sparsity.ui.prune import progress as progress
+from circuit_sparsity.ui.prune import sizes
+from circuit_sparsity.ui.shell import fetching, messages, pickers
+from circuit_sparsity.ui.shell.press import pressed
 
 
 def page() -> None:

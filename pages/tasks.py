@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import messages, pickers, tasks
+from circuit_sparsity.ui.shell import messages, pickers
+from circuit_sparsity.ui.tasks import tasks
 
 
 def page() -> None:

@@ -3,9 +3,11 @@
 import streamlit as st
 
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui import cached, fetching, messages, pickers, stored, tokens
-from circuit_sparsity.ui.address import bound
-from circuit_sparsity.ui.choices import among
+from circuit_sparsity.ui.circuit import stored
+from circuit_sparsity.ui.node import tokens
+from circuit_sparsity.ui.shell import cached, fetching, messages, pickers
+from circuit_sparsity.ui.shell.address import bound
+from circuit_sparsity.ui.shell.choices import among
 
 _STORED, _OWN = "Stored documents", "Your text"
 

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import cached, fetching, messages, tour, tour_steps
+from circuit_sparsity.ui.shell import cached, fetching, messages
+from circuit_sparsity.ui.tour import steps as tour_steps
+from circuit_sparsity.ui.tour import tour
 
 
 def page() -> None:

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui import cached, fetching, messages, pickers, weights
+from circuit_sparsity.ui.node import model_weights as weights
+from circuit_sparsity.ui.shell import cached, fetching, messages, pickers
 
 
 def page() -> None:

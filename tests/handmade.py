@@ -11,8 +11,8 @@ import torch
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means, zeros
-from circuit_sparsity.model import GPT, GPTConfig
-from circuit_sparsity.names import Location, Node, circuit_locations
+from circuit_sparsity.core.model import GPT, GPTConfig
+from circuit_sparsity.core.names import Location, Node, circuit_locations
 from circuit_sparsity.tasks.task import TaskBatch
 
 LN2 = math.log(2)

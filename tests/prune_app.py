@@ -6,7 +6,7 @@ import threading
 from circuit_sparsity.pruning.request import PruneRequest
 from circuit_sparsity.pruning.settings import QUICK
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui import prune_jobs
+from circuit_sparsity.ui.prune import jobs as prune_jobs
 
 if __name__ == "__main__":
     model, task, k = sys.argv[1:]

@@ -9,25 +9,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = "circuit_sparsity"
 ROWS = (  # a module imports only from rows before its own, and from its own package
-    ("names", "hooks"),
-    ("sparse", "tokenizer", "store"),
-    ("model",),
-    ("engine",),
-    ("checkpoint",),
-    ("conversion",),
-    ("inference",),
-    ("tasks", "circuits"),
-    ("release", "ready", "labels"),
+    ("kernels", "store"),
+    ("core",),
+    ("circuits", "tasks"),
+    ("runtime",),
+    ("release", "inference"),
     ("experiment",),
-    ("measurement", "opening", "reproduction", "explained", "scores"),
     ("training",),
     ("pruning",),
-    ("sweep",),
-    ("evidence", "nodes", "texts"),
-    ("claims",),
-    ("export", "recipes"),
+    ("evidence", "nodes", "explained"),
+    ("export",),
     ("plots",),
-    ("commands", "ui"),
+    ("cli", "ui"),
     ("__main__",),
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
@@ -35,9 +28,9 @@ ONLY = {  # a library and the rooms that may know it
     "streamlit": {"ui", "pages", "app"},
     "plotly": {"plots"},
     "requests": {"store"},
-    "numba": {"sparse"},
-    "optuna": {"sweep"},
-    "distributed": {"sweep"},
+    "numba": {"kernels"},
+    "optuna": {"pruning"},
+    "distributed": {"pruning"},
     "networkx": {"export"},
 }
 FILES = sorted([*(ROOT / PACKAGE).rglob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "app.py"])

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from circuit_sparsity.circuits.controls import random_nodes
-from circuit_sparsity.evidence.measures import RANDOM
+from circuit_sparsity.evidence.evidence import read_evidence
+from circuit_sparsity.evidence.measures import RANDOM, random_nodes
 from circuit_sparsity.evidence.prunings import NONSENSE, UNTRAINED
-from circuit_sparsity.evidence.stored import read_evidence
-from circuit_sparsity.experiment import Experiment
-from circuit_sparsity.opening import (
+from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.experiment.opening import (
     open_circuit,
     open_means,
     open_model,

@@ -4,19 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from circuit_sparsity.model import GPTConfig
-from circuit_sparsity.names import Location, Node, circuit_locations
-
-if TYPE_CHECKING:
-    from circuit_sparsity.circuits.compiled import CompiledCircuit
-    from circuit_sparsity.circuits.means import Means
-    from circuit_sparsity.model import GPT
+from circuit_sparsity.core.model import GPTConfig
+from circuit_sparsity.core.names import Location, Node, circuit_locations
 
 
 @dataclass(frozen=True)
@@ -95,15 +90,6 @@ class Circuit:
             if node not in self._kept:
                 more[node.location] = (*more.get(node.location, ()), node.channel)
         return replace(self, nodes=more)
-
-    def compile(self, model: "GPT", means: "Means") -> "CompiledCircuit":
-        """This circuit as something that runs prompts at the cost of its nodes: `compile_circuit`.
-
-        ``circuit.compile(model, means).on(batch).losses_without([[node], [edge]])``.
-        """
-        from circuit_sparsity.circuits.compiled import compile_circuit  # it is made of circuits
-
-        return compile_circuit(self, model, means)
 
     def masks(self, config: GPTConfig) -> dict[Location, Bool[Tensor, " width"]]:
         """For each location of the model, which channels run; ValueError when one is too large."""

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar, get_args
 
 from circuit_sparsity.circuits.edges import Edge, Link
 from circuit_sparsity.circuits.wiring import Wiring
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
 
 Side = Literal["both", "only A", "only B"]
 SIDES: tuple[Side, ...] = get_args(Side)

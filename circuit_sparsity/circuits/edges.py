@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.engine import SparseLinear
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import Location, Node
-from circuit_sparsity.sparse import SparseMatrix
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import Location, Node
+from circuit_sparsity.core.sparse_modules import SparseLinear
+from circuit_sparsity.kernels import SparseMatrix
 
 EDGE_KINDS = (  # block, source kind, target kind
     ("attn", "act_in", "q"),

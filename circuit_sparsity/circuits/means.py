@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuit_sparsity.hooks import Recorder
-from circuit_sparsity.model import GPT, GPTConfig
-from circuit_sparsity.names import Location, circuit_locations
+from circuit_sparsity.core.hooks import Recorder
+from circuit_sparsity.core.model import GPT, GPTConfig
+from circuit_sparsity.core.names import Location, circuit_locations
 
 
 @dataclass(frozen=True)

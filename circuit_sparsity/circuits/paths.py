@@ -8,8 +8,8 @@ import torch
 
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.wiring import Neighbour, Wiring
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import FINAL_RESID, Node
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import FINAL_RESID, Node
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
 
 How = Literal["mean", "zero", "set", "scale"]
 HOWS: tuple[How, ...] = get_args(How)

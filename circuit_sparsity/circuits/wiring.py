@@ -8,8 +8,8 @@ from typing import Literal
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import Edge, Link, attention_links, edges, residual_links
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import Node
 
 By = Literal["weight", "residual stream", "attention"]
 

@@ -6,24 +6,12 @@ from collections.abc import Callable, Sequence
 from jaxtyping import Int
 from torch import Tensor
 
+from circuit_sparsity.circuits.node_vector import Layout
 from circuit_sparsity.evidence.evidence import CurvePoint
-from circuit_sparsity.experiment import Experiment
-from circuit_sparsity.pruning.layout import Layout
+from circuit_sparsity.experiment.experiment import Experiment, faithfulness
 from circuit_sparsity.pruning.size import log_grid
 
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the nodes kept
-TOO_CLOSE = 0.01  # nats; below it, model and empty circuit leave faithfulness undefined
-
-
-def faithfulness(loss: float, model: float, empty: float) -> float | None:
-    """(m(C) - m(nothing)) / (m(M) - m(nothing)), m a mean loss; None when that is undefined.
-
-    >>> faithfulness(0.25, model=0.1, empty=0.7)
-    0.75
-    """
-    if abs(model - empty) < TOO_CLOSE:
-        return None
-    return round((loss - empty) / (model - empty), 12)
 
 
 def fraction_sizes(total: int) -> tuple[int, ...]:

@@ -9,16 +9,39 @@ import torch
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.evidence.evidence import Control, Stability
-from circuit_sparsity.experiment import Experiment
-from circuit_sparsity.model import GPT
+from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.find import find
 from circuit_sparsity.pruning.learn import Report
+from circuit_sparsity.pruning.ranking import Ranking, read_nested
 from circuit_sparsity.pruning.request import means_over_programs, open_subject
-from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.pruning.settings import QUICK, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
+from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import Task, TaskBatch
-from circuit_sparsity.tokenizer import Tokenizer
+
+
+def ranking_of(
+    store: Store, it: Experiment, cancel: threading.Event | None = None
+) -> tuple[Ranking, str]:
+    """The run's own ranking, or one by attribution where none is stored; and which, in words."""
+    names = it.circuit.model, it.circuit.task, it.circuit.sweep, it.circuit.k
+    path = store.path_of_viz(*names)
+    nested = None if path is None else read_nested(path.parent)
+    if nested is not None:
+        return nested.ranking, "the run that found the circuit"
+    subject = Subject(it.model, it.means, it.batch, it.batch, names[0], names[1])
+    return attribute(subject, QUICK, cancel), "attribution on the same prompts"
+
+
+def settings_of(it: Experiment) -> PruneSettings:
+    """Those that found the circuit; the usual ones where it does not say."""
+    found = it.circuit.found.get("settings")
+    return PruneSettings() if found is None else PruneSettings.from_dict(found)
+
 
 NONSENSE = "shuffled answers"
 UNTRAINED = "untrained model"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from circuit_sparsity.experiment import Cancelled, Experiment, Outcome, Progress
+from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.experiment.experiment import Cancelled, Experiment, Outcome, Progress
 from circuit_sparsity.tasks.attacks import brackets_in_comments, longer_lists, marks_in_strings
 from circuit_sparsity.tasks.task import Pair, encode, task_context
-from circuit_sparsity.tokenizer import Tokenizer
 
 PAIRS = 32  # at each strength
 

@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuit_sparsity.circuits.ablation import mean_fill
-from circuit_sparsity.circuits.node_activations import node_activations
-from circuit_sparsity.circuits.resumed import block_of
-from circuit_sparsity.experiment import Effect, Experiment
-from circuit_sparsity.hooks import Recorder, chain
-from circuit_sparsity.model import attention_pattern
-from circuit_sparsity.names import FINAL_RESID, Node
+from circuit_sparsity.core.hooks import Recorder, chain
+from circuit_sparsity.core.model import attention_pattern
+from circuit_sparsity.core.names import FINAL_RESID, Node
+from circuit_sparsity.experiment.experiment import Effect, Experiment
+from circuit_sparsity.runtime.ablation import mean_fill
+from circuit_sparsity.runtime.activations import node_activations
+from circuit_sparsity.runtime.prefix_cache import block_of
 from circuit_sparsity.tasks.task import TaskBatch
 
 MOST = 8  # nodes that a step marks

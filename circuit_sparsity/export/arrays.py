@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.circuits.compiled.full import top_k_place
 from circuit_sparsity.circuits.edges import bias_of, matrix_between
 from circuit_sparsity.circuits.means import Means
-from circuit_sparsity.model import GPT, TOP_K_PLACES, GPTConfig
-from circuit_sparsity.names import FINAL_RESID, Location
+from circuit_sparsity.core.model import GPT, TOP_K_PLACES, GPTConfig
+from circuit_sparsity.core.names import FINAL_RESID, Location
+from circuit_sparsity.runtime.compiled.masked_run import top_k_place
 
 Arrays = dict[str, np.ndarray]
 _RESIDUAL_PLACES = ("resid_post_attn", "resid_post_mlp")

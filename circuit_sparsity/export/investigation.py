@@ -6,13 +6,13 @@ from functools import cached_property
 from typing import Any
 
 from circuit_sparsity.circuits.circuit import total_nodes
-from circuit_sparsity.circuits.compiled import Fill
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.wiring import Wiring, wiring
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.evidence.evidence import Evidence
-from circuit_sparsity.experiment import Effect, Experiment, Part, Progress
-from circuit_sparsity.names import Node
-from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.experiment.experiment import Effect, Experiment, Part, Progress
+from circuit_sparsity.runtime.compiled import Fill
 
 MOST_NODES, MOST_EDGES = 512, 2000  # more are not ablated one by one without being asked to
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from circuit_sparsity.circuits.ablation import answer_logits
 from circuit_sparsity.export import runner
 from circuit_sparsity.export.arrays import Arrays, Counts, fold, kept_channels, settings_of
 from circuit_sparsity.export.investigation import Investigation
+from circuit_sparsity.runtime.ablation import answer_logits
 
 _LINE = 120  # letters of base64: editors choke on longer lines
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from circuit_sparsity.hooks import Recorder, ambient, ambient_hook, chain, replace
+from circuit_sparsity.core.hooks import Recorder, ambient, ambient_hook, chain, replace
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.circuits.compiled import Fill
 from circuit_sparsity.circuits.wiring import Neighbour
-from circuit_sparsity.experiment import Effect, Experiment
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.experiment import Effect, Experiment
 from circuit_sparsity.nodes.firing import Firing, TokenMean
 from circuit_sparsity.nodes.weights import into, out_of, require_node
+from circuit_sparsity.runtime.compiled import Fill
 
 _TOKENS = 4
 

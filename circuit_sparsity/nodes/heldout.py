@@ -18,14 +18,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from circuit_sparsity.circuits.node_activations import node_activations
-from circuit_sparsity.experiment import Cancelled, Progress
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.experiment.experiment import Cancelled, Progress
 from circuit_sparsity.nodes.firing import Firing
+from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.atomic import write_atomically
-from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.corpus import CorpusSettings, real_documents
 from circuit_sparsity.training.programs import generate_documents
 

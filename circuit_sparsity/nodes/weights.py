@@ -6,8 +6,8 @@ from torch import Tensor
 
 from circuit_sparsity.circuits.edges import EDGE_KINDS, matrix_between
 from circuit_sparsity.circuits.wiring import Neighbour
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import FINAL_RESID, Location, Node, circuit_locations
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import FINAL_RESID, Location, Node, circuit_locations
 
 
 def require_node(model: GPT, node: Node) -> Node:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from circuit_sparsity.circuits.wiring import Neighbour
-from circuit_sparsity.names import FINAL_RESID, Node
+from circuit_sparsity.core.names import FINAL_RESID, Node
 from circuit_sparsity.nodes.card import Card, Side
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import signed

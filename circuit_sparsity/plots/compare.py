@@ -9,8 +9,8 @@ from plotly.graph_objects import Figure
 
 from circuit_sparsity.circuits.comparison import SIDES, Comparison, Side
 from circuit_sparsity.circuits.edges import Edge
-from circuit_sparsity.model import GPTConfig
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.model import GPTConfig
+from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.colours import Palette
 from circuit_sparsity.plots.graph import circuit_figure
 from circuit_sparsity.plots.layout import Layout, lay_out

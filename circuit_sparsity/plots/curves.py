@@ -4,10 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
+from statistics import fmean
 from typing import Any
 
 from plotly.graph_objects import Figure
 
+from circuit_sparsity.evidence.claims import values as paper
+from circuit_sparsity.evidence.claims.summary import Comparison, Point
+from circuit_sparsity.explained.attack import Attack, Strength
 from circuit_sparsity.plots.colours import Palette
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -136,3 +140,94 @@ def _name(name: str, level: float, axis: Axis, palette: Palette) -> dict[str, An
         "bgcolor": palette.background,  # a line may pass there
         "borderpad": 1,
     }
+
+
+def attack_figure(attack: Attack, curve: Sequence[Strength], palette: Palette) -> Figure:
+    """Four lines, model and circuit on each kind of prompt; a level at chance, 0.5."""
+    x = [point.strength for point in curve]
+    lines = [
+        Line(f"{who}, {named}", x, [getattr(getattr(point, who), side) for point in curve])
+        for side, named in zip(("positive", "negative"), attack.classes, strict=True)
+        for who in ("model", "circuit")
+    ]
+    y = Axis("p(right answer), of two")
+    return line_figure(lines, Axis(attack.strength), y, palette, {"chance": 0.5})
+
+
+_TARGET = Axis("target loss, nats per sequence", log=True)
+_EDGES = Axis("edges, geometric mean over tasks", log=True)
+
+
+def edges_figure(
+    found: Sequence[Comparison], names: tuple[str, str], palette: Palette, with_paper: bool
+) -> Figure:
+    """Edges of both sides over the target; the paper's two lines beside them where asked for."""
+    targets = [one.target for one in found]
+    lines = [
+        Line(names[0], targets, [fmean(one.larger.values()) for one in found]),
+        Line(names[1], targets, [fmean(one.smaller.values()) for one in found]),
+    ]
+    if with_paper:
+        for i, name in enumerate(("the paper's dense model", "the paper's sparse model")):
+            lines.append(
+                Line(name, list(paper.EDGES), [float(both[i]) for both in paper.EDGES.values()])
+            )
+    return line_figure(lines, _TARGET, _EDGES, palette)
+
+
+def frontier_figure(points: Sequence[Point], palette: Palette) -> Figure:
+    """A mark a model: held-out loss and geometric-mean edges."""
+    lines = [Line(one.name, [one.edges], [one.loss], [one.name]) for one in points]
+    x = Axis("edges at 0.15 nats, geometric mean over tasks", log=True)
+    return line_figure(lines, x, Axis("held-out loss, nats per token"), palette)
+
+
+@dataclass(frozen=True)
+class ModelPoint:
+    """One model; ``edges`` is a geometric mean over ``tasks`` tasks."""
+
+    name: str
+    loss: float  # nats per token of held-out text
+    edges: float
+    tasks: int
+
+
+def on_frontier(points: Sequence[ModelPoint]) -> list[ModelPoint]:
+    """The models that no other beats in both, from the lowest loss up.
+
+    >>> a, b = ModelPoint("a", 1.0, 9.0, tasks=1), ModelPoint("b", 2.0, 3.0, tasks=1)
+    >>> [point.name for point in on_frontier([ModelPoint("c", 3.0, 4.0, tasks=1), b, a])]
+    ['a', 'b']
+    """
+    kept: list[ModelPoint] = []
+    for point in sorted(points, key=lambda one: (one.loss, one.edges)):
+        if not kept or point.edges < kept[-1].edges:
+            kept.append(point)
+    return kept
+
+
+def model_frontier_figure(points: Sequence[ModelPoint], loss: str, palette: Palette) -> Figure:
+    """Every model with its name beside it, and the frontier as a line through those on it."""
+    best = on_frontier(points)
+    log = all(point.edges > 0 for point in points)
+    line = Line("frontier", [p.loss for p in best], [p.edges for p in best])
+    names = [point.name for point in points]
+    every = Line("models", [p.loss for p in points], [p.edges for p in points], names)
+    edges = Axis("edges, geometric mean over tasks", log=log)
+    figure = line_figure([line, every], Axis(loss), edges, palette)
+    figure.update_traces(mode="lines", line={"dash": "dot", "color": palette.faint}, selector=0)
+    figure.update_traces(
+        mode="markers+text",
+        text=[escape(name, quote=False) for name in names],
+        textposition="top center",
+        cliponaxis=False,
+        marker={"size": 11, "color": palette.negative},
+        selector=1,
+    )
+    middle = sum(point.loss for point in points) / len(points)
+    spread = max((abs(point.loss - middle) for point in points), default=0.0) or 0.1 * middle
+    figure.update_layout(
+        showlegend=False,
+        xaxis={"range": [middle - 1.4 * spread, middle + 1.4 * spread]},
+    )
+    return figure

@@ -13,7 +13,7 @@ from itertools import groupby
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from circuit_sparsity.names import Location, Node
+from circuit_sparsity.core.names import Location, Node
 
 Join = tuple[Node, Node]
 _Group = tuple[str, int, int]  # what shares a column: a residual channel, a head, a neuron

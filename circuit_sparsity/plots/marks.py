@@ -5,8 +5,8 @@ from typing import Any
 
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.wiring import Wiring
-from circuit_sparsity.model import GPTConfig
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.model import GPTConfig
+from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.colours import Palette
 from circuit_sparsity.plots.layout import Layout
 from circuit_sparsity.plots.words import place_in_words, signed

@@ -8,7 +8,7 @@ from plotly.graph_objects import Figure
 
 from circuit_sparsity.circuits.comparison import Comparison
 from circuit_sparsity.circuits.wiring import wiring
-from circuit_sparsity.experiment import Effect, Experiment
+from circuit_sparsity.experiment.experiment import Effect, Experiment
 from circuit_sparsity.export.investigation import MOST_NODES, Investigation
 from circuit_sparsity.plots.colours import LIGHT, Palette
 from circuit_sparsity.plots.compare import compare_figure

@@ -9,15 +9,14 @@ from typing import Any
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from circuit_sparsity.core.names import Node
 from circuit_sparsity.export.document import document
 from circuit_sparsity.export.investigation import Investigation
-from circuit_sparsity.names import Node
+from circuit_sparsity.plots.coloured_graph import cost, shaded_figure
 from circuit_sparsity.plots.colours import LIGHT, Palette
 from circuit_sparsity.plots.evidence import controls_table, measures_table
-from circuit_sparsity.plots.graph import circuit_figure
+from circuit_sparsity.plots.graph import circuit_figure, legend_html
 from circuit_sparsity.plots.layout import lay_out
-from circuit_sparsity.plots.legend import legend_html
-from circuit_sparsity.plots.shaded_graph import cost, shaded_figure
 from circuit_sparsity.plots.words import place_in_words, signed
 from circuit_sparsity.tasks import TASKS
 

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuit_sparsity.experiment import Cancelled
-from circuit_sparsity.hooks import Recorder
+from circuit_sparsity.core.hooks import Recorder
+from circuit_sparsity.experiment.experiment import Cancelled
+from circuit_sparsity.kernels.gates import score
 from circuit_sparsity.pruning.answers import by_length, margins
-from circuit_sparsity.pruning.panels import score
 from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.pruning.subject import Subject

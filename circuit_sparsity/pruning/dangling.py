@@ -22,8 +22,8 @@ from torch import Tensor
 
 from circuit_sparsity.circuits.edges import weight_between
 from circuit_sparsity.circuits.means import Means
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import FINAL_RESID, Location
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import FINAL_RESID, Location
 
 Masks = dict[Location, Bool[Tensor, " width"]]
 

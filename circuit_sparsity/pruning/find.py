@@ -7,25 +7,67 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means
-from circuit_sparsity.experiment import Cancelled
-from circuit_sparsity.opening import MEANS_OVER
+from circuit_sparsity.experiment.experiment import Cancelled
+from circuit_sparsity.experiment.opening import MEANS_OVER
 from circuit_sparsity.pruning.answers import Evaluation
 from circuit_sparsity.pruning.attribution import attribute
-from circuit_sparsity.pruning.calibration import Calibration, calibrate
 from circuit_sparsity.pruning.dangling import Liveness
-from circuit_sparsity.pruning.goal import TARGET_LOSS, Goal
 from circuit_sparsity.pruning.learn import Report, Snapshot, learn
 from circuit_sparsity.pruning.minimality import MOST, Minimal, Trimmer
 from circuit_sparsity.pruning.ranking import Ranking
-from circuit_sparsity.pruning.settings import FAST, PruneSettings
+from circuit_sparsity.pruning.settings import FAST, TARGET_LOSS, Goal, PruneSettings
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
 from circuit_sparsity.pruning.subject import Subject
+
+STEPS = 16
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A margin m (right less wrong) becomes scale·m + shift for the first half of a batch and
+    scale·m - shift for the second, whose answers are the other way round."""
+
+    scale: float
+    shift: float  # in favour of what is right for positive prompts, in nats
+
+    def apply(self, margins: Float[Tensor, " prompt"]) -> Float[Tensor, " prompt"]:
+        return self.scale * margins + self.shift * _sides(margins)
+
+
+def calibrate(margins: Float[Tensor, " prompt"]) -> Calibration:
+    """The scale and shift of least loss, by 16 steps of L-BFGS from 1 and 0.
+
+    The shift is between the two answers: one common to all logits would cancel in a two-way loss.
+    """
+    margins, sides = margins.detach().double(), _sides(margins).double()
+    values = torch.tensor([1.0, 0.0], dtype=torch.float64, device=margins.device)
+    values.requires_grad_()
+    optimiser = torch.optim.LBFGS([values], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        found = F.softplus(-(values[0] * margins + values[1] * sides)).mean()
+        found.backward()
+        return found
+
+    with torch.enable_grad():
+        optimiser.step(loss)
+    scale, shift = values.tolist()
+    return Calibration(scale, shift)
+
+
+def _sides(margins: Float[Tensor, " prompt"]) -> Float[Tensor, " prompt"]:
+    """1 for the first half of a batch, -1 for the second."""
+    half = len(margins) // 2
+    return torch.where(torch.arange(len(margins), device=margins.device) < half, 1.0, -1.0)
+
 
 PAPER = Goal(TARGET_LOSS)
 SWEEP = "local"

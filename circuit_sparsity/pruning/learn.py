@@ -11,12 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuit_sparsity.experiment import Cancelled
-from circuit_sparsity.pruning.answers import by_length, margins
-from circuit_sparsity.pruning.gates import gate_slope, gated
-from circuit_sparsity.pruning.goal import Goal, Price
+from circuit_sparsity.experiment.experiment import Cancelled
+from circuit_sparsity.pruning.answers import by_length, gate_slope, gated, margins
 from circuit_sparsity.pruning.ranking import Moment, Ranking
-from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.pruning.settings import Goal, Price, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.tasks.task import TaskBatch
 

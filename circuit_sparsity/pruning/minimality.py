@@ -17,14 +17,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.circuits.compiled import compile_circuit
 from circuit_sparsity.circuits.edges import Edge, edges
-from circuit_sparsity.experiment import Cancelled
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.learn import Report, Snapshot
 from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.pruning.subject import Subject
+from circuit_sparsity.runtime.compiled import compile_circuit
 from circuit_sparsity.tasks.task import TaskBatch
 
 Part = TypeVar("Part")

@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means, mean_activations
-from circuit_sparsity.experiment import Cancelled, Experiment, Progress
-from circuit_sparsity.measurement import measure_stored
-from circuit_sparsity.model import GPT
-from circuit_sparsity.opening import (
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.experiment.experiment import Cancelled, Experiment, Progress
+from circuit_sparsity.experiment.measurement import measure_stored
+from circuit_sparsity.experiment.opening import (
     MEANS_OVER,
     OWN_MEANS,
     batch_of_tests,
@@ -26,19 +28,77 @@ from circuit_sparsity.opening import (
     open_tokenizer,
 )
 from circuit_sparsity.pruning.find import SWEEP, Cut, check_size, find, rank
-from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Report
-from circuit_sparsity.pruning.nested import Nested, read_nested, write_nested
-from circuit_sparsity.pruning.own_means import cut_windows, means_over_text
-from circuit_sparsity.pruning.settings import FAST, FULL, PruneSettings
+from circuit_sparsity.pruning.ranking import Nested, read_nested, write_nested
+from circuit_sparsity.pruning.settings import FAST, FULL, Goal, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.release import write_means, write_viz
 from circuit_sparsity.release.values import SearchPoint
 from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.store.fetch import disk_errors
 from circuit_sparsity.tasks.task import Task
-from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.programs import generate_documents
+
+LONGEST = 128  # tokens of a window, at most
+WINDOWS = 2048  # at most: a quarter of a million tokens
+AT_ONCE = 16  # windows
+ENDINGS = (".py", ".txt", ".md")  # what is read of a folder
+
+
+@dataclass(frozen=True, eq=False)
+class MeansOverText:
+    """Means, and the text that they were taken over, in words."""
+
+    means: Means
+    title: str
+
+
+def means_over_text(model: GPT, tokenizer: Tokenizer, path: str | Path) -> MeansOverText:
+    """Means over a text file, or over all .py, .txt and .md files of a folder, in order.
+
+    Taken over whole windows of 128 tokens, or of the model's context if that is shorter, of which
+    the first 2,048 count. Raises ValueError for a path that cannot be read, for what is not UTF-8
+    and for less text than one window.
+    """
+    place = Path(path).expanduser()
+    length = min(model.config.block_size, LONGEST)
+    windows = cut_windows(_documents(place), tokenizer, length, WINDOWS)
+    if not len(windows):
+        raise ValueError(
+            f"{place} holds less than one window of {length} tokens; give more text to take means "
+            "over"
+        )
+    title = f"{place.name}, {windows.numel():,} tokens"
+    return MeansOverText(mean_activations(model, windows.split(AT_ONCE)), title)
+
+
+def cut_windows(
+    documents: Iterable[str], tokenizer: Tokenizer, length: int, most: int
+) -> Int[Tensor, "window pos"]:
+    """The first ``most`` windows of ``documents``, each of which ends with an end of text."""
+    tokens: list[int] = []
+    for document in documents:
+        tokens += [*tokenizer.encode(document), tokenizer.eot]
+        if len(tokens) >= most * length:
+            break
+    windows = min(len(tokens) // length, most)
+    return torch.tensor(tokens[: windows * length], dtype=torch.long).view(windows, length)
+
+
+def _documents(place: Path) -> Iterable[str]:
+    if not place.exists():
+        raise ValueError(f"there is no {place} to take means over; give a text file or a folder")
+    files = [place]
+    if place.is_dir():
+        files = sorted(file for file in place.rglob("*") if file.suffix in ENDINGS)
+    for file in files:
+        try:
+            yield file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{file} cannot be read as text ({error}); save it as UTF-8, or leave it out"
+            ) from error
+
 
 STORED_PAIRS = 32  # a file with more would grow with no gain to who looks at samples
 DOCUMENT_WINDOWS = 192

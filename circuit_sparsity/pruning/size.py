@@ -6,7 +6,7 @@ from collections.abc import Callable
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from circuit_sparsity.pruning.layout import Layout
+from circuit_sparsity.circuits.node_vector import Layout
 
 Live = Callable[[Bool[Tensor, " node"]], Bool[Tensor, " node"]]
 

@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.means import Means
-from circuit_sparsity.model import GPT
-from circuit_sparsity.pruning.layout import Layout
-from circuit_sparsity.pruning.panels import PanelModel, fits
+from circuit_sparsity.circuits.node_vector import Layout
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.runtime.gated_model import PanelModel, fits
 from circuit_sparsity.tasks.task import Task, TaskBatch, encode, pairs_up_to, task_context
-from circuit_sparsity.tokenizer import Tokenizer
 
 POOL_PAIRS = 512  # of the task's pruning split, from which every step draws
 EVALUATION_SEED = 1

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuit_sparsity.circuits.node_activations import node_activations
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import Node
 from circuit_sparsity.release.values import QUANTILES, Doc, Extremes
+from circuit_sparsity.runtime.activations import node_activations
 
 DOCS_A_SIDE = 3  # as many as the release's files hold
 WINDOWS_A_BATCH = 16

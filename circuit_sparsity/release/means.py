@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from circuit_sparsity.circuits.means import Means
-from circuit_sparsity.names import Location
+from circuit_sparsity.core.names import Location
 from circuit_sparsity.release.errors import Source
 from circuit_sparsity.store.atomic import write_atomically
 

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.names import Location, Node
+from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.release.errors import Source
 from circuit_sparsity.release.values import (
     Doc,

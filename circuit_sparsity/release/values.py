@@ -12,10 +12,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuit_sparsity.checkpoint import parse_config
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.model import GPTConfig
-from circuit_sparsity.names import Location, Node
+from circuit_sparsity.core.checkpoint import parse_config
+from circuit_sparsity.core.model import GPTConfig
+from circuit_sparsity.core.names import Location, Node
 
 RUNS_AN_ITERATION = 8
 QUANTILES = (0.001, 0.01, 0.1, 0.5)

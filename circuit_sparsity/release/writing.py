@@ -11,16 +11,10 @@ import torch
 from jaxtyping import Float16
 from torch import Tensor
 
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
 from circuit_sparsity.release.errors import ReleaseError
 from circuit_sparsity.release.reading import BIAS, DOUBLED
-from circuit_sparsity.release.values import (
-    Doc,
-    EdgeMatrix,
-    Extremes,
-    StoredCircuit,
-    TaskSamples,
-)
+from circuit_sparsity.release.values import Doc, EdgeMatrix, Extremes, StoredCircuit, TaskSamples
 from circuit_sparsity.store.atomic import write_atomically
 
 LARGEST_HALF = 65504.0

@@ -17,9 +17,8 @@ from circuit_sparsity.store.errors import (
     StoreError,
     Unreachable,
 )
-from circuit_sparsity.store.local import Item, Where
+from circuit_sparsity.store.local import Item, ModelRow, Row, Where
 from circuit_sparsity.store.progress import Progress
-from circuit_sparsity.store.rows import ModelRow, Row
 from circuit_sparsity.store.store import Store
 from circuit_sparsity.store.upkeep import Usage
 

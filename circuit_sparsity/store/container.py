@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from circuit_sparsity.store import missing
+from circuit_sparsity.store import manifest as missing
 from circuit_sparsity.store.catalogue import Blob, Catalogue, read_catalogue, write_catalogue
 from circuit_sparsity.store.errors import (
     Damaged,
@@ -18,12 +18,11 @@ from circuit_sparsity.store.errors import (
     Unreachable,
 )
 from circuit_sparsity.store.fetch import Job, disk_errors, download, locked
-from circuit_sparsity.store.folder_source import FolderSource
 from circuit_sparsity.store.http_source import HttpSource
 from circuit_sparsity.store.manifest import Record
-from circuit_sparsity.store.patience import Patience, patiently
 from circuit_sparsity.store.progress import Meter, Pace, Progress, Report, time_left
-from circuit_sparsity.store.remote import Source, checked_url, public_url
+from circuit_sparsity.store.remote import FolderSource, Source, checked_url, public_url
+from circuit_sparsity.store.retry import Patience, patiently
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from circuit_sparsity.store import missing
+from circuit_sparsity.store import manifest as missing
 from circuit_sparsity.store.errors import Damaged, Later, NoSpace, NotFound, Replaced, StoreError
 from circuit_sparsity.store.manifest import BOOKS
 from circuit_sparsity.store.partial import Partial, part_path
-from circuit_sparsity.store.patience import Patience, Tries, stop_if
 from circuit_sparsity.store.progress import Meter
 from circuit_sparsity.store.remote import Source
+from circuit_sparsity.store.retry import Patience, Tries, stop_if
 
 _MOST_RESTARTS = 3
 _SPARE = 1 << 20  # bytes left free for records and for others

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from circuit_sparsity.store.atomic import write_atomically
-from circuit_sparsity.store.errors import Cancelled, Damaged, NotHere
+from circuit_sparsity.store.errors import Cancelled, Damaged, NotFound, NotHere
 
 BOOKS = ".store"  # the folder of all bookkeeping, inside the user's folder
 MADE_HERE = "made_here.json"  # lies in a folder of own results, and travels with it
@@ -172,3 +173,35 @@ def what_next(name: str) -> str:
         f"Download it again with `python -m circuit_sparsity fetch {name}`, "
         "or delete it on the library page"
     )
+
+
+REMEMBERED = 600.0  # seconds
+
+
+def remember(folder: Path, url: str, name: str) -> None:
+    write_json(_note(folder, name), {"url": url, "when": time.time()})
+
+
+def forget_missing(folder: Path, name: str) -> None:
+    _note(folder, name).unlink(missing_ok=True)
+
+
+def forget_all(folder: Path) -> None:
+    shutil.rmtree(folder / BOOKS / "missing", ignore_errors=True)
+
+
+def refuse_if_missing(folder: Path, url: str, name: str) -> None:
+    """Raise `NotFound` if the container was asked lately."""
+    note = read_json(_note(folder, name))
+    if note is None or note.get("url") != url:
+        return
+    age = time.time() - float(note.get("when", 0.0))
+    if 0 <= age < REMEMBERED:
+        raise NotFound(
+            f"{name} was not in {url} {age:,.0f} seconds ago; it is asked for again "
+            f"{REMEMBERED - age:,.0f} seconds from now, or after the list is refreshed"
+        )
+
+
+def _note(folder: Path, name: str) -> Path:
+    return folder / BOOKS / "missing" / f"{name}.json"

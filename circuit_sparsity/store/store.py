@@ -10,16 +10,16 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
-from circuit_sparsity.store import container, local, manifest, paths, rows, upkeep
+from circuit_sparsity.store import container, local, manifest, paths, upkeep
+from circuit_sparsity.store import local as rows
 from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.store.catalogue import Catalogue, read_catalogue
 from circuit_sparsity.store.container import Fetched, Refreshed
 from circuit_sparsity.store.errors import Damaged, NotHere, StoreError
-from circuit_sparsity.store.local import Item
-from circuit_sparsity.store.patience import Patience
+from circuit_sparsity.store.local import Item, ModelRow, Row
 from circuit_sparsity.store.progress import Report
 from circuit_sparsity.store.remote import checked_url, public_url
-from circuit_sparsity.store.rows import ModelRow, Row
+from circuit_sparsity.store.retry import Patience
 from circuit_sparsity.store.upkeep import Usage
 
 DEFAULT_URL = "https://openaipublic.blob.core.windows.net/circuit-sparsity"

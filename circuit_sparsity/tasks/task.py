@@ -7,6 +7,7 @@ the other, so that a guess which does not look at the difference is right half o
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 import torch
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.core.tokenizer import Tokenizer
 
 Split = Literal["prune", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -273,3 +274,31 @@ def _shortened(text: str, limit: int = 80) -> str:
 def _padded(rows: Iterable[Sequence[int]]) -> Int[Tensor, "prompt pos"]:
     tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PADDING)
+
+
+def differing(
+    one: Sequence[Hashable], other: Sequence[Hashable]
+) -> tuple[frozenset[int], frozenset[int]]:
+    """The places in each of two sequences that have no counterpart in the other.
+
+    >>> differing(["with", " open"], ["f", " =", " open"])
+    (frozenset({0}), frozenset({0, 1}))
+    """
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    changes = [change for change in matcher.get_opcodes() if change[0] != "equal"]
+    first = frozenset(i for _, start, end, _, _ in changes for i in range(start, end))
+    second = frozenset(i for _, _, _, start, end in changes for i in range(start, end))
+    return first, second
+
+
+def marked(parts: Sequence[str], places: frozenset[int]) -> str:
+    """The parts as one text, runs of those at `places` between « and ».
+
+    >>> marked(["if", " x", " =", "= 3"], frozenset({0, 3}))
+    '«if» x =«= 3»'
+    """
+    out = ""
+    for i, part in enumerate(parts):
+        opens, closes = i - 1 not in places, i + 1 not in places
+        out += f"{'«' * opens}{part}{'»' * closes}" if i in places else part
+    return out

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import regex
 
-from circuit_sparsity.tokenizer import (
+from circuit_sparsity.core.tokenizer import (
     BYTE_ORDER,
     CHARACTER_OF_BYTE,
     ENCODER_FILE,

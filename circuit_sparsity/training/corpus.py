@@ -19,12 +19,14 @@ import torch
 from jaxtyping import Int, UInt16
 from torch import Tensor
 
+from circuit_sparsity.core.tokenizer import Tokenizer, load_tokenizer
 from circuit_sparsity.tasks import words
-from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training import programs
+from circuit_sparsity.training.bpe import train_bpe, write_bpe
 from circuit_sparsity.training.generation import generated_tokens
 from circuit_sparsity.training.programs import FAMILIES, Mixture, generate_documents
 from circuit_sparsity.training.programs.writer import LIST_NAMES
+from circuit_sparsity.training.settings import TrainSettings
 
 Tokens = UInt16[np.ndarray, " _token"]
 
@@ -276,3 +278,27 @@ def tokenizer_documents(settings: CorpusSettings, generated: int = 15_000) -> It
     """Documents to learn a tokenizer from: the real training files and `generated` programs."""
     yield from real_documents(settings, held_out=False)
     yield from generate_documents(f"{settings.seed}/train", generated)
+
+
+def prepare(settings: TrainSettings, folder: Path) -> tuple[Tokenizer, Corpus]:
+    """The tokenizer and corpus of a run, read from ``folder`` when they were made there before.
+
+    Raises ValueError when the model's vocabulary is not the tokenizer's.
+    """
+    place = tokenizer_folder(settings, folder)
+    if place.parent == folder and not (place / "encoder.json").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        write_bpe(train_bpe(tokenizer_documents(settings.corpus)), place)
+    tokenizer = load_tokenizer(place)
+    if tokenizer.n_vocab != settings.model.vocab_size:
+        raise ValueError(
+            f"the tokenizer in {place} has {tokenizer.n_vocab} tokens, the model's vocab_size is "
+            f"{settings.model.vocab_size}; make them equal"
+        )
+    return tokenizer, build_corpus(settings.corpus, tokenizer, folder / "corpus")
+
+
+def tokenizer_folder(settings: TrainSettings, folder: Path) -> Path:
+    """Where a run's tokenizer lies: in its own folder, or in that of the run it is taken from."""
+    other = settings.tokenizer_of or settings.start_from
+    return (folder if other is None else folder.parent / other) / "tokenizer"

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import numpy as np
 from jaxtyping import Int, UInt16
 
-from circuit_sparsity.tokenizer import Tokenizer
+from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.training.programs import USUAL, Mixture, generate_documents
 
 _CHUNK = 200  # documents a process makes at a time

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.model import GPT
 from circuit_sparsity.training.corpus import Corpus, Sampler, Tokens
 from circuit_sparsity.training.optimiser import SparseAdam
 from circuit_sparsity.training.settings import TrainSettings

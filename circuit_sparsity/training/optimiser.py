@@ -3,12 +3,65 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from circuit_sparsity.model import GPT
-from circuit_sparsity.training.projection import alive_mask
-from circuit_sparsity.training.schedules import density_at, sharkfin
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.kernels import top_k_mask_flat
 from circuit_sparsity.training.settings import TrainSettings
+
+
+def density_at(step: int, steps: int, target: float, anneal: float) -> float:
+    """Fraction of weights alive after ``step`` of ``steps``: linear from 1 down to ``target``.
+
+    The target is reached after the first ``anneal`` of the run and kept.
+
+    >>> [round(density_at(step, 100, target=0.1, anneal=0.5), 3) for step in (0, 25, 50, 99)]
+    [1.0, 0.55, 0.1, 0.1]
+    """
+    done = min(1.0, step / (anneal * steps)) if anneal > 0 else 1.0
+    return 1.0 + (target - 1.0) * done
+
+
+def sharkfin(step: int, steps: int, warm_up: float, alive: float) -> float:
+    """Factor on the learning rate: warm-up × linear decay to 0 × sqrt(final L0 / L0 now).
+
+    ``alive`` is L0 now over its final value (1 at the end), so the rate grows as weights go.
+
+    >>> sharkfin(0, 100, warm_up=0.01, alive=25.0), sharkfin(50, 100, warm_up=0.01, alive=1.0)
+    (0.2, 0.5)
+    """
+    warm = min(1.0, (step + 1) / max(1.0, warm_up * steps))
+    return warm * (1 - step / steps) * alive**-0.5
+
+
+def alive_mask(
+    weight: Float[Tensor, "row column"], k: int, at_least: int = 0, along: int = 1
+) -> Bool[Tensor, "row column"]:
+    """Which ``k`` entries stay: the largest in magnitude, but ``at_least`` so many in each line.
+
+    ``along=1`` protects rows, ``along=0`` columns. Each line's protected entries are its own
+    largest; the rest of the budget goes to the largest of all others. Where ``k`` is too small to
+    protect every line, fewer (possibly none) are protected, so that exactly ``k`` stay.
+
+    >>> weight = torch.tensor([[9.0, 8.0, 7.0], [0.3, 0.2, 0.1]])
+    >>> alive_mask(weight, 3).int().tolist()
+    [[1, 1, 1], [0, 0, 0]]
+    >>> alive_mask(weight, 3, at_least=1).int().tolist()
+    [[1, 1, 0], [1, 0, 0]]
+    """
+    if k >= weight.numel():
+        return torch.ones_like(weight, dtype=torch.bool)
+    lines = weight.shape[1 - along]
+    protect = min(at_least, k // lines, weight.shape[along])
+    mask = top_k_mask_flat(weight, k)
+    if protect == 0 or bool((mask.sum(dim=along) >= protect).all()):
+        return mask
+    best = weight.abs().topk(protect, dim=along).indices
+    protected = torch.zeros_like(weight, dtype=torch.bool).scatter_(along, best, True)
+    # Protected entries outrank every other, then magnitude decides.
+    lifted = weight.abs() + protected * (weight.abs().max() + 1)
+    return top_k_mask_flat(lifted, k)
 
 
 @dataclass(frozen=True)

@@ -5,29 +5,95 @@ Everything the card says is measured on the weights as they are stored.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Int64, UInt16
 from torch import Tensor
 
-from circuit_sparsity.checkpoint import load_model, save_model
 from circuit_sparsity.circuits.means import Means, mean_activations
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.checkpoint import save_model
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.experiment.scores import CARD, KINDS, score
 from circuit_sparsity.release import write_means
-from circuit_sparsity.scores import CARD, KINDS, score
+from circuit_sparsity.runtime.assemble import load_model
 from circuit_sparsity.store import Store, paths
 from circuit_sparsity.tasks import TASKS
-from circuit_sparsity.tokenizer import Tokenizer
-from circuit_sparsity.training.bigram import bigram_loss
-from circuit_sparsity.training.corpus import Corpus
+from circuit_sparsity.training.corpus import Corpus, tokenizer_folder
 from circuit_sparsity.training.loop import as_tensor, held_out_loss
-from circuit_sparsity.training.preparation import tokenizer_folder
 from circuit_sparsity.training.settings import TrainSettings
-from circuit_sparsity.training.stages import joined_curve, stages, tokens_seen
+
+_CHUNK = 1_000_000
+
+
+def bigram_loss(
+    train: UInt16[np.ndarray, " train"], heldout: UInt16[np.ndarray, " heldout"], n_vocab: int
+) -> float:
+    """Nats per token of `heldout` under a bigram model counted on `train`.
+
+    Witten-Bell smoothing: p(b|a) = (n(ab) + t(a) p(b)) / (n(a) + t(a)), where t(a) is the number
+    of different tokens seen after a, and p(b) = (n(b) + 1) / (n + n_vocab). A token never seen
+    in `train` is thus followed by p(b). Pairs of one document's end and the next one's beginning
+    count like any other.
+
+    Raises ValueError when either text has no pair of tokens.
+    """
+    if len(train) < 2 or len(heldout) < 2:
+        raise ValueError(
+            f"A bigram needs two tokens: got {len(train)} to train on and {len(heldout)} held out."
+        )
+    pairs = _pair_counts(train, n_vocab)
+    single = np.bincount(train, minlength=n_vocab)
+    unigram = (single + 1) / (len(train) + n_vocab)
+    first, second = heldout[:-1].astype(np.int64), heldout[1:].astype(np.int64)
+    followed = pairs.sum(axis=1)[first]
+    variety = (pairs > 0).sum(axis=1)[first]
+    seen = np.where(followed > 0, pairs[first, second] + variety * unigram[second], unigram[second])
+    return float(-np.log(seen / np.maximum(followed + variety, 1)).mean())
+
+
+def _pair_counts(
+    tokens: UInt16[np.ndarray, " token"], n_vocab: int
+) -> Int64[np.ndarray, "first second"]:
+    counts = np.zeros(n_vocab * n_vocab, dtype=np.int64)
+    for start in range(0, len(tokens) - 1, _CHUNK):
+        part = tokens[start : start + _CHUNK + 1].astype(np.int64)
+        counts += np.bincount(part[:-1] * n_vocab + part[1:], minlength=n_vocab * n_vocab)
+    return counts.reshape(n_vocab, n_vocab)
+
+
+def stages(run: Path) -> list[dict[str, Any]]:
+    """Settings and steps of each run that led to the one in folder ``run``, the first one first."""
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    settings = json.loads(state["settings"])
+    before = settings.get("start_from")
+    earlier = stages(run.parent / before) if before else []
+    return [*earlier, {"run": run.name, "steps": state["step"], "settings": settings}]
+
+
+def tokens_seen(made: list[dict[str, Any]]) -> int:
+    """Tokens over all stages, repeated ones counted again."""
+    sizes = (stage["settings"]["batch"] * stage["settings"]["context"] for stage in made)
+    return sum(size * stage["steps"] for size, stage in zip(sizes, made, strict=True))
+
+
+def joined_curve(run: Path) -> Iterator[str]:
+    """Lines of ``progress.json`` over all stages; steps and tokens count from the first one."""
+    steps = tokens = 0
+    for stage in stages(run):
+        text = (run.parent / stage["run"] / paths.CURVE).read_text(encoding="utf-8")
+        for line in map(json.loads, text.splitlines()):
+            if line["step"] <= stage["steps"]:
+                line |= {"step": line["step"] + steps, "tokens": line["tokens"] + tokens}
+                yield json.dumps(line)
+        steps += stage["steps"]
+        tokens += stage["steps"] * stage["settings"]["batch"] * stage["settings"]["context"]
+
 
 MEAN_WINDOWS = 512  # windows of the context's length that the reference means are taken over
 TASK_PAIRS = 200

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuit_sparsity.model import GPTConfig
+from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.training.corpus import CorpusSettings
 
 

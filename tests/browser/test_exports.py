@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from circuit_sparsity.experiment.opening import open_circuit
 from circuit_sparsity.export.investigation import Investigation, rises_of
-from circuit_sparsity.opening import open_circuit
 from circuit_sparsity.plots.standalone import standalone_html
 from tests.browser.conftest import PATIENCE, Explorer
 from tests.ui.conftest import QUERY

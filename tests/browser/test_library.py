@@ -13,11 +13,11 @@ from azurite.fault_proxy import FaultProxy
 from azurite.fixtures import azurite
 from playwright.sync_api import Browser, expect
 
+from circuit_sparsity.core.tokenizer import load_tokenizer
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import signed
 from circuit_sparsity.release import read_viz
 from circuit_sparsity.store import Busy, Store
-from circuit_sparsity.tokenizer import load_tokenizer
 from tests.browser.conftest import PATIENCE, PLOT, Explorer, running_app
 
 __all__ = ["azurite"]

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser
 
-from circuit_sparsity.experiment import Effect, Experiment
-from circuit_sparsity.opening import open_circuit
+from circuit_sparsity.experiment.experiment import Effect, Experiment
+from circuit_sparsity.experiment.opening import open_circuit
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui.pickers import PARTS
+from circuit_sparsity.ui.shell.pickers import PARTS
 from tests.browser.conftest import Explorer, running_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.soak]

@@ -5,8 +5,8 @@ import pytest
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.comparison import SIDES, Comparison, ends
 from circuit_sparsity.circuits.wiring import wiring
-from tests.circuits.random_circuits import random_circuit, random_model
 from tests.handmade import circuit_of, sign_model
+from tests.runtime.random_circuits import random_circuit, random_model
 
 
 def test_shared_and_own_nodes_and_edges_of_a_hand_made_pair():

@@ -6,9 +6,9 @@ import pytest
 
 from circuit_sparsity.circuits.paths import reads_of_token, strongest_paths
 from circuit_sparsity.circuits.wiring import wiring
-from circuit_sparsity.names import FINAL_RESID
-from circuit_sparsity.plots.path_words import tell
-from tests.circuits.random_circuits import random_circuit, random_model
+from circuit_sparsity.core.names import FINAL_RESID
+from circuit_sparsity.plots.words import tell
+from tests.runtime.random_circuits import random_circuit, random_model
 
 
 def all_paths(wired, node, ends):

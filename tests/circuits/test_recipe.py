@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from circuit_sparsity.circuits.recipe import MEAN, ZERO, Level, Recipe, Step
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
 
 NODES = ("0.attn.k:210", "1.mlp.post_act:3", "final_resid:9")
 EDGE = "0.attn.act_in:22>0.attn.k:210"

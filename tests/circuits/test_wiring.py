@@ -3,7 +3,7 @@
 import torch
 
 from circuit_sparsity.circuits.wiring import Neighbour, wiring
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
 from tests.handmade import marked_model, put, sign_model
 
 

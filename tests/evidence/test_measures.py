@@ -8,8 +8,8 @@ import threading
 import pytest
 import torch
 
-from circuit_sparsity.circuits.controls import random_nodes
-from circuit_sparsity.evidence.curves import areas, curve, faithfulness, fraction_sizes
+from circuit_sparsity.circuits.node_vector import Layout
+from circuit_sparsity.evidence.curves import areas, curve, fraction_sizes
 from circuit_sparsity.evidence.definitions import DEFINITIONS
 from circuit_sparsity.evidence.evidence import Control, CurvePoint, Evidence
 from circuit_sparsity.evidence.measures import (
@@ -18,9 +18,9 @@ from circuit_sparsity.evidence.measures import (
     divergence,
     learnable_nodes,
     measure,
+    random_nodes,
 )
-from circuit_sparsity.experiment import Cancelled, Experiment
-from circuit_sparsity.pruning.layout import Layout
+from circuit_sparsity.experiment.experiment import Cancelled, Experiment, faithfulness
 from circuit_sparsity.pruning.size import log_grid
 from tests.handmade import LN2, MARGIN_OF_4, HandMade, circuit_of, sign_model, softplus
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from circuit_sparsity.evidence.evidence import Evidence
+from circuit_sparsity.evidence.evidence import Evidence, read_evidence, write_evidence
 from circuit_sparsity.evidence.measures import measure
 from circuit_sparsity.evidence.prunings import (
     jaccard,
@@ -13,8 +13,7 @@ from circuit_sparsity.evidence.prunings import (
     stability,
     stability_of,
 )
-from circuit_sparsity.evidence.stored import read_evidence, write_evidence
-from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.pruning.settings import QUICK
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.store import Store

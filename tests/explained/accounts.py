@@ -11,19 +11,19 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuit_sparsity.circuits.ablation import mean_fill
-from circuit_sparsity.circuits.node_activations import node_activations
-from circuit_sparsity.experiment import Effect, Experiment
+from circuit_sparsity.circuits.recipe import Recipe
+from circuit_sparsity.core.hooks import Recorder, chain
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.experiment.experiment import Effect, Experiment
+from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
+from circuit_sparsity.experiment.recipes import apply
 from circuit_sparsity.explained.account import account_of
 from circuit_sparsity.explained.attack import Answers
-from circuit_sparsity.hooks import Recorder, chain
-from circuit_sparsity.names import Node
-from circuit_sparsity.opening import open_circuit, open_tokenizer
-from circuit_sparsity.recipes import Recipe
-from circuit_sparsity.recipes.effects import apply
+from circuit_sparsity.runtime.ablation import mean_fill
+from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import Pair, TaskBatch, encode, task_context
-from circuit_sparsity.tokenizer import Tokenizer
 
 _MARK = re.compile(r"\[([A-Z]\d+)\]")
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from circuit_sparsity.experiment import Outcome
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.experiment import Outcome
 from circuit_sparsity.explained.attack import ATTACKS, Answers
 from circuit_sparsity.explained.tour import Look, channel_votes, costliest, looks
-from circuit_sparsity.names import Node
 from circuit_sparsity.nodes.vocabulary import direct_effect
 from tests.explained.accounts import Explained
 

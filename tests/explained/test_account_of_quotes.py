@@ -5,16 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from circuit_sparsity.circuits.ablation import mean_fill
-from circuit_sparsity.circuits.token_weights import matrix
+from circuit_sparsity.circuits.recipe import Recipe
+from circuit_sparsity.core.hooks import Recorder, chain
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.opening import open_task
+from circuit_sparsity.experiment.recipes import apply
 from circuit_sparsity.explained.attack import ATTACKS, Answers, attack_curve
 from circuit_sparsity.explained.tour import channel_votes, costliest, looks, mark_places, writings
-from circuit_sparsity.hooks import Recorder, chain
-from circuit_sparsity.names import Node
-from circuit_sparsity.nodes.vocabulary import direct_effect
-from circuit_sparsity.opening import open_task
-from circuit_sparsity.recipes import Recipe
-from circuit_sparsity.recipes.effects import apply
+from circuit_sparsity.nodes.vocabulary import direct_effect, matrix
+from circuit_sparsity.runtime.ablation import mean_fill
 from circuit_sparsity.tasks.task import Pair
 from tests.explained.accounts import Explained
 

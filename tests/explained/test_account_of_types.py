@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.opening import open_task
 from circuit_sparsity.explained.attack import Answers
 from circuit_sparsity.explained.tour import channel_votes, costliest
-from circuit_sparsity.names import Node
 from circuit_sparsity.nodes.vocabulary import direct_effect
-from circuit_sparsity.opening import open_task
 from circuit_sparsity.tasks.task import Pair, Prompt
 from tests.explained.accounts import Explained
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.opening import open_stored
 from circuit_sparsity.explained.account import ACCOUNTS, account_of
-from circuit_sparsity.names import Node
-from circuit_sparsity.opening import open_stored
 from circuit_sparsity.store import Store
 from tests.explained.accounts import claims
 

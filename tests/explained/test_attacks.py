@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from circuit_sparsity.experiment import Cancelled
+from circuit_sparsity.experiment.experiment import Cancelled
+from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
 from circuit_sparsity.explained.attack import ATTACKS, Attack, attack_curve
-from circuit_sparsity.opening import open_circuit, open_tokenizer
-from circuit_sparsity.plots.attacks import attack_figure
 from circuit_sparsity.plots.colours import LIGHT
+from circuit_sparsity.plots.curves import attack_figure
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.attacks import brackets_in_comments, longer_lists, marks_in_strings
 from circuit_sparsity.tasks.task import encode, task_context

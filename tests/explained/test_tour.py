@@ -6,9 +6,8 @@ import math
 import pytest
 import torch
 
-from circuit_sparsity.circuits.ablation import mean_fill
-from circuit_sparsity.circuits.attention import run_head
-from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.experiment.opening import open_circuit
 from circuit_sparsity.explained.tour import (
     channel_votes,
     costliest,
@@ -20,9 +19,10 @@ from circuit_sparsity.explained.tour import (
     writers_of,
     writings,
 )
-from circuit_sparsity.opening import open_circuit
+from circuit_sparsity.nodes.head import run_head
+from circuit_sparsity.runtime.ablation import mean_fill
 from circuit_sparsity.tasks.task import TaskBatch
-from circuit_sparsity.ui.pickers import TOUR
+from circuit_sparsity.ui.shell.pickers import TOUR
 from tests.handmade import marked_model
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from circuit_sparsity.__main__ import main
-from circuit_sparsity.experiment import Experiment
-from circuit_sparsity.opening import open_circuit
+from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.experiment.opening import open_circuit
 from tests.export.fresh import answers
 
 CIRCUIT = ("starter", "single_double_quote", "full", "k24_seed0_full")

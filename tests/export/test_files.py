@@ -9,13 +9,11 @@ import networkx
 import pandas as pd
 import pytest
 
-from circuit_sparsity.evidence.stored import read_evidence
-from circuit_sparsity.export.document import as_json, document
-from circuit_sparsity.export.graphml import graphml
+from circuit_sparsity.evidence.evidence import read_evidence
+from circuit_sparsity.experiment.opening import open_circuit, open_stored, open_tokenizer
+from circuit_sparsity.export.document import as_json, document, stored_document
 from circuit_sparsity.export.investigation import Investigation, rises_of
-from circuit_sparsity.export.stored import stored_document
-from circuit_sparsity.export.tables import edges_csv, nodes_csv
-from circuit_sparsity.opening import open_circuit, open_stored, open_tokenizer
+from circuit_sparsity.export.tables import edges_csv, graphml, nodes_csv
 from circuit_sparsity.store import Store
 
 NAMES = ("starter", "single_double_quote", "full", "k24_seed0_full")

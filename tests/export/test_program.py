@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from circuit_sparsity.circuits.ablation import answer_logits
-from circuit_sparsity.experiment import Experiment
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
 from circuit_sparsity.export.investigation import Investigation
 from circuit_sparsity.export.program import program
-from circuit_sparsity.names import Node
-from circuit_sparsity.opening import open_circuit, open_tokenizer
+from circuit_sparsity.runtime.ablation import answer_logits
 from circuit_sparsity.store import Store
-from tests.circuits.random_circuits import (
+from tests.export.fresh import answers
+from tests.handmade import marked_model, sign_model
+from tests.release.cases import CIRCUITS, open_experiment
+from tests.runtime.random_circuits import (
     GOLDEN,
     Ties,
     golden_model,
@@ -25,10 +28,7 @@ from tests.circuits.random_circuits import (
     random_model,
     random_prompts,
 )
-from tests.circuits.test_compiled_parity import OPTIONS
-from tests.export.fresh import answers
-from tests.handmade import marked_model, sign_model
-from tests.release_cases import CIRCUITS, open_experiment
+from tests.runtime.test_compiled_parity import OPTIONS
 
 RESIDUAL = {
     "a top-k on the residual stream": {
@@ -49,7 +49,7 @@ SHIPPED = [
 @pytest.fixture
 def ties(monkeypatch) -> Ties:
     watch = Ties()
-    monkeypatch.setattr("circuit_sparsity.model.abs_top_k", watch)
+    monkeypatch.setattr("circuit_sparsity.core.model.abs_top_k", watch)
     return watch
 
 

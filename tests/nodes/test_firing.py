@@ -5,12 +5,12 @@ import threading
 import pytest
 import torch
 
-from circuit_sparsity.experiment import Cancelled, Experiment
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.experiment import Cancelled, Experiment
+from circuit_sparsity.experiment.opening import open_model, open_tokenizer
 from circuit_sparsity.nodes.card import card
 from circuit_sparsity.nodes.firing import Firing, TokenMean
 from circuit_sparsity.nodes.heldout import HeldOut, Text, held_out_text, measure_on
-from circuit_sparsity.opening import open_model, open_tokenizer
 from circuit_sparsity.plots.card import costs, fires_on, reads_from, writes_to
 from circuit_sparsity.store import Store
 from tests.handmade import LN2, MARGIN_OF_4, sign_model

@@ -6,7 +6,7 @@ import pytest
 
 from circuit_sparsity.circuits.edges import edges
 from circuit_sparsity.circuits.wiring import wiring
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
 from circuit_sparsity.nodes.vocabulary import direct_effect
 from circuit_sparsity.nodes.weights import into, out_of, require_node, written
 from tests.handmade import blank, marked_model, put, sign_model

@@ -6,8 +6,8 @@ from circuit_sparsity.circuits.comparison import SIDES, Comparison
 from circuit_sparsity.circuits.wiring import wiring
 from circuit_sparsity.plots.colours import DARK, LIGHT, contrast
 from circuit_sparsity.plots.compare import compare_figure
-from circuit_sparsity.plots.compare_models import ModelPoint, frontier_figure, on_frontier
-from tests.circuits.random_circuits import random_circuit, random_model
+from circuit_sparsity.plots.curves import ModelPoint, model_frontier_figure, on_frontier
+from tests.runtime.random_circuits import random_circuit, random_model
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +69,12 @@ def test_only_models_that_no_other_beats_are_on_the_frontier():
     known = ((1.0, 500.0), (1.1, 100.0), (1.2, 200.0), (1.0, 600.0), (0.9, 1000.0))
     points = [ModelPoint(f"m{i}", loss, edges, 2) for i, (loss, edges) in enumerate(known)]
     assert [point.name for point in on_frontier(points)] == ["m4", "m0", "m1"]
-    line, marks = frontier_figure(points, "loss", LIGHT).to_dict()["data"]
+    line, marks = model_frontier_figure(points, "loss", LIGHT).to_dict()["data"]
     assert line["y"] == [1000, 500, 100]
     assert marks["text"] == ["m0", "m1", "m2", "m3", "m4"]
 
 
 def test_one_model_alone_is_drawn():
-    figure = frontier_figure([ModelPoint("starter", 2.5, 30.0, 2)], "loss", LIGHT).to_dict()
+    figure = model_frontier_figure([ModelPoint("starter", 2.5, 30.0, 2)], "loss", LIGHT).to_dict()
     low, high = figure["layout"]["xaxis"]["range"]
     assert low < 2.5 < high

@@ -6,11 +6,11 @@ import pytest
 
 from circuit_sparsity.circuits.wiring import wiring
 from circuit_sparsity.plots.colours import LIGHT
+from circuit_sparsity.plots.evidence import meter_html
 from circuit_sparsity.plots.film import Film, Frame, film_figure
 from circuit_sparsity.plots.layout import lay_out
 from circuit_sparsity.plots.marks import neighbours
-from circuit_sparsity.plots.meter import meter_html
-from tests.circuits.random_circuits import random_circuit, random_model
+from tests.runtime.random_circuits import random_circuit, random_model
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,13 @@ import re
 import pytest
 
 from circuit_sparsity.circuits.wiring import wiring
-from circuit_sparsity.names import Node, circuit_locations
+from circuit_sparsity.core.names import Node, circuit_locations
 from circuit_sparsity.plots.colours import DARK, LIGHT
-from circuit_sparsity.plots.graph import BINS, circuit_figure, strength_bin
+from circuit_sparsity.plots.graph import BINS, circuit_figure, legend_html, strength_bin
 from circuit_sparsity.plots.layout import lay_out
-from circuit_sparsity.plots.legend import legend_html
 from circuit_sparsity.plots.marks import ANCHOR
-from tests.circuits.random_circuits import random_model
 from tests.handmade import circuit_of, marked_model, sign_model
+from tests.runtime.random_circuits import random_model
 
 
 def figure_of(model, circuit, colours=LIGHT, picked=()):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuit_sparsity.names import Node, circuit_locations
+from circuit_sparsity.core.names import Node, circuit_locations
 from circuit_sparsity.plots.layout import lay_out, spread
 
 

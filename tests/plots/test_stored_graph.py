@@ -4,11 +4,11 @@ import pytest
 
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.wiring import Wiring
-from circuit_sparsity.model import GPTConfig
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.model import GPTConfig
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.plots.coloured_graph import stored_figure
 from circuit_sparsity.plots.colours import palette, shade
 from circuit_sparsity.plots.layout import lay_out
-from circuit_sparsity.plots.stored_graph import stored_figure
 
 NODES = tuple(map(Node.parse, ("0.mlp.act_in:1", "0.mlp.post_act:2", "0.mlp.resid_delta:1")))
 EDGES = (Edge(NODES[0], NODES[1], 0.5), Edge(NODES[1], NODES[2], -0.5))

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from circuit_sparsity.circuits.ablation import answer_logits, mean_fill
 from circuit_sparsity.circuits.means import Means, mean_activations
-from circuit_sparsity.model import GPT, GPTConfig
-from circuit_sparsity.names import circuit_locations
+from circuit_sparsity.core.model import GPT, GPTConfig
+from circuit_sparsity.core.names import circuit_locations
 from circuit_sparsity.pruning.answers import Evaluation, by_length, margins
 from circuit_sparsity.pruning.subject import Subject
+from circuit_sparsity.runtime.ablation import answer_logits, mean_fill
 from circuit_sparsity.tasks.task import TaskBatch, answer_margin
 
 SHAPE = {

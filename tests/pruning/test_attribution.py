@@ -6,13 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from circuit_sparsity.names import Node
-from circuit_sparsity.pruning.answers import margins
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.pruning.answers import gated, margins
 from circuit_sparsity.pruning.attribution import attribute
-from circuit_sparsity.pruning.gates import gated
-from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import _Run
-from circuit_sparsity.pruning.settings import QUICK, PruneSettings
+from circuit_sparsity.pruning.settings import QUICK, Goal, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from tests.handmade import marked_model, sign_model
 

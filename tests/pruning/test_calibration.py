@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from circuit_sparsity.pruning.calibration import calibrate
+from circuit_sparsity.pruning.find import calibrate
 
 
 def test_scale_and_shift_are_those_of_the_closed_form() -> None:

@@ -4,10 +4,10 @@ import torch
 
 from circuit_sparsity.circuits.circuit import from_masks
 from circuit_sparsity.circuits.means import Means, zeros
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import Location, Node
+from circuit_sparsity.circuits.node_vector import Layout
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.pruning.dangling import Liveness
-from circuit_sparsity.pruning.layout import Layout
 from tests.handmade import blank, circuit_of, marked_model, put, sign_model
 
 READ_0 = ("0.attn.act_in:0",)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from circuit_sparsity.pruning.gates import filled, gate_slope, gated
+from circuit_sparsity.pruning.answers import filled, gate_slope, gated
 from circuit_sparsity.pruning.learn import schedule
 from circuit_sparsity.pruning.settings import PruneSettings
 

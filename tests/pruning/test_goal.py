@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from circuit_sparsity.pruning.goal import Goal, Price
-from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.pruning.settings import Goal, Price, PruneSettings
 
 
 def see(price: Price, loss: float, nodes: int) -> None:

@@ -10,8 +10,8 @@ import torch
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import edges
-from circuit_sparsity.experiment import Cancelled
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.pruning.find import find
 from circuit_sparsity.pruning.learn import Snapshot
 from circuit_sparsity.pruning.minimality import Trimmer

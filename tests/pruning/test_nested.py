@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from circuit_sparsity.pruning.find import Cut, rank
-from circuit_sparsity.pruning.goal import Goal
-from circuit_sparsity.pruning.nested import NESTED, Nested, read_nested, write_nested
-from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.pruning.ranking import NESTED, Nested, read_nested, write_nested
+from circuit_sparsity.pruning.settings import Goal, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from tests.handmade import LN2, MARGIN_OF_4, sign_model
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from circuit_sparsity.__main__ import main
-from circuit_sparsity.inference.hook_utils import hook_recorder
-from circuit_sparsity.names import Location
-from circuit_sparsity.opening import (
+from circuit_sparsity.core.names import Location
+from circuit_sparsity.experiment.opening import (
     MEANS_OVER,
     means_for,
     open_circuit,
@@ -17,16 +16,16 @@ from circuit_sparsity.opening import (
     open_model,
     open_tokenizer,
 )
-from circuit_sparsity.pruning.goal import Goal
-from circuit_sparsity.pruning.own_means import means_over_text
+from circuit_sparsity.inference.hook_utils import hook_recorder
 from circuit_sparsity.pruning.request import (
     PruneRequest,
     carry_out,
     document_windows,
     keep,
+    means_over_text,
     open_cut,
 )
-from circuit_sparsity.pruning.settings import QUICK
+from circuit_sparsity.pruning.settings import QUICK, Goal
 from circuit_sparsity.store import Store
 
 TASK = ("starter", "single_double_quote")

@@ -9,14 +9,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from circuit_sparsity.experiment import Cancelled, Experiment
-from circuit_sparsity.hooks import Hook
+from circuit_sparsity.core.hooks import Hook
+from circuit_sparsity.experiment.experiment import Cancelled, Experiment
 from circuit_sparsity.pruning.answers import margins
 from circuit_sparsity.pruning.find import Cut, TargetNotReached, find, name_of, rank
-from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Snapshot, reach, schedule
 from circuit_sparsity.pruning.ranking import Ranking
-from circuit_sparsity.pruning.settings import PUBLISHED, QUICK, PruneSettings
+from circuit_sparsity.pruning.settings import PUBLISHED, QUICK, Goal, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.tasks.task import TaskBatch
 from tests.handmade import LN2, MARGIN_OF_4, HandMade, marked_model, sign_model, softplus

@@ -9,15 +9,14 @@ import pytest
 
 from circuit_sparsity.__main__ import main
 from circuit_sparsity.circuits.circuit import total_nodes
-from circuit_sparsity.evidence.stored import read_evidence
-from circuit_sparsity.experiment import Cancelled
-from circuit_sparsity.opening import open_model, open_stored, open_tokenizer
+from circuit_sparsity.evidence.evidence import read_evidence
+from circuit_sparsity.experiment.experiment import Cancelled
+from circuit_sparsity.experiment.opening import open_model, open_stored, open_tokenizer
 from circuit_sparsity.pruning import request as ways
-from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.nested import read_nested
+from circuit_sparsity.pruning.ranking import read_nested
 from circuit_sparsity.pruning.request import PruneRequest, carry_out, open_cut, open_subject, prune
-from circuit_sparsity.pruning.settings import QUICK
+from circuit_sparsity.pruning.settings import QUICK, Goal
 from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.tasks.own import OwnTask
 from circuit_sparsity.tasks.task import Pair, Prompt

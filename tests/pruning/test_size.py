@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuit_sparsity.model import GPTConfig
-from circuit_sparsity.pruning.layout import Layout
+from circuit_sparsity.circuits.node_vector import Layout
+from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
 
 LOSSES = st.lists(st.floats(0, 1), min_size=1, max_size=60)

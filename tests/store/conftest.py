@@ -7,7 +7,7 @@ from azurite.emulator import NO_NODE, node
 from azurite.fixtures import azurite, proxy
 
 from circuit_sparsity.store import Store
-from circuit_sparsity.store.patience import Patience
+from circuit_sparsity.store.retry import Patience
 
 __all__ = ["azurite", "proxy"]
 

@@ -21,8 +21,7 @@ from circuit_sparsity.store import (
     Unreachable,
     manifest,
 )
-from circuit_sparsity.store.http_source import HEADERS, HttpSource
-from circuit_sparsity.store.listing import pages, read_page
+from circuit_sparsity.store.http_source import HEADERS, HttpSource, pages, read_page
 from circuit_sparsity.store.partial import part_path
 from circuit_sparsity.store.progress import Progress
 

@@ -4,7 +4,7 @@ import pytest
 
 from circuit_sparsity.store import NotListable
 from circuit_sparsity.store.catalogue import Blob
-from circuit_sparsity.store.listing import list_all, read_page
+from circuit_sparsity.store.http_source import list_all, read_page
 
 # As Azure sends it: a byte-order mark, quotes left out of the ETag, MD5 not everywhere.
 AZURE = """\ufeff<?xml version="1.0" encoding="utf-8"?>

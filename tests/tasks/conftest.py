@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from circuit_sparsity.tokenizer import Tokenizer, load_tokenizer
+from circuit_sparsity.core.tokenizer import Tokenizer, load_tokenizer
 
 DATA = Path(__file__).parents[1] / "data"
 

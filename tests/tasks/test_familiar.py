@@ -6,8 +6,7 @@ from collections import Counter
 import pytest
 
 from circuit_sparsity.tasks import TASKS
-from circuit_sparsity.tasks.novel import novel_shapes
-from circuit_sparsity.tasks.skeleton import beginning, lines_of
+from circuit_sparsity.tasks.novel import beginning, lines_of, novel_shapes
 from circuit_sparsity.training.programs import generate_program
 
 

@@ -6,15 +6,7 @@ import random
 import pytest
 
 from circuit_sparsity.tasks.own import FunctionTask, OwnTask, read_pairs
-from circuit_sparsity.tasks.task import (
-    SPLITS,
-    Pair,
-    Prompt,
-    Task,
-    TooFewPairs,
-    encode,
-    pairs_up_to,
-)
+from circuit_sparsity.tasks.task import SPLITS, Pair, Prompt, Task, TooFewPairs, encode, pairs_up_to
 
 HEADER = "prompt,right,wrong,counterpart\n"
 FOR = Pair(Prompt("for item", " in", ":\n"), Prompt("while item", ":\n", " in"))

@@ -3,8 +3,7 @@
 import pytest
 
 from circuit_sparsity.tasks import TASKS
-from circuit_sparsity.tasks.novel import novel_shapes
-from circuit_sparsity.tasks.skeleton import Shapes, beginning, lines_of, shapes
+from circuit_sparsity.tasks.novel import Shapes, beginning, lines_of, novel_shapes, shapes
 
 
 @pytest.mark.parametrize(

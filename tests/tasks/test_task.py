@@ -6,6 +6,7 @@ import pytest
 import tiktoken
 import torch
 
+from circuit_sparsity.core.tokenizer import SPLIT_PATTERN, Tokenizer
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.task import (
     CHANCE_LOSS,
@@ -17,7 +18,6 @@ from circuit_sparsity.tasks.task import (
     two_way_accuracy,
     two_way_loss,
 )
-from circuit_sparsity.tokenizer import SPLIT_PATTERN, Tokenizer
 
 
 def bytes_only() -> Tokenizer:

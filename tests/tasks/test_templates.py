@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from circuit_sparsity.tasks import TASKS
-from circuit_sparsity.tasks.skeleton import lines_of
+from circuit_sparsity.tasks.novel import lines_of
 from circuit_sparsity.tasks.task import SPLITS
 from circuit_sparsity.tasks.template import WORDS, Filler, Template, TemplateTask
 from circuit_sparsity.tasks.words import (

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from circuit_sparsity.tokenizer import load_tokenizer
+from circuit_sparsity.core.tokenizer import load_tokenizer
 from circuit_sparsity.training import corpus as corpus_module
-from circuit_sparsity.training.bigram import bigram_loss
 from circuit_sparsity.training.bpe import train_bpe, write_bpe
 from circuit_sparsity.training.corpus import (
     CorpusSettings,
@@ -21,6 +20,7 @@ from circuit_sparsity.training.corpus import (
 )
 from circuit_sparsity.training.generation import generated_tokens
 from circuit_sparsity.training.programs import generate_documents
+from circuit_sparsity.training.publication import bigram_loss
 
 SMALL = CorpusSettings(generated_tokens=20_000, heldout_generated_tokens=3_000, heldout_share=0.4)
 
@@ -241,7 +241,7 @@ def test_bigram_probabilities_sum_to_one_after_every_token():
 def test_pairs_are_counted_across_the_borders_of_long_texts(monkeypatch):
     tokens = np.random.default_rng(1).integers(0, 4, 1000).astype(np.uint16)
     whole = bigram_loss(tokens, tokens, 4)
-    monkeypatch.setattr("circuit_sparsity.training.bigram._CHUNK", 7)
+    monkeypatch.setattr("circuit_sparsity.training.publication._CHUNK", 7)
     assert bigram_loss(tokens, tokens, 4) == pytest.approx(whole)
 
 

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from circuit_sparsity.model import GPT, GPTConfig
-from circuit_sparsity.training.corpus import Corpus, CorpusSettings
+from circuit_sparsity.core.model import GPT, GPTConfig
+from circuit_sparsity.training.corpus import Corpus, CorpusSettings, tokenizer_folder
 from circuit_sparsity.training.loop import _Run, held_out_loss, train
-from circuit_sparsity.training.optimiser import SparseAdam, scale_to_unit_rms
-from circuit_sparsity.training.preparation import tokenizer_folder
-from circuit_sparsity.training.projection import alive_mask
-from circuit_sparsity.training.schedules import density_at, sharkfin
+from circuit_sparsity.training.optimiser import (
+    SparseAdam,
+    alive_mask,
+    density_at,
+    scale_to_unit_rms,
+    sharkfin,
+)
+from circuit_sparsity.training.publication import joined_curve, stages, tokens_seen
 from circuit_sparsity.training.settings import TrainSettings
-from circuit_sparsity.training.stages import joined_curve, stages, tokens_seen
 
 TINY = GPTConfig(
     block_size=16,

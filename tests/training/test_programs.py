@@ -11,10 +11,10 @@ from multiprocessing import get_context
 
 import pytest
 
+from circuit_sparsity.core.tokenizer import load_tokenizer
 from circuit_sparsity.tasks import words
 from circuit_sparsity.tasks.novel import novel_shapes
 from circuit_sparsity.tasks.words import HELD_OUT_NAMES, HELD_OUT_WORDS
-from circuit_sparsity.tokenizer import load_tokenizer
 from circuit_sparsity.training.bpe import train_bpe, write_bpe
 from circuit_sparsity.training.corpus import CorpusSettings
 from circuit_sparsity.training.programs import (

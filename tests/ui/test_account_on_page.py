@@ -3,8 +3,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from circuit_sparsity.experiment.opening import open_stored
 from circuit_sparsity.explained.account import account_of
-from circuit_sparsity.opening import open_stored
 from circuit_sparsity.store import Store
 from tests.ui.conftest import APP
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from circuit_sparsity.opening import open_circuit
+from circuit_sparsity.experiment.opening import open_circuit
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 OTHER = ("[", "]")

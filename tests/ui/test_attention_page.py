@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from circuit_sparsity.circuits.attention import run_head
-from circuit_sparsity.opening import open_circuit, open_tokenizer
+from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
+from circuit_sparsity.nodes.head import run_head
 from circuit_sparsity.store import Store
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 

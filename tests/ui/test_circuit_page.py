@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from circuit_sparsity.names import Node
-from circuit_sparsity.opening import open_circuit
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.opening import open_circuit
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 

@@ -3,12 +3,12 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from circuit_sparsity.claims.stored import write_claims
-from circuit_sparsity.claims.values import Claims, EdgeCount, Missing
+from circuit_sparsity.evidence.claims.values import Claims, EdgeCount, Missing, write_claims
 
 
 def script() -> None:
-    from circuit_sparsity.ui import claims, messages
+    from circuit_sparsity.ui.compare import claims
+    from circuit_sparsity.ui.shell import messages
 
     with messages.in_place():
         claims.section()

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from circuit_sparsity.opening import open_circuit
+from circuit_sparsity.experiment.opening import open_circuit
 from tests.ui.conftest import MODEL, QUERY
 
 STARTER = {

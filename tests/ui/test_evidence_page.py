@@ -8,16 +8,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from circuit_sparsity.evidence.definitions import DEFINITIONS
-from circuit_sparsity.evidence.evidence import Control, Evidence
+from circuit_sparsity.evidence.evidence import Control, Evidence, read_evidence, write_evidence
 from circuit_sparsity.evidence.prunings import NONSENSE, UNTRAINED
-from circuit_sparsity.evidence.stored import read_evidence, write_evidence
-from circuit_sparsity.opening import open_circuit
+from circuit_sparsity.experiment.opening import open_circuit
 from circuit_sparsity.pruning import request as ways
 from circuit_sparsity.pruning.request import PruneRequest, carry_out
 from circuit_sparsity.pruning.settings import QUICK
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui import evidence_jobs
-from circuit_sparsity.ui.jobs import jobs
+from circuit_sparsity.ui.evidence import jobs as evidence_jobs
+from circuit_sparsity.ui.shell.jobs import jobs
 from tests.ui.conftest import APP, MODEL, QUERY, SWEEP, TASK, K
 
 FOLDER = f"viz/{MODEL}/{TASK}/{SWEEP}/{K}"

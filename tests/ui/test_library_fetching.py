@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 import circuit_sparsity.store.store as store_module
 from circuit_sparsity.release import read_viz
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui import fetching
+from circuit_sparsity.ui.shell import fetching
 
 PAGES = Path(__file__).parent.parent.parent / "pages"
 PATIENCE = 60.0  # seconds

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from circuit_sparsity.ui.jobs import Jobs
+from circuit_sparsity.ui.shell.jobs import Jobs
 
 WAIT = 20.0  # seconds
 

@@ -6,12 +6,12 @@ from html import unescape
 import pytest
 import torch
 
-from circuit_sparsity.circuits.node_activations import node_activations
-from circuit_sparsity.names import Node
-from circuit_sparsity.opening import open_circuit, open_tokenizer
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
 from circuit_sparsity.release import read_viz
+from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui import tokens
+from circuit_sparsity.ui.node import tokens
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 MINUS = "\N{MINUS SIGN}"

@@ -6,15 +6,15 @@ import time
 import pytest
 import torch
 
-from circuit_sparsity.circuits.node_activations import node_activations
 from circuit_sparsity.circuits.wiring import wiring
-from circuit_sparsity.labels import Labels, read_labels, write_labels
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.labels import Labels, read_labels, write_labels
+from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
+from circuit_sparsity.nodes.reading import align
 from circuit_sparsity.nodes.vocabulary import direct_effect
 from circuit_sparsity.nodes.weights import into
-from circuit_sparsity.opening import open_circuit, open_tokenizer
+from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
-from circuit_sparsity.texts.alignment import align
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 MINUS = "\N{MINUS SIGN}"

@@ -5,13 +5,12 @@ import time
 
 import pytest
 
-from circuit_sparsity.circuits.next_token import next_token
-from circuit_sparsity.opening import open_circuit, open_tokenizer
+from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
+from circuit_sparsity.nodes.active import most_active, usual
+from circuit_sparsity.nodes.generation import continued
+from circuit_sparsity.nodes.next_token import next_token
+from circuit_sparsity.nodes.reading import Reader, align, divergences, parting
 from circuit_sparsity.store import Store
-from circuit_sparsity.texts.active import most_active, usual
-from circuit_sparsity.texts.alignment import align
-from circuit_sparsity.texts.generation import continued
-from circuit_sparsity.texts.reading import Reader, divergences, parting
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 TEXT = "x = [[1, 2, 3"

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from circuit_sparsity.experiment import Cancelled
-from circuit_sparsity.opening import open_circuit, open_stored, task_of
+from circuit_sparsity.experiment.experiment import Cancelled
+from circuit_sparsity.experiment.opening import open_circuit, open_stored, task_of
 from circuit_sparsity.pruning import request as ways
-from circuit_sparsity.pruning.goal import Goal
 from circuit_sparsity.pruning.request import open_cut
+from circuit_sparsity.pruning.settings import Goal
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import CHANCE_LOSS
-from circuit_sparsity.ui import prune_jobs
-from circuit_sparsity.ui.jobs import jobs
-from circuit_sparsity.ui.prune_jobs import KINDS
+from circuit_sparsity.ui.prune import jobs as prune_jobs
+from circuit_sparsity.ui.prune.jobs import KINDS
+from circuit_sparsity.ui.shell.jobs import jobs
 from tests.ui.conftest import MODEL, QUERY
 
 PAIRS = "prompt,right,wrong,counterpart\n" + "".join(

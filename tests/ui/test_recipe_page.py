@@ -4,10 +4,15 @@ import json
 
 import pytest
 
-from circuit_sparsity.opening import open_circuit
-from circuit_sparsity.recipes import Recipe
-from circuit_sparsity.recipes.effects import apply, effects, faithfulness_of, in_whole_model
-from circuit_sparsity.recipes.elsewhere import on_pair
+from circuit_sparsity.circuits.recipe import Recipe
+from circuit_sparsity.experiment.opening import open_circuit
+from circuit_sparsity.experiment.recipes import (
+    apply,
+    effects,
+    faithfulness_of,
+    in_whole_model,
+    on_pair,
+)
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from circuit_sparsity.ui.jobs import jobs
-from circuit_sparsity.ui.reproduced import KIND
+from circuit_sparsity.ui.circuit.reproduced import KIND
+from circuit_sparsity.ui.shell.jobs import jobs
 from tests.ui.conftest import MODEL, QUERY
 
 

@@ -46,7 +46,7 @@ def test_pairs_are_shown_as_tokens_with_their_difference_and_answers(page):
 
 def test_measuring_here_is_a_job_that_replaces_what_is_stored(page, monkeypatch):
     some = {name: TASKS[name] for name in ("for_while", "else_elif")}
-    monkeypatch.setattr("circuit_sparsity.ui.tasks.TASKS", some)
+    monkeypatch.setattr("circuit_sparsity.ui.tasks.tasks.TASKS", some)
     app = page(model="starter")
     app.button(key="measure_tasks").click().run()
     for _ in range(240):

@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
-from circuit_sparsity.checkpoint import load_model
-from circuit_sparsity.circuits.token_weights import positions
-from circuit_sparsity.names import Location
+from circuit_sparsity.core.names import Location
+from circuit_sparsity.core.tokenizer import load_tokenizer
+from circuit_sparsity.nodes.vocabulary import positions
 from circuit_sparsity.plots.tokens import show_token
-from circuit_sparsity.tokenizer import load_tokenizer
+from circuit_sparsity.runtime.assemble import load_model
 from tests.ui.conftest import MODEL, QUERY
 
 

@@ -1,0 +1,56 @@
+"""``ablate``: what ablating nodes and edges does to a circuit, one by one and together."""
+
+import argparse
+
+from circuit_sparsity.cli.answer import Answer, Say, add_circuit, open_named, table
+from circuit_sparsity.experiment.experiment import Effect
+
+HELP = "ablate nodes and edges of a circuit and report the loss"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_circuit(parser)
+    parser.add_argument(
+        "part",
+        metavar="NODE",
+        nargs="*",
+        help="such as 1.mlp.post_act:180, or an edge as 'source>target', in quotes",
+    )
+    parser.add_argument("--all", action="store_true", help="each kept node alone")
+    parser.add_argument("--edges", action="store_true", help="each edge alone")
+    parser.add_argument("--fill", choices=["mean", "zero"], default="mean", help="held at what")
+
+
+def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    if arguments.all + arguments.edges + bool(arguments.part) != 1:
+        raise ValueError(
+            "name nodes or edges, or give --all for each kept node alone, or --edges for each edge"
+        )
+    it, fill = open_named(arguments), arguments.fill
+    given = [it.part(text) for text in arguments.part]
+    each = given or (it.edges if arguments.edges else it.circuit.node_list)
+    effects = it.ablate_each(each, lambda done, of: say(f"{done} of {of}"), fill=fill)
+    kind = "edges" if arguments.edges else "nodes"
+    data = {
+        "circuit_loss": it.of_circuit.loss,
+        "prompts": len(it.batch),
+        "fill": fill,
+        kind: [
+            {kind[:-1]: str(effect.parts[0]), "loss": effect.after.loss, "delta": effect.delta}
+            for effect in effects
+        ],
+    }
+    together = it.ablate(given, fill) if len(given) > 1 else None
+    if together:
+        data |= {"set_loss": together.after.loss, "set_delta": together.delta}
+    lines = [
+        f"{it.circuit.title}: loss {it.of_circuit.loss:.4f} nats per sequence on {it.batch_name}",
+        *table((kind[:-1], "loss", "delta"), [_cells(effect) for effect in effects]),
+    ]
+    if together:
+        lines.append(f"all {len(given)} together: {together.after.loss:.4f} {together.delta:+.4f}")
+    return Answer(data, tuple(lines))
+
+
+def _cells(effect: Effect) -> tuple[str, str, str]:
+    return str(effect.parts[0]), f"{effect.after.loss:.4f}", f"{effect.delta:+.4f}"

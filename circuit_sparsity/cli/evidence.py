@@ -1,0 +1,131 @@
+"""``evidence``: is a circuit real? Every measure, and the controls that could say otherwise."""
+
+import argparse
+import dataclasses
+
+from circuit_sparsity.cli.answer import Answer, Say, add_circuit, open_named, table
+from circuit_sparsity.evidence.definitions import DEFINITIONS
+from circuit_sparsity.evidence.evidence import Evidence, write_evidence
+from circuit_sparsity.evidence.measures import DRAWS, measure
+from circuit_sparsity.evidence.prunings import (
+    nonsense_control,
+    ranking_of,
+    settings_of,
+    stability,
+    untrained_control,
+)
+from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.experiment.opening import open_tokenizer
+from circuit_sparsity.pruning.learn import Snapshot
+from circuit_sparsity.pruning.request import open_subject
+from circuit_sparsity.pruning.settings import PRESETS, PruneSettings, preset
+from circuit_sparsity.store import Store
+
+HELP = "measure how real a circuit is, and store that beside it"
+SHOWN = ("sufficiency", "necessity", "faithfulness", "completeness", "kl", "exact_match")
+SHOWN += ("exact_match_full", "cpr", "cmd", "cpr_log", "cmd_log")
+SHOWN += ("relative_sparsity", "full_sparsity")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_circuit(parser)
+    parser.add_argument("--draws", type=int, default=DRAWS, help="random circuits of each kind")
+    parser.add_argument(
+        "--controls", action="store_true", help="prune for shuffled answers and without training"
+    )
+    parser.add_argument("--seeds", type=int, default=0, help="prune from so many seeds: stability")
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="of those prunings; as it was")
+
+
+def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    store, it = Store.from_environment(), open_named(arguments)
+    ranking, words = ranking_of(store, it)
+    evidence = measure(
+        it,
+        None if ranking is None else ranking.order,
+        words,
+        arguments.draws,
+        lambda done, of: say(f"{done} of {of} measurements"),
+    )
+    if arguments.controls or arguments.seeds:
+        settings = _settings(arguments.preset, it)
+        evidence = _with_prunings(evidence, it, settings, arguments, say)
+    path = write_evidence(evidence, store, it.circuit)
+    lines = (it.circuit.title, f"measured on {evidence.prompts}", *evidence_lines(evidence))
+    return Answer(evidence.to_dict(), (*lines, f"stored in {path}"))
+
+
+def evidence_data(evidence: Evidence) -> dict[str, object]:
+    """What ``prune`` prints of the evidence."""
+    return {
+        "necessity": evidence.necessity,
+        "kl": evidence.kl,
+        "exact_match": evidence.exact_match,
+        "random_control": {
+            control.name: {"loss": control.loss, "necessity": control.necessity}
+            for control in evidence.controls
+        },
+        "troubles": list(evidence.troubles),
+    }
+
+
+def evidence_lines(evidence: Evidence) -> tuple[str, ...]:
+    """A table of the measures, the controls, and what is wrong."""
+    rows = []
+    for key in SHOWN:
+        value, one = getattr(evidence, key), DEFINITIONS[key]
+        rows.append((one.name, "-" if value is None else f"{value:.4f}", one.unit, one.anchor))
+    lines = [*table(("measure", "value", "unit", "hold it against"), rows)]
+    lines += [
+        f"the model's own loss {evidence.model_loss:.4f}, of the empty circuit "
+        f"{evidence.empty_loss:.4f} nats per sequence"
+    ]
+    spare = sum(rise <= 0 for rise in evidence.minimality.values())
+    lines += [f"{spare} of {evidence.nodes} nodes can go alone without a rise of the loss"]
+    if evidence.edges_needed is not None:
+        lines += [
+            f"{evidence.edges_needed} of {evidence.edges} edges are needed; without the others "
+            f"the loss is {evidence.loss_of_needed:.4f}"
+        ]
+    for control in evidence.controls:
+        alone = f"{control.name}: loss {control.loss:.4f}, the circuit {control.circuit_loss:.4f}"
+        lines.append(f"{alone} (mean of {len(control.losses)}, on {control.prompts})")
+    if evidence.stability is not None:
+        found = evidence.stability
+        lines.append(
+            f"overlap of {len(found.seeds)} seeds {found.overlap:.2f}, nodes {found.nodes}"
+        )
+    return (*lines, *(f"LOOK OUT: {trouble}" for trouble in evidence.troubles))
+
+
+def _settings(name: str | None, it: Experiment) -> PruneSettings:
+    if name is not None:
+        return preset(name)
+    return settings_of(it)
+
+
+def _with_prunings(
+    evidence: Evidence,
+    it: Experiment,
+    settings: PruneSettings,
+    arguments: argparse.Namespace,
+    say: Say,
+) -> Evidence:
+    def report(snapshot: Snapshot) -> None:
+        say(f"{snapshot.stage} {snapshot.done} of {snapshot.of}: {snapshot.nodes} nodes")
+
+    model, task, target = it.circuit.model, it.circuit.task, it.circuit.found.get("target")
+    if arguments.controls:
+        subject = open_subject(model, task, settings, means=it.means)
+        tokenizer = open_tokenizer(Store.from_environment(), model)
+        evidence = evidence.with_control(nonsense_control(subject, it.circuit, settings, report))
+        evidence = evidence.with_control(
+            untrained_control(subject, it, tokenizer, settings, report)
+        )
+    if arguments.seeds:
+        seeds, k = range(arguments.seeds), it.circuit.size if target is None else None
+        found = stability(
+            model, task, settings, target=target, k=k, seeds=seeds, means=it.means, report=report
+        )
+        evidence = dataclasses.replace(evidence, stability=found)
+    return evidence

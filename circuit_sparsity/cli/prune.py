@@ -1,0 +1,138 @@
+"""``prune``: find a circuit of a model on a task, to a target loss or an exact number of nodes."""
+
+import argparse
+import dataclasses
+
+from circuit_sparsity.cli.answer import Answer, Say
+from circuit_sparsity.cli.evidence import evidence_data, evidence_lines
+from circuit_sparsity.evidence.evidence import write_evidence
+from circuit_sparsity.evidence.measures import measure
+from circuit_sparsity.experiment.opening import MEANS_OVER
+from circuit_sparsity.pruning.find import SWEEP
+from circuit_sparsity.pruning.learn import Snapshot
+from circuit_sparsity.pruning.request import Pruned, PruneRequest, carry_out
+from circuit_sparsity.pruning.settings import PRESETS, TARGET_LOSS, preset
+from circuit_sparsity.store import Store
+
+HELP = "find a circuit: fewest nodes at a target loss, or exactly k nodes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="such as starter")
+    parser.add_argument("task", metavar="TASK", help="such as single_double_quote")
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--k", type=int, help="exactly so many nodes")
+    size.add_argument(
+        "--target", type=float, metavar="LOSS", help=f"nats per sequence; the paper's {TARGET_LOSS}"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sweep", default=SWEEP, help=f"folder of the result ({SWEEP})")
+    parser.add_argument(
+        "--start",
+        nargs=2,
+        metavar=("SWEEP", "K"),
+        help="begin with the nodes of this circuit of the same model and task",
+    )
+    parser.add_argument(
+        "--means-over",
+        metavar="PATH",
+        help="hold what is left out at means over this text file, or over a folder's .py, .txt "
+        "and .md files, in place of the model's own means",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--preset", choices=sorted(PRESETS), help="how to look (fast)")
+    how.add_argument(
+        "--mode",
+        choices=("quick", "full"),
+        help="the preset of that name, and evidence for what it finds",
+    )
+
+
+def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    chosen = arguments.mode or arguments.preset or "fast"
+    settings = dataclasses.replace(preset(chosen), seed=arguments.seed)
+    request = PruneRequest(
+        arguments.model,
+        arguments.task,
+        arguments.target,
+        arguments.k,
+        arguments.sweep,
+        settings,
+        start=tuple(arguments.start) if arguments.start else None,
+        means_over=arguments.means_over,
+    )
+    made = carry_out(
+        request,
+        report=lambda snapshot: say(_progress(snapshot)),
+        progress=lambda done, of: say(f"measuring {done} of {of}"),
+    )
+    data, more = _data(made), ()
+    if arguments.mode:
+        store = Store.from_environment()
+        evidence = measure(
+            made.experiment,
+            made.nested.ranking.order,
+            chosen,
+            progress=lambda done, of: say(f"evidence {done} of {of}"),
+        )
+        write_evidence(evidence, store, made.circuit)
+        data |= evidence_data(evidence)
+        more = evidence_lines(evidence)
+    return Answer(
+        data,
+        (
+            f"{made.circuit.title}: {data['nodes']} nodes, {data['edges']} edges, "
+            f"{data['seconds']:.0f} s",
+            *_removal(made),
+            *_means(made),
+            f"loss {data['circuit_loss']:.4f} nats per sequence on prompts pruned on",
+            f"loss {data['test_loss']:.4f} on {made.experiment.batch_name}",
+            *more,
+            f"stored in {made.path}",
+        ),
+    )
+
+
+def _data(made: Pruned) -> dict[str, object]:
+    found = made.circuit.found
+    minimality = found.get("minimality", {})
+    return {
+        "model": made.circuit.model,
+        "task": made.circuit.task,
+        "sweep": made.circuit.sweep,
+        "k": made.circuit.k,
+        "nodes": made.circuit.size,
+        "edges": len(made.experiment.edges),
+        "edges_needed": minimality.get("edges_needed"),
+        "nodes_bisected": minimality.get("nodes_bisected"),
+        "nodes_before": minimality.get("nodes_before"),
+        "edges_before": minimality.get("edges_before"),
+        "loss_without_spare_edges": minimality.get("loss_without_spare_edges"),
+        "means_over": found.get(MEANS_OVER),
+        "circuit_loss": found["loss"],
+        "test_loss": made.experiment.of_circuit.loss,
+        "seconds": found["seconds"],
+    }
+
+
+def _removal(made: Pruned) -> tuple[str, ...]:
+    told = made.circuit.found.get("minimality")
+    if told is None:
+        return ()
+    return (
+        f"removal: {told['nodes_before']} to {told['nodes']} nodes, {told['edges_before']} to "
+        f"{told['edges']} edges, of which {told['edges_needed']} are needed (without the others "
+        f"the loss is {told['loss_without_spare_edges']:.4f})",
+    )
+
+
+def _means(made: Pruned) -> tuple[str, ...]:
+    over = made.circuit.found.get(MEANS_OVER)
+    return () if over is None else (f"held at means over {over}, not at the model's own",)
+
+
+def _progress(snapshot: Snapshot) -> str:
+    return (
+        f"{snapshot.stage} {snapshot.done} of {snapshot.of}: loss {snapshot.loss:.4f} nats, "
+        f"{snapshot.nodes} nodes"
+    )

@@ -1,0 +1,90 @@
+"""``sweep``: search over settings for the best circuit of each model, task and size.
+
+What is done is skipped, and a search that was stopped goes on, when the same command is given
+again."""
+
+import argparse
+import contextlib
+import dataclasses
+import itertools
+import os
+
+from circuit_sparsity.cli.answer import Answer, Say
+from circuit_sparsity.pruning.request import PruneRequest
+from circuit_sparsity.pruning.settings import PruneSettings, preset
+from circuit_sparsity.pruning.sweep.cell import Cell, Job, Tried, attempt
+from circuit_sparsity.pruning.sweep.workers import LocalWorkers, Workers
+from circuit_sparsity.store import Store
+
+HELP = "search over settings: the best circuit of each model, task and size"
+SWEEP = "search"
+TRIALS = 64  # the published searches had 256 to 768
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", metavar="MODEL", nargs="+", help="such as starter")
+    parser.add_argument(
+        "--task", metavar="TASK", nargs="+", required=True, help="such as single_double_quote"
+    )
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--k", type=int, nargs="+", help="lowest loss of exactly so many nodes")
+    size.add_argument(
+        "--target", type=float, nargs="+", metavar="LOSS", help="fewest nodes, nats per sequence"
+    )
+    parser.add_argument("--trials", type=int, default=TRIALS, help=f"of each search ({TRIALS})")
+    parser.add_argument(
+        "--preset", choices=("fast", "full", "published"), default="fast", help="searched around"
+    )
+    parser.add_argument("--steps", type=int, help="optimiser steps of a trial (the preset's)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sweep", default=SWEEP, help=f"folder of the results ({SWEEP})")
+    where = parser.add_mutually_exclusive_group()
+    cores = os.cpu_count() or 1
+    where.add_argument(
+        "--jobs", type=int, default=cores, help=f"trials at once, a process each ({cores})"
+    )
+    where.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="of a Dask cluster")
+
+
+def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    from circuit_sparsity.pruning.sweep.search import search_all  # Optuna is slow to import
+
+    if arguments.trials < 1:
+        raise ValueError(f"got --trials {arguments.trials}; expected 1 or more")
+    store, cells = Store.from_environment(), _cells(arguments)
+    for cell in cells:
+        cell.check(store)
+    with contextlib.closing(_workers(arguments)) as workers:
+        found = list(search_all(cells, arguments.trials, workers, store, say))
+    return Answer(
+        {"cells": [one.to_dict() for one in found]},
+        (*(one.line for one in found), f"stored in {store.folder}, sweep {arguments.sweep}"),
+    )
+
+
+def _cells(arguments: argparse.Namespace) -> list[Cell]:
+    settings = _settings(arguments)
+    if arguments.k:
+        goals = [{"k": k} for k in dict.fromkeys(arguments.k)]
+    else:
+        goals = [{"target": target} for target in dict.fromkeys(arguments.target)]
+    named = itertools.product(dict.fromkeys(arguments.models), dict.fromkeys(arguments.task), goals)
+    return [
+        Cell(PruneRequest(model, task, sweep=arguments.sweep, settings=settings, **goal))
+        for model, task, goal in named
+    ]
+
+
+def _settings(arguments: argparse.Namespace) -> PruneSettings:
+    chosen = dataclasses.replace(preset(arguments.preset), seed=arguments.seed)
+    if arguments.steps is not None:
+        chosen = dataclasses.replace(chosen, steps=arguments.steps)
+    return chosen
+
+
+def _workers(arguments: argparse.Namespace) -> Workers[Job, Tried]:
+    if arguments.scheduler:
+        from circuit_sparsity.pruning.sweep.workers import DaskWorkers
+
+        return DaskWorkers(attempt, arguments.scheduler)
+    return LocalWorkers(attempt, arguments.jobs)

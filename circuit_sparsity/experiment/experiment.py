@@ -1,0 +1,222 @@
+"""A circuit on the table: with its model, reference means and prompts, ready to ablate.
+
+``circuit_sparsity.experiment.opening.open_circuit`` makes one from the names of a circuit:
+``open_circuit("starter", "single_double_quote", "prune", "k44_seed0").ablate([node]).delta``.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.edges import Edge, edges
+from circuit_sparsity.circuits.means import Means
+from circuit_sparsity.core.hooks import Hook, Recorder, no_hook
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import Location, Node
+from circuit_sparsity.experiment.importance import first_order
+from circuit_sparsity.runtime.ablation import answer_logits
+from circuit_sparsity.runtime.compiled import CircuitRun, Fill, compile_circuit
+from circuit_sparsity.tasks.task import TaskBatch, two_way_loss
+
+Alive = Mapping[Location, Bool[Tensor, " width"]]
+Progress = Callable[[int, int], None]  # done, of how many
+Part = Node | Edge
+_AT_ONCE = 64  # ablations between two looks at progress and cancel
+TOO_CLOSE = 0.01  # nats; below it, model and empty circuit leave faithfulness undefined
+
+
+class Cancelled(Exception):
+    """Somebody asked a long computation to stop."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run answers a set of prompts."""
+
+    losses: Float[Tensor, " prompt"]  # two-way cross-entropy of each prompt, in nats
+
+    @property
+    def loss(self) -> float:
+        """Mean task loss in nats per sequence; ln 2 = 0.693 is chance."""
+        return float(self.losses.mean())
+
+    @property
+    def p_right(self) -> float:
+        """Mean probability of the right answer against the wrong one."""
+        return float((-self.losses).exp().mean())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of prompts whose right answer is the likelier of the two."""
+        return float((self.losses < torch.log(torch.tensor(2.0))).float().mean())
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a change to a circuit does: ``parts`` ablated together, or one node added."""
+
+    parts: tuple[Part, ...]
+    before: Outcome
+    after: Outcome
+
+    @property
+    def delta(self) -> float:
+        """Rise of the mean task loss, in nats per sequence."""
+        return self.after.loss - self.before.loss
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A circuit with everything that running it takes. Frozen: safe to share between threads."""
+
+    circuit: Circuit
+    model: GPT
+    means: Means
+    batch: TaskBatch
+    batch_name: str = "test split"  # what the prompts are, in words
+
+    @cached_property
+    def alive(self) -> Alive:
+        return self.circuit.masks(self.model.config)
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        return edges(self.circuit, self.model)
+
+    @cached_property
+    def of_model(self) -> Outcome:
+        """The whole model on the prompts."""
+        return self.run(None)
+
+    @cached_property
+    def compiled(self) -> CircuitRun:
+        """The circuit on the prompts at the cost of what it keeps; equal to the masked model."""
+        return compile_circuit(self.circuit, self.model, self.means).on(self.batch)
+
+    @cached_property
+    def of_circuit(self) -> Outcome:
+        """The circuit on the prompts, everything else at its mean (sufficiency)."""
+        return Outcome(self.compiled.losses())
+
+    @cached_property
+    def of_nothing(self) -> Outcome:
+        """The empty circuit: every location at its mean."""
+        return self.run({place: torch.zeros_like(mask) for place, mask in self.alive.items()})
+
+    @cached_property
+    def of_complement(self) -> Outcome:
+        """The model with only the circuit ablated (necessity)."""
+        return self.run({place: ~mask for place, mask in self.alive.items()})
+
+    def part(self, text: str) -> Part:
+        """The kept node, or the edge between two of them, that ``text`` names.
+
+        Nodes are written ``1.mlp.post_act:180``, edges ``source>target``. Raises ValueError for
+        what the circuit does not have.
+        """
+        source, arrow, target = (piece.strip() for piece in text.partition(">"))
+        if not arrow:
+            return self.circuit.require([Node.parse(text)])[0]
+        ends = self.circuit.require([Node.parse(source), Node.parse(target)])
+        for edge in self.edges:
+            if (edge.source, edge.target) == ends:
+                return edge
+        raise ValueError(
+            f"no weight leads from {source} to {target} in {self.circuit.title}; expected one of "
+            f"its {len(self.edges)} edges, such as {next(map(str, self.edges), 'none')}"
+        )
+
+    def ablate(self, parts: Iterable[Part | str], fill: Fill = "mean") -> Effect:
+        """The circuit without nodes and edges, ablated together.
+
+        A node is held at its reference mean at every position, or at zero; an edge's target sees
+        its source at that. A part named twice goes once. Raises ValueError for a part that the
+        circuit does not have.
+        """
+        named = (self.part(part) if isinstance(part, str) else part for part in parts)
+        chosen = tuple(dict.fromkeys(named))
+        (after,) = self.compiled.losses_without([chosen], fill)
+        return Effect(chosen, self.of_circuit, Outcome(after))
+
+    def ablate_each(
+        self,
+        parts: Iterable[Part],
+        progress: Progress = lambda done, of: None,
+        cancel: threading.Event | None = None,
+        fill: Fill = "mean",
+    ) -> tuple[Effect, ...]:
+        """One effect for each part alone. Raises Cancelled when ``cancel`` is set meanwhile."""
+        parts, found = tuple(parts), []
+        for some in _portions(parts, progress, cancel):
+            after = self.compiled.losses_without([[part] for part in some], fill)
+            pairs = zip(some, after, strict=True)
+            found += [Effect((part,), self.of_circuit, Outcome(losses)) for part, losses in pairs]
+        return tuple(found)
+
+    def add_each(
+        self,
+        nodes: Iterable[Node],
+        progress: Progress = lambda done, of: None,
+        cancel: threading.Event | None = None,
+    ) -> tuple[Effect, ...]:
+        """One effect for each node outside the circuit that is let run as well, alone."""
+        nodes, found = tuple(nodes), []
+        for some in _portions(nodes, progress, cancel):
+            larger = self.circuit.with_nodes(some)
+            run = compile_circuit(larger, self.model, self.means).on(self.batch)
+            new = [node for node in some if not self.circuit.keeps(node)]
+            after = run.losses_without([[other for other in new if other != n] for n in some])
+            pairs = zip(some, after, strict=True)
+            found += [Effect((node,), self.of_circuit, Outcome(losses)) for node, losses in pairs]
+        return tuple(found)
+
+    @cached_property
+    def importance(self) -> Mapping[Location, Float[Tensor, " width"]]:
+        """To first order, what ablating each kept node and adding each other does to the loss."""
+        return first_order(self.model, self.alive, self.means, self.batch)
+
+    def run(self, alive: Alive | None, hook: Hook = no_hook) -> Outcome:
+        """Answer the prompts with only ``alive`` running (None: the whole model)."""
+        logits = self.logits(alive, hook)
+        return Outcome(two_way_loss(logits, self.batch.right, self.batch.wrong))
+
+    @torch.no_grad()
+    def logits(self, alive: Alive | None, hook: Hook = no_hook) -> Float[Tensor, "prompt vocab"]:
+        """Next-token logits at each prompt's last token."""
+        tokens, last = self.batch.tokens, self.batch.last
+        return answer_logits(self.model, tokens, last, hook, alive, self.means)
+
+    def activations(self, alive: Alive | None = None) -> dict[str, Float[Tensor, "prompt pos d"]]:
+        """Every hooked tensor of a run over the prompts."""
+        recorder = Recorder()
+        self.run(alive, recorder)
+        return recorder.tensors
+
+
+def faithfulness(loss: float, model: float, empty: float) -> float | None:
+    """(m(C) - m(nothing)) / (m(M) - m(nothing)), m a mean loss; None when that is undefined.
+
+    >>> faithfulness(0.25, model=0.1, empty=0.7)
+    0.75
+    """
+    if abs(model - empty) < TOO_CLOSE:
+        return None
+    return round((loss - empty) / (model - empty), 12)
+
+
+def _portions(
+    parts: tuple[Any, ...], progress: Progress, cancel: threading.Event | None
+) -> Iterator[tuple[Any, ...]]:
+    """A few at a time; progress is told after each portion."""
+    for done in range(0, len(parts), _AT_ONCE):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(f"stopped after {done} of {len(parts)} runs")
+        yield parts[done : done + _AT_ONCE]
+        progress(min(done + _AT_ONCE, len(parts)), len(parts))

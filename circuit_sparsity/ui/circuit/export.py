@@ -1,0 +1,199 @@
+"""“Take it with you”: what is seen on the circuit page as files, made when they are asked for."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlencode
+
+import streamlit as st
+from streamlit.components import v2
+
+from circuit_sparsity.circuits.recipe import Recipe
+from circuit_sparsity.evidence.evidence import read_evidence
+from circuit_sparsity.experiment.experiment import Effect, Experiment
+from circuit_sparsity.experiment.labels import read_labels
+from circuit_sparsity.experiment.recipes import apply
+from circuit_sparsity.export.document import Document, as_json, document
+from circuit_sparsity.export.investigation import Investigation, rises_of
+from circuit_sparsity.export.program import Written, program
+from circuit_sparsity.export.tables import edges_csv, graphml, nodes_csv
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.standalone import standalone_html
+from circuit_sparsity.plots.words import what
+from circuit_sparsity.store import Store
+from circuit_sparsity.ui.circuit import graph
+from circuit_sparsity.ui.shell import cached, messages, state
+from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.pickers import Choice
+
+_PICTURE = Path(__file__).with_name("picture.js").read_text(encoding="utf-8")
+_BUTTONS = """<button type="button" data-format="png">PNG</button>
+<button type="button" data-format="svg">SVG</button> <span role="status"></span>"""
+_STYLE = """
+button {font: inherit; padding: .4rem .9rem; cursor: pointer; color: var(--st-text-color);
+  background: var(--st-background-color); border: 1px solid var(--st-border-color);
+  border-radius: .5rem}
+button:hover {border-color: var(--st-primary-color); color: var(--st-primary-color)}
+button:focus-visible {outline: 2px solid var(--st-primary-color); outline-offset: 1px}
+span {font-size: .875rem; color: var(--st-text-color)}
+"""
+Make = Callable[[Investigation], str]
+Write = Callable[[Document], str]
+
+
+FOR_OTHERS: tuple[tuple[str, str, str, Write], ...] = (
+    ("JSON", "json", "application/json", as_json),
+    ("Nodes, CSV", "nodes.csv", "text/csv", nodes_csv),
+    ("Edges, CSV", "edges.csv", "text/csv", edges_csv),
+    ("GraphML", "graphml", "application/xml", graphml),
+)
+
+
+def button(scene: Scene) -> None:
+    """The button that opens the dialog; the reader's labels and recipe travel along."""
+    if st.button("Take it with you", key="take_away", icon=":material/download:"):
+        _dialog(scene)
+
+
+@st.dialog("Take it with you", width="large")
+def _dialog(scene: Scene) -> None:
+    with messages.in_place():
+        found = _found(scene)
+        off = f"without {what(found.off)}" if found.off else "as it is, with nothing switched off"
+        st.markdown(
+            f"The circuit **{messages.plain(scene.circuit.title)}**, {messages.plain(off)}. "
+            "Files are made when you ask for them: large circuits take a while."
+        )
+        _whole(scene, found)
+        _program(scene, found)
+        _tables(scene, found)
+        _pictures(scene)
+
+
+def _found(scene: Scene) -> Investigation:
+    """All but what each part costs alone, which takes longest."""
+    recipe, store = state.recipe(), Store.from_environment()
+    return Investigation(
+        experiment=scene.experiment,
+        tokenizer=cached.tokenizer(scene.choice.model),
+        effect=_effect(scene.experiment, recipe),
+        held={step.name: step.level.in_words for step in recipe},
+        recipe=recipe.to_dict(),
+        labels=read_labels(store, scene.circuit).to_dict(),
+        evidence=read_evidence(store, scene.circuit),
+        link=str(st.context.url or "") + _query(),
+    )
+
+
+def _effect(experiment: Experiment, recipe: Recipe) -> Effect | None:
+    if not len(recipe):
+        return None
+    found = apply(experiment, recipe)
+    parts = tuple(experiment.part(step.name) for step in recipe)
+    return Effect(parts, found.before, found.after)
+
+
+def _query() -> str:
+    """The parameters of the address, as the browser writes them."""
+    given = [(key, value) for key in st.query_params for value in st.query_params.get_all(key)]
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _whole(scene: Scene, found: Investigation) -> None:
+    st.markdown("##### The whole investigation")
+    colours = palette(st.context.theme.type)  # asked here: the file is made in another thread
+    _download(
+        "One offline page",
+        "html",
+        "text/html",
+        scene,
+        found,
+        lambda everything: standalone_html(everything, colours),
+    )
+    st.caption(
+        "An HTML file of 5 MB that opens anywhere without a network: the graph to move about in, "
+        "what is switched off with the loss before and after, tables, evidence, labels."
+    )
+
+
+def _program(scene: Scene, found: Investigation) -> None:
+    st.markdown("##### The circuit as a program")
+    written = _written(found, cached.identity(scene), tuple(sorted(found.labels.items())))
+    st.download_button(
+        "One Python file",
+        written.text,
+        name_of(scene.choice, "py"),
+        "text/x-python",
+        key="take_python",
+        icon=":material/code:",
+        on_click="ignore",
+    )
+    st.caption(
+        "Token ids in, the answers' logits out, with numpy alone and equal to this circuit to "
+        f"1e-4. {messages.plain(written.in_words)}. It is the whole circuit: what is switched off "
+        "now runs in it."
+    )
+
+
+@st.cache_data(max_entries=4, show_spinner="Writing the program …")
+def _written(_found: Investigation, identity: int, labels: tuple) -> Written:
+    return program(_found)
+
+
+def _tables(scene: Scene, found: Investigation) -> None:
+    st.markdown("##### For other tools")
+    with st.container(horizontal=True):
+        for label, ending, mime, write in FOR_OTHERS:
+            _download(label, ending, mime, scene, found, _of_document(write))
+    st.caption(
+        "JSON holds everything, labels, recipe and evidence too. GraphML opens in Gephi, "
+        "Cytoscape, yEd and networkx. What each part costs alone is measured on "
+        f"{messages.plain(scene.experiment.batch_name)}."
+    )
+
+
+def _of_document(write: Write) -> Make:
+    return lambda found: write(document(found))
+
+
+def _pictures(scene: Scene) -> None:
+    st.markdown("##### The graph as a picture")
+    v2.component("picture", html=_BUTTONS, css=_STYLE, js=_PICTURE)(
+        key="picture",
+        data={
+            "chart": graph.CHART,
+            "name": name_of(scene.choice, "png").removesuffix(".png"),
+            "background": palette(st.context.theme.type).background,
+        },
+    )
+    st.caption("As it is shown now: zoomed, and with what is switched off.")
+
+
+def _download(
+    label: str, ending: str, mime: str, scene: Scene, found: Investigation, make: Make
+) -> None:
+    """The file is made in a thread of its own, at the click."""
+    fill = state.fill()
+
+    def data() -> str:
+        it = found.experiment
+        return make(replace(found, rises=rises_of(it, fill), rises_on=it.batch_name))
+
+    st.download_button(
+        label,
+        data,
+        name_of(scene.choice, ending),
+        mime,
+        key=f"take_{ending}",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def name_of(choice: Choice, ending: str) -> str:
+    """What a file is called.
+
+    >>> name_of(Choice("m", "t", "s", "k8"), "json")
+    'm-t-s-k8.json'
+    """
+    return f"{'-'.join(choice)}.{ending}"

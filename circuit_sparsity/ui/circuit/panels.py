@@ -1,0 +1,266 @@
+"""What stands beside the graph: the effect of the ablation, the node's place, its neighbours."""
+
+import time
+from contextlib import AbstractContextManager
+
+import streamlit as st
+
+from circuit_sparsity.circuits.circuit import total_nodes
+from circuit_sparsity.circuits.edges import Edge
+from circuit_sparsity.circuits.recipe import Recipe
+from circuit_sparsity.circuits.wiring import Neighbour, Wiring
+from circuit_sparsity.core.names import FINAL_RESID, Node
+from circuit_sparsity.experiment.experiment import Effect, Experiment, Outcome
+from circuit_sparsity.experiment.recipes import apply, faithfulness_of
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.evidence import meter_html
+from circuit_sparsity.plots.words import recipe_in_words, signed
+from circuit_sparsity.ui.circuit import parts, table
+from circuit_sparsity.ui.shell import history, state
+from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.choices import among
+from circuit_sparsity.ui.shell.messages import plain
+
+SIZE_HELP = (
+    "Nodes are channels that run; every other channel of the model is held at its mean over the "
+    "pretraining text. Edges are the nonzero weights between kept nodes; links through the "
+    "residual stream and through attention are drawn and not counted."
+)
+LOSS_HELP = (
+    "Cross-entropy over just the two answer tokens at the last position, in nats per sequence, "
+    "mean over the prompts. 0.693 (ln 2) is chance."
+)
+RIGHT_HELP = (
+    "Probability of the right answer against the wrong one (the two sum to 1), mean over the "
+    "prompts. 0.5 is chance."
+)
+ABLATED_HELP = (
+    "A node that is ablated is held at its mean over the pretraining text (or at zero, or at a "
+    "number), at every position. An edge that is ablated carries its source at that level into its "
+    "one target. Everything outside the circuit stays at its mean."
+)
+FAITHFUL_HELP = (
+    "(m(C') − m(∅)) / (m(M) − m(∅)), m the mean task loss: 1 is as good as the whole model, 0 as "
+    "good as the circuit that keeps nothing; above 1 it is better than its model. The tick is the "
+    "circuit with nothing changed."
+)
+HELD_HELP = (
+    "Mean: over the pretraining text, as everything outside the circuit is. Zero: a value that "
+    "the model may never have seen there. The recipe under the graph sets and scales, part by part."
+)
+_FIRST_FEW = 8  # neighbours shown before one asks for the rest
+_CHANCE = "Chance: 0.6931 nats a sequence, p 0.5."
+_NOTHING = 1e-6  # nats: below this on every prompt, the ablation changed nothing
+
+
+def inspector(scene: Scene) -> None:
+    """The circuit's numbers, or the effect of switching off what is picked, computed now."""
+    experiment = scene.experiment
+    _size(scene)
+    table.search_field(scene)
+    nodes, edges = state.picked(scene), state.picked_edges(scene)
+    if not nodes and not edges:
+        _whole(scene)
+        return
+    _held_at()
+    recipe = state.recipe()
+    with _running():
+        of_model, before = experiment.of_model, experiment.of_circuit  # run once and kept
+        start = time.perf_counter()
+        after = apply(experiment, recipe).after
+        seconds = time.perf_counter() - start
+    effect = Effect((*nodes, *edges), before, after)
+    _effect(effect, recipe, of_model, seconds, experiment.batch_name)
+    _meter(experiment, after)
+    if _largest_change(effect) < _NOTHING:
+        _unchanged(scene.wiring, nodes, edges, recipe)
+    history.buttons(scene)
+    if len(effect.parts) == 1:
+        _node(scene, nodes[0]) if nodes else parts.edge(scene, edges[0])
+    else:
+        st.caption("Each step alone, in order, and together: the recipe, under the graph.")
+
+
+def _meter(experiment: Experiment, outcome: Outcome) -> None:
+    of_circuit = faithfulness_of(experiment, experiment.of_circuit)
+    now = faithfulness_of(experiment, outcome)
+    if now is None or of_circuit is None:
+        st.caption(
+            "Faithfulness is **undefined** here: on these prompts the whole model is as good as "
+            "the circuit that keeps nothing (less than 0.01 nats apart).",
+            help=FAITHFUL_HELP,
+        )
+        return
+    st.html(meter_html(palette(st.context.theme.type), now, of_circuit))
+    st.caption("Faithfulness: 0 the empty circuit, 1 the whole model.", help=FAITHFUL_HELP)
+
+
+def _held_at() -> None:
+    among("Held at", ("mean", "zero"), state.FILL, HELD_HELP)
+
+
+def _running() -> AbstractContextManager[None]:
+    return st.spinner("Running the prompts …", show_time=True)
+
+
+def _size(scene: Scene) -> None:
+    circuit, config = scene.experiment.circuit, scene.experiment.model.config
+    st.markdown(
+        f"**{circuit.size:,}** of {total_nodes(config):,} nodes · "
+        f"**{len(scene.wiring.edges):,}** edges",
+        help=SIZE_HELP,
+    )
+
+
+def _whole(scene: Scene) -> None:
+    experiment = scene.experiment
+    with _running():
+        of_circuit, of_model = experiment.of_circuit, experiment.of_model
+    st.markdown("##### The circuit as it is")
+    with st.container(horizontal=True, gap="small"):
+        _number("Task loss, nats", of_circuit.loss, of_model.loss, LOSS_HELP)
+        _number("p(right)", of_circuit.p_right, of_model.p_right, RIGHT_HELP)
+    st.caption(f"On {plain(experiment.batch_name)}. {_CHANCE}")
+    _meter(experiment, of_circuit)
+    if history.past() or history.future():
+        history.buttons(scene)
+    st.info(
+        "**Click a node** to switch it off: the task is run again without it, here and now. Click "
+        "it again to restore it. **Shift+click** collects several. The middle of a line is that "
+        "**edge**. The field above and the tables below do the same from the keyboard.",
+        icon=":material/ads_click:",
+    )
+
+
+def _effect(
+    effect: Effect, recipe: Recipe, of_model: Outcome, seconds: float, prompts: str
+) -> None:
+    words = recipe_in_words(recipe, effect.parts, "`")
+    st.markdown(f"##### {words[0].upper()}{words[1:]}", help=ABLATED_HELP)
+    before, after = effect.before, effect.after
+    with st.container(horizontal=True, gap="small"):
+        change("Task loss, nats", before.loss, after.loss, LOSS_HELP, rise_is_worse=True)
+        change("p(right)", before.p_right, after.p_right, RIGHT_HELP, rise_is_worse=False)
+    st.caption(
+        f"Live: run in {_time(seconds)} on {plain(prompts)}. Baseline: the circuit "
+        f"with all its nodes. Whole model: {of_model.loss:.4f} nats, p {of_model.p_right:.4f}. "
+        f"{_CHANCE}"
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 0.1 else f"{max(seconds * 1000, 0.1):.1f} ms"
+
+
+def _unchanged(
+    wiring: Wiring, nodes: tuple[Node, ...], edges: tuple[Edge, ...], recipe: Recipe
+) -> None:
+    how = recipe.steps[0].level.how
+    at_mean = len(recipe) == 1 and nodes and how == "mean"
+    it, level = "them" if len(recipe) > 1 else "it", "its mean" if at_mean else "that level"
+    read = bool(edges) or any(wiring.out_of(node) or node.location == FINAL_RESID for node in nodes)
+    reason = (
+        f"on these prompts the circuit has {it} at {level} anyway, or passes on nothing of {it}."
+        if read
+        else f"nothing that is kept reads {it}."
+    )
+    st.warning(
+        "**This changed nothing.** On every prompt the loss is the same to a millionth of a nat: "
+        f"{reason}",
+        icon=":material/exclamation:",
+    )
+
+
+def _largest_change(effect: Effect) -> float:
+    before, after = effect.before.losses.tolist(), effect.after.losses.tolist()
+    return max(abs(a - b) for a, b in zip(after, before, strict=True))
+
+
+def _node(scene: Scene, node: Node) -> None:
+    parts.place(scene, node)
+    _neighbours(scene, node, "Fed by", scene.wiring.into(node), _no_input(node))
+    _neighbours(scene, node, "Feeds", scene.wiring.out_of(node), _no_output(node))
+
+
+def _neighbours(
+    scene: Scene, node: Node, title: str, near: tuple[Neighbour, ...], nobody: str
+) -> None:
+    """Buttons from the strongest weight down; a click ablates that node in this one's place."""
+    st.markdown(
+        f"**{title}** ({len(near)})",
+        help="Weights first, strongest first, with sign; then links, which have no weight of "
+        "their own. Click one to go there.",
+    )
+    if not near:
+        st.caption(nobody)
+        return
+    with st.container(gap=None):
+        for neighbour in near[:_FIRST_FEW]:
+            _neighbour(scene, node, title, neighbour)
+    if len(near) > _FIRST_FEW:
+        with st.expander(f"{len(near) - _FIRST_FEW} more"), st.container(gap=None):
+            for neighbour in near[_FIRST_FEW:]:
+                _neighbour(scene, node, title, neighbour)
+
+
+def _neighbour(scene: Scene, node: Node, title: str, neighbour: Neighbour) -> None:
+    by = f"by {neighbour.by}" if neighbour.weight is None else signed(neighbour.weight)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.button(
+            f"`{neighbour.node}` {by}",
+            key=f"{title} {neighbour.node} {neighbour.by}",
+            type="tertiary",
+            on_click=state.choose,
+            args=(scene, (neighbour.node,)),
+        )
+        edge = scene.wiring.edge_between(node, neighbour.node)
+        if neighbour.weight is not None and edge is not None:
+            st.button(
+                "cut",
+                key=f"cut {edge}",
+                icon=":material/content_cut:",
+                type="tertiary",
+                help="Restore the node and switch off this one edge.",
+                on_click=state.choose,
+                args=(scene, (edge,)),
+            )
+
+
+def _no_input(node: Node) -> str:
+    if node.location.kind == "act_in":
+        return "No kept node writes this channel: what it reads comes from the embeddings or means."
+    return "No kept node feeds it: it is constant, or depends on the token's norm alone."
+
+
+def _no_output(node: Node) -> str:
+    if node.location == FINAL_RESID:
+        return "The unembedding reads it."
+    return "No kept node reads it."
+
+
+def _number(label: str, value: float, of_model: float, meaning: str) -> None:
+    st.metric(
+        label,
+        f"{value:.4f}",
+        f"model {of_model:.4f}",
+        delta_color="off",
+        delta_arrow="off",
+        width="content",
+        help=meaning,
+    )
+
+
+def change(label: str, before: float, after: float, meaning: str, rise_is_worse: bool) -> None:
+    """A number, how far it is from its baseline, and by its colour whether that is worse."""
+    moved_by = signed(after - before, 4)
+    moved = moved_by[0] in "+\N{MINUS SIGN}"
+    worse = (after > before) == rise_is_worse
+    st.metric(
+        label,
+        f"{after:.4f}",
+        f"{moved_by} from {before:.4f}",
+        delta_color="off" if not moved else "orange" if worse else "blue",
+        delta_arrow="off",
+        width="content",
+        help=meaning,
+    )

@@ -1,0 +1,169 @@
+"""The badge of a circuit: what its file stores, computed here again, and how far the two part."""
+
+import threading
+
+import pandas as pd
+import streamlit as st
+
+from circuit_sparsity.experiment.experiment import Cancelled
+from circuit_sparsity.experiment.reproduction import (
+    LOSS_TOLERANCE,
+    Differences,
+    Reproduction,
+    reproduce,
+)
+from circuit_sparsity.store import Store
+from circuit_sparsity.store.progress import time_in_words
+from circuit_sparsity.ui.circuit import stored
+from circuit_sparsity.ui.shell import cached, fetching
+from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.jobs import Job, Report, jobs, watch
+from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.press import pressed
+
+KIND = "reproduce"
+_WHAT = (
+    "Runs here what the file's maker ran: the loss of model and circuit, the loss without each "
+    "node and each block, and the activation of every kept node on every stored prompt, in model "
+    "and circuit. Then compares them with the numbers in the file."
+)
+_TABLE_HELP = {
+    "largest difference": "The largest |stored − live| among them.",
+    "of values up to": "The largest magnitude among the stored ones, to judge the difference by.",
+    "too far apart": "How many differ by more than rounding explains: losses by more than "
+    f"{LOSS_TOLERANCE:.0e} nats, activations by more than half a step of float16, in which they "
+    "are stored.",
+    "near-ties, left out": "Values that stand at the edge of an activation top-k which the next "
+    "channel misses by less than a 100,000th: rounding decides whether they are kept.",
+}
+_NAMES = {
+    "model": "loss of the model",
+    "circuit": "loss of the circuit",
+    "nodes": "losses without one node",
+    "blocks": "losses without one block",
+}
+
+
+def badge(scene: Scene) -> None:
+    """A button that computes the stored numbers again; its progress; what came out."""
+    job = jobs().find(_key(scene))
+    with st.container(border=True):
+        words, button = st.columns([0.72, 0.28], vertical_alignment="center")
+        words.markdown("**Are the stored numbers right?** Compute them again here.", help=_WHAT)
+        with button:
+            if pressed(
+                "Reproduce again" if job is not None and not job.running else "Reproduce",
+                "reproduce",
+                icon=":material/verified:",
+                width="stretch",
+                disabled=job is not None and job.running,
+            ):
+                _start(scene)
+                st.rerun()
+        if job is not None:
+            watch([job] if job.running else [], _running)
+            if not job.running:
+                _ended(job, scene)
+
+
+def cannot(model: str) -> None:
+    """What computing the stored numbers again lacks here."""
+    missing = fetching.missing_to_run(Store.from_environment(), model)
+    if missing:
+        st.caption(
+            "The stored numbers cannot be computed again here: "
+            f"{', '.join(f'`{name}`' for name in missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing. The button above, the library or "
+            f"`python -m circuit_sparsity fetch {model}` brings what the container has."
+        )
+
+
+def _key(scene: Scene) -> tuple[object, ...]:
+    return KIND, scene.choice, cached.identity(scene)
+
+
+def _start(scene: Scene) -> Job:
+    def work(report: Report, cancel: threading.Event) -> Reproduction:
+        def progress(done: int, of: int) -> None:
+            report((done, of))
+
+        return reproduce(stored.scene(scene.choice).stored, scene.experiment, progress, cancel)
+
+    return jobs().start(_key(scene), f"Reproduce {scene.circuit.title}", work, again=True)
+
+
+def _running(job: Job) -> None:
+    done, of = job.progress or (0, 1)
+    bar, button = st.columns([0.72, 0.28], vertical_alignment="center")
+    left = job.seconds / done * (of - done) if done else None
+    words = f" · {time_in_words(left)} left" if left is not None and done > 3 else ""
+    bar.progress(done / of, text=f"{done} of {of} runs{words}")
+    button.button(
+        "Stopping …" if job.stopping else "Cancel",
+        key="stop reproducing",
+        icon=":material/stop_circle:",
+        width="stretch",
+        disabled=job.stopping,
+        on_click=job.stop,
+    )
+
+
+def _ended(job: Job, scene: Scene) -> None:
+    if isinstance(job.error, Cancelled):
+        st.info(f"{plain(str(job.error)).capitalize()}.", icon=":material/pause_circle:")
+    elif job.error is not None:
+        st.error(plain(str(job.error)), icon=":material/error:")
+    else:
+        result = job.result()
+        said = f"{in_words(result)} Live, in {time_in_words(job.seconds)}."
+        if result.agrees:
+            st.success(said, icon=":material/verified:")
+        else:
+            st.error(said, icon=":material/report:")
+        with st.expander("What was compared", icon=":material/table:"):
+            _table(result)
+
+
+def in_words(result: Reproduction) -> str:
+    """The outcome as a sentence or two."""
+    losses, found = result.losses.values(), result.activations.values()
+    far = sum(d.beyond for d in (*losses, *found))
+    n_losses, n_values = sum(d.count for d in losses), sum(d.count for d in found)
+    worst, widest = max(d.largest for d in losses), max(found, key=lambda d: d.largest)
+    head = (
+        f"**Reproduced.** All {n_losses:,} stored losses (model, circuit, without each of "
+        f"{result.losses['nodes'].count:,} nodes and {result.losses['blocks'].count} blocks)"
+        if result.agrees
+        else f"**Not reproduced: {far:,} of {n_losses + n_values:,} stored numbers are further "
+        f"off than rounding explains.** The {n_losses:,} stored losses"
+    )
+    ties = sum(d.near_ties for d in found)
+    excepted = f"; {ties} near-tie{'s' * (ties != 1)} of the top-k excepted" if ties else ""
+    return (
+        f"{head} agree to within {worst:.1e} nats per sequence on {result.prompts} prompts; "
+        f"{n_values:,} activations to within {widest.largest:.1e} of values up to "
+        f"{max(d.scale for d in found):.3g}, stored as float16{excepted}."
+    )
+
+
+def _table(result: Reproduction) -> None:
+    rows = [(f"{_NAMES[name]}, nats", d) for name, d in result.losses.items()]
+    rows += [(f"activations in the {name}", d) for name, d in result.activations.items()]
+    st.dataframe(
+        pd.DataFrame([{"stored numbers": name, **_row(d)} for name, d in rows]),
+        hide_index=True,
+        column_config={
+            name: st.column_config.Column(help=meaning) for name, meaning in _TABLE_HELP.items()
+        },
+    )
+
+
+def _row(d: Differences) -> dict[str, object]:
+    return {
+        "how many": d.count,
+        "largest difference": f"{d.largest:.1e}",
+        "where": d.at,
+        "of values up to": f"{d.scale:.4g}",
+        "too far apart": d.beyond,
+        "near-ties, left out": d.near_ties,
+    }

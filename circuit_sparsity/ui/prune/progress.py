@@ -1,0 +1,245 @@
+"""How a pruning goes on and how it ended, as cards: stage, bar, course, result, buttons."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from circuit_sparsity.experiment.experiment import Cancelled
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.curves import Axis, Line, line_figure
+from circuit_sparsity.store import Store
+from circuit_sparsity.store.progress import time_in_words
+from circuit_sparsity.tasks.task import CHANCE_LOSS
+from circuit_sparsity.ui.prune.forming import forming
+from circuit_sparsity.ui.prune.jobs import KINDS, Course, Found, Point, prune
+from circuit_sparsity.ui.prune.unfinished import Unfinished, unfinished
+from circuit_sparsity.ui.shell import pickers
+from circuit_sparsity.ui.shell.jobs import Job, jobs, watch
+from circuit_sparsity.ui.shell.messages import plain
+
+_STAGES = {
+    "open": "Opening the model",
+    "masks": "Learning masks",
+    "size": "Deciding how many nodes stay",
+    "nodes": "Removing nodes that are not needed",
+    "edges": "Looking for edges that are not needed",
+    "measure": "Measuring what the file holds",
+    "room": "Waiting for room on the disk",
+}
+_LOSS = Axis("loss, nats per sequence")
+_NODES = Axis("nodes on", log=True)
+_HEIGHT = 250
+_PAGES = {"circuit": "pages/circuit.py", "evidence": "pages/evidence.py"}
+
+
+def cards() -> None:
+    """Every pruning that runs, for whichever browser, then those that ended, newest first."""
+    known = jobs().all(KINDS)
+    watch([job for job in known if job.running], running)
+    for job in reversed(known):
+        if not job.running:
+            _ended(job)
+    _cut_off()
+
+
+def _cut_off() -> None:
+    """Prunings that ended with the app, each with a button that asks for the same again."""
+    store = Store.from_environment()
+    for one in unfinished(store):
+        st.warning(
+            f"{plain(one.title)} was cut off when the app ended. Nothing half-written is left: "
+            "start it again, it gives the same circuit.",
+            icon=":material/power_off:",
+        )
+        with st.container(horizontal=True):
+            st.button(
+                "Start again",
+                key=f"again {one.path.stem}",
+                icon=":material/restart_alt:",
+                on_click=_again,
+                args=(store, one),
+            )
+            st.button("Forget it", key=f"forget {one.path.stem}", on_click=one.forget)
+
+
+def _again(store: Store, one: Unfinished) -> None:
+    one.forget()
+    prune(store, one.request, one.task)
+
+
+def running(job: Job) -> None:
+    """Stage, bar, course so far, and a button that stops."""
+    course = job.progress if isinstance(job.progress, Course) else Course()
+    with st.container(border=True):
+        words, button = st.columns([0.78, 0.22], vertical_alignment="center")
+        took = time_in_words(job.seconds)
+        words.markdown(f"**{plain(job.title)}** — {stage_in_words(course)}, {took} so far")
+        button.button(
+            "Stopping …" if job.stopping else "Cancel",
+            key=f"stop {hash(job.key)}",
+            icon=":material/stop_circle:",
+            disabled=job.stopping,
+            on_click=job.stop,
+            width="stretch",
+        )
+        if course.trouble:
+            st.error(
+                f"{plain(course.trouble)} The circuit is found and not lost: it is saved as soon "
+                "as there is room.",
+                icon=":material/disc_full:",
+            )
+        st.progress(_share(course), text=_now(course))
+        _figures(course, str(hash(job.key)))
+        if course.model and not course.is_of_curve:
+            forming(course.model, course.nodes, str(hash(job.key)))
+
+
+def stage_in_words(course: Course) -> str:
+    """
+    >>> stage_in_words(Course("masks", 20, 200)), stage_in_words(Course("size", 3, 3))
+    ('Learning masks, 20 of 200', 'Deciding how many nodes stay, 3 tried')
+    """
+    if course.is_of_curve:
+        return "Measuring the loss at other sizes"
+    place = f", {course.done} of {course.of}" if course.of else ""
+    if course.stage == "size":
+        place = f", {course.done} tried"
+    return f"{_STAGES[course.stage]}{place}"
+
+
+def _share(course: Course) -> float:
+    """How much of a stage is done; of the stages whose end nobody knows, nothing."""
+    known = course.of and course.stage in ("masks", "measure")
+    return min(1.0, course.done / course.of) if known else 0.0
+
+
+def _now(course: Course) -> str:
+    if not course.points:
+        return "…"
+    last = course.points[-1]
+    return f"Nodes on: {last.nodes:,}, loss {last.loss:.4f} nats per sequence (chance 0.693)"
+
+
+def _figures(course: Course, key: str) -> None:
+    """The masks over steps, and the loss over sizes, as far as there are any."""
+    colours, masks = palette(st.context.theme.type), course.at("masks")
+    levels = {"chance": CHANCE_LOSS} | ({"target": course.target} if course.target else {})
+    figures = {}
+    if masks:
+        steps = [point.done for point in masks]
+        loss = Line("loss", steps, [point.loss for point in masks])
+        nodes = Line("nodes", steps, [point.nodes for point in masks])
+        x = Axis("step")
+        figures["loss"] = line_figure([loss], x, _LOSS, colours, levels, _HEIGHT)
+        figures["nodes"] = line_figure([nodes], x, _NODES, colours, height=_HEIGHT)
+    lines = [
+        _over_nodes("sizes tried", course.at("size")),
+        _over_nodes("removal", course.at("nodes")),
+    ]
+    lines = [line for line in lines if line.x]
+    if lines:
+        figures["sizes"] = line_figure(lines, _NODES, _LOSS, colours, levels, _HEIGHT)
+    columns = st.columns(max(2, len(figures)))  # one figure alone would be too wide
+    for column, (name, figure) in zip(columns, figures.items(), strict=False):
+        column.plotly_chart(
+            figure,
+            key=f"course {name} {key}",
+            config={"displaylogo": False, "displayModeBar": False},
+        )
+
+
+def _over_nodes(name: str, points: Sequence[Point]) -> Line:
+    by_size = sorted({point.nodes: point.loss for point in points if point.nodes}.items())
+    return Line(name, [nodes for nodes, _ in by_size], [loss for _, loss in by_size])
+
+
+def _ended(job: Job) -> None:
+    key = hash(job.key)
+    words, close = st.columns([0.94, 0.06])
+    with words:
+        if isinstance(job.error, Cancelled) or job.state == "stopped":
+            st.info(
+                f"{plain(job.title)} was stopped; nothing is stored.",
+                icon=":material/pause_circle:",
+            )
+        elif job.error is not None:
+            st.error(f"{plain(job.title)}: {plain(str(job.error))}", icon=":material/error:")
+        else:
+            _done(job, job.result())
+        course = job.progress
+        if isinstance(course, Course) and course.points:
+            with st.expander("How it went", icon=":material/show_chart:"):
+                _figures(course, str(key))
+                st.caption(
+                    "Live. Steps: on the pairs of each step. Sizes and removal: the larger loss of "
+                    "evaluation and validation prompts, everything else mean-ablated."
+                )
+    close.button(
+        "",
+        key=f"dismiss {key}",
+        icon=":material/close:",
+        help="Dismiss; the circuit stays",
+        type="tertiary",
+        on_click=jobs().forget,
+        args=(job.key,),
+    )
+
+
+def _done(job: Job, found: Found) -> None:
+    name = plain(" · ".join(found.choice))
+    said = (
+        f"**{name}**: {found.nodes:,} nodes and {found.edges:,} edges, "
+        f"in {time_in_words(job.seconds)}. Loss in nats per sequence: **{found.test_loss:.4f}** "
+        f"on {found.prompts} (the whole model {found.model_loss:.4f}, chance {CHANCE_LOSS:.3f}); "
+        f"{found.loss:.4f} on the prompts that decided the size."
+    )
+    if found.test_loss < CHANCE_LOSS:
+        st.success(said, icon=":material/check:")
+    else:
+        doubt = f"**That is no better than a guess.** {_advice(found)}"
+        st.warning(f"{said} {doubt}", icon=":material/warning:")
+    if found.minimality:
+        st.caption(removal_in_words(found.minimality))
+    with st.container(horizontal=True):
+        for page, label, icon in (
+            ("circuit", "Open the circuit", ":material/hub:"),
+            ("evidence", "Is it real? Evidence", ":material/fact_check:"),
+        ):
+            if st.button(
+                label,
+                key=f"{page} {hash(job.key)}",
+                icon=icon,
+                type="primary" if page == "circuit" else "secondary",
+                on_click=pickers.go_to,
+                args=(found.choice,),
+            ):
+                # Without parameters of its own it would refuse: the sidebar's are bound to widgets.
+                st.switch_page(_PAGES[page], query_params={})
+
+
+def _advice(found: Found) -> str:
+    if found.model_loss < CHANCE_LOSS:
+        return "More nodes may do the task, or the longer search (Full)."
+    return "Nor is the whole model: choose a task that it does, or another model."
+
+
+def removal_in_words(told: Mapping[str, Any]) -> str:
+    """
+    >>> removal_in_words({"nodes_before": 8, "edges_before": 9, "nodes": 4, "edges": 3,
+    ...     "edges_needed": 2, "loss_without_spare_edges": 0.149})
+    'Removal: 8 → 4 nodes, 9 → 3 edges; 2 edges are needed, and without the 1 other the loss is \
+0.1490 nats per sequence on the prompts that decide.'
+    """
+    spare = told["edges"] - told["edges_needed"]
+    words = (
+        f"Removal: {told['nodes_before']:,} → {told['nodes']:,} nodes, "
+        f"{told['edges_before']:,} → {told['edges']:,} edges; "
+    )
+    if not spare:
+        return f"{words}all of them are needed."
+    return (
+        f"{words}{told['edges_needed']:,} edges are needed, and without the {spare:,} other the "
+        f"loss is {told['loss_without_spare_edges']:.4f} nats per sequence on the prompts that "
+        "decide."
+    )

@@ -1,0 +1,172 @@
+"""Parts of the prompt page: the text field, its tokens, and what each run expects next."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.nodes.next_token import NextToken
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.tokens import show_token, token_strip
+from circuit_sparsity.tasks import TASKS
+from circuit_sparsity.ui.shell.address import write
+from circuit_sparsity.ui.shell.choices import among
+from circuit_sparsity.ui.shell.messages import plain
+
+_FIELD, _SECOND = "prompt", "other"  # the widgets' keys and the address's parameters
+_HOW, _ONE, _PAIR = "texts", "One text", "Minimal pair"
+_CUT = "cut the prompt"
+_SHOWN = 8  # of the likeliest tokens
+
+
+def texts_field(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """One text, or the two of a minimal pair; the address holds them."""
+    meaning = "Two texts that differ in as little as possible show what the difference does."
+    how = among("What to read", (_ONE, _PAIR), _HOW, meaning)
+    if how != _PAIR:
+        return (text_field(experiment, tokenizer),)
+    examples = _examples(experiment, tokenizer)
+    left, right = st.columns(2)
+    with left:
+        first = field("First text", _FIELD, examples[0])
+    with right:
+        second = field("Second text", _SECOND, examples[1])
+    st.button("An example pair", on_click=_write, args=examples)
+    return first, second
+
+
+def text_field(experiment: Experiment, tokenizer: Tokenizer) -> str:
+    """The prompt, begun with one of the task's own; the address holds it."""
+    examples = _examples(experiment, tokenizer)
+    text = field("Prompt", _FIELD, examples[0])
+    with st.container(horizontal=True):
+        for name, example in zip(("An example", "Its counterpart"), examples, strict=True):
+            st.button(name, on_click=_write, args=(example,))
+    return text
+
+
+def field(label: str, key: str, first: str) -> str:
+    """A text area that the address follows as ``key``; it keeps its text on other pages.
+
+    Not bound to the address: a run that is still going on would put the former text back there.
+    """
+    kept = f"kept {key}"
+    if key not in st.session_state:
+        asked = st.query_params.get(key) or st.session_state.get(kept) or first
+        st.session_state[key] = asked
+    text = st.text_area(
+        label,
+        key=key,
+        height=130,
+        help="Spaces and line ends count: the answer is the token that comes right after the last "
+        "character. Press Ctrl+Enter to run it.",
+    )
+    st.session_state[kept] = text
+    write(key, text)
+    return text
+
+
+def fitting(
+    tokens: Sequence[int], context: int, tokenizer: Tokenizer, key: str = ""
+) -> Sequence[int] | None:
+    """The tokens that are run: all, the last ones if the user says so, or None if there is no way.
+
+    Shows them, whitespace made visible. ``key`` tells several texts of a page apart.
+    """
+    if not tokens:
+        st.info("Type the beginning of a Python program.", icon=":material/edit:")
+        return None
+    too_many = len(tokens) - context
+    if too_many > 0:
+        st.warning(
+            f"This prompt has {len(tokens)} tokens; the model reads at most {context}. Shorten it, "
+            "or cut its beginning away:",
+            icon=":material/content_cut:",
+        )
+        cut = st.checkbox(f"Cut it to its last {context} tokens", key=f"{_CUT}{key}")
+    else:
+        cut = False
+    dropped = too_many if cut else 0
+    st.caption(f"{len(tokens)} tokens" + (f", the first {dropped} cut away" if dropped else ""))
+    shown = [tokenizer.token_bytes(token) for token in tokens]
+    st.html(token_strip(shown, palette(st.context.theme.type), dropped))
+    return tokens[dropped:] if cut or too_many <= 0 else None
+
+
+def side_by_side(
+    found: Mapping[str, NextToken], answers: tuple[int, int], tokenizer: Tokenizer
+) -> None:
+    """A column for each run: the two-way answer and the likeliest tokens."""
+    first, second = (show_token(tokenizer.token_bytes(token)) for token in answers)
+    for column, (name, expected) in zip(st.columns(len(found)), found.items(), strict=True):
+        share = expected.against(*answers)
+        ranked = sorted(((share, first), (1 - share, second)), reverse=True)
+        with column:
+            st.markdown(f"#### {plain(name)}")
+            st.metric(
+                "Two-way answer",
+                "{1}  {0:.1%}".format(*ranked[0]),
+                plain("against {1}  {0:.1%}".format(*ranked[1])),
+                delta_color="off",
+                delta_arrow="off",
+                help=f"Probability when only the task's two answers, {plain(first)} and "
+                f"{plain(second)}, are allowed. 50% is chance.",
+            )
+            st.dataframe(
+                _likeliest(expected, tokenizer),
+                hide_index=True,
+                column_config={
+                    "probability": st.column_config.ProgressColumn(
+                        format="percent", min_value=0, max_value=1
+                    )
+                },
+            )
+
+
+def answer_pair(experiment: Experiment, tokenizer: Tokenizer) -> tuple[int, int]:
+    """The task's two answer tokens; a choice where its prompts have several pairs."""
+    batch = experiment.batch
+    both = zip(batch.right.tolist(), batch.wrong.tolist(), strict=True)
+    pairs = [pair for pair, _ in Counter(map(_ordered, both)).most_common(20)]
+    if len(pairs) == 1:
+        return pairs[0]
+    return st.selectbox(
+        "The two answers",
+        pairs,
+        format_func=lambda pair: " or ".join(show_token(tokenizer.token_bytes(t)) for t in pair),
+        help="The task's prompts have different answers; the most frequent pair comes first.",
+    )
+
+
+def _ordered(pair: tuple[int, int]) -> tuple[int, int]:
+    return (min(pair), max(pair))
+
+
+def _likeliest(expected: NextToken, tokenizer: Tokenizer) -> pd.DataFrame:
+    rows = expected.top(_SHOWN)
+    return pd.DataFrame(
+        {
+            "next token": [show_token(tokenizer.token_bytes(token)) for token, _ in rows],
+            "probability": [probability for _, probability in rows],
+        }
+    )
+
+
+def _examples(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, str]:
+    """A prompt and its counterpart: new ones of a task that is known, else the file's own."""
+    task = experiment.circuit.task
+    if task in TASKS:
+        pair = TASKS[task].pairs("validation", 1)[0]
+        return pair.positive.text, pair.negative.text
+    batch = experiment.batch
+    rows = (0, batch.n_pairs)
+    texts = [tokenizer.decode(batch.tokens[i, : int(batch.last[i]) + 1].tolist()) for i in rows]
+    return texts[0], texts[1]
+
+
+def _write(*texts: str) -> None:
+    for key, text in zip((_FIELD, _SECOND), texts, strict=False):
+        st.session_state[key] = text

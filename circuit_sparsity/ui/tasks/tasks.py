@@ -1,0 +1,175 @@
+"""Parts of the tasks page: how a model does on each, one task with examples, and one's own."""
+
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from circuit_sparsity.experiment.experiment import Cancelled
+from circuit_sparsity.experiment.scores import (
+    CARD,
+    KINDS,
+    PAIRS,
+    Score,
+    card_of,
+    pairs_of_tests,
+    stored_scores,
+)
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.tokens import pair_html
+from circuit_sparsity.store import Store
+from circuit_sparsity.tasks import TASKS
+from circuit_sparsity.tasks.task import SPLITS
+from circuit_sparsity.ui.shell import cached, fetching
+from circuit_sparsity.ui.shell.address import bound
+from circuit_sparsity.ui.shell.cached import Stamp
+from circuit_sparsity.ui.shell.jobs import Job, watch
+from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.press import pressed
+from circuit_sparsity.ui.tasks import jobs as task_jobs
+
+_TASK, _SHOWN = "shown_task", "task_examples"
+_OWN = Path(__file__).parents[2] / "docs" / "own_tasks"
+
+
+def scores(model: str | None) -> None:
+    """Every task in a table, with what the model's card stores or what was measured here."""
+    store = Store.from_environment()
+    job, is_here = None, model is not None and store.path_of_model(model) is not None
+    measured: task_jobs.Scores = {}
+    if model is not None and is_here:
+        job = task_jobs.find(store, model, _version(store, model))
+        if job is not None and job.state == "done":
+            measured = job.result()
+    st.subheader("All tasks" if model is None else f"All tasks, and {model} on them")
+    frame = pd.DataFrame([_row(store, model, name, measured) for name in TASKS])
+    st.dataframe(frame, hide_index=True, height=38 + 35 * len(frame), column_config=_COLUMNS)
+    st.caption(
+        f"Right: share of prompts whose right answer is the likelier of the two (chance 50%). "
+        f"Loss: nats per sequence (chance 0.693). Both on up to {2 * PAIRS} prompts of the test "
+        "split, with names that no pruning and no generated training program saw. *Familiar* "
+        "structures occur in generated training programs too, *novel* ones do not. "
+        "Stored: written on the model's card when it was trained, on such prompts."
+    )
+    if model is not None and is_here:
+        _measuring(store, model, job)
+    elif model is not None:
+        fetching.model_is_here(model)
+
+
+_COLUMNS = {f"{kind}, right": st.column_config.NumberColumn(format="%.1f%%") for kind in KINDS} | {
+    f"{kind}, loss": st.column_config.NumberColumn(format="%.3f") for kind in KINDS
+}
+
+
+def _row(
+    store: Store, model: str | None, name: str, measured: task_jobs.Scores
+) -> dict[str, object]:
+    row: dict[str, object] = {"task": name}
+    found = measured.get(name)
+    where = "measured here"
+    if found is None and model is not None:
+        found, where = _stored(store, model, name), "stored"
+    for kind in KINDS:
+        one: Score | None = (found or {}).get(kind)
+        row[f"{kind}, right"] = None if one is None else 100 * one.accuracy
+        row[f"{kind}, loss"] = None if one is None else one.loss
+    row["from"] = where if found else "not measured"
+    row["what is asked"] = TASKS[name].summary.replace("`", "")
+    return row
+
+
+def _stored(store: Store, model: str, task: str) -> dict[str, Score]:
+    return stored_scores(card_of(store, model), task)
+
+
+def _version(store: Store, model: str) -> Stamp:
+    folder = store.path_of_model(model)
+    files = () if folder is None else sorted(p for p in folder.iterdir() if p.name != CARD)
+    return cached.stamp(max(files, key=lambda path: path.stat().st_size, default=None))
+
+
+def _measuring(store: Store, model: str, job: Job | None) -> None:
+    if job is not None and job.running:
+        watch([job], _running)
+        return
+    if pressed(
+        "Measure here" if job is None or job.state != "done" else "Measure again",
+        "measure_tasks",
+        icon=":material/straighten:",
+        meaning=f"Runs {model} on {2 * PAIRS} prompts of each kind for each task: under a minute "
+        "for a small model; it goes on when the page is closed.",
+    ):
+        _start(store, model)
+        st.rerun()
+    if job is not None and job.error is not None:
+        if isinstance(job.error, Cancelled):
+            st.info(plain(f"{str(job.error).capitalize()}; nothing was kept."))
+        else:
+            st.error(plain(str(job.error)), icon=":material/error:")
+
+
+def _start(store: Store, model: str) -> Job:
+    return task_jobs.start(store, model, _version(store, model), tuple(TASKS.values()))
+
+
+def _running(job: Job) -> None:
+    done, of, name = job.progress or (0, len(TASKS), "starting")
+    words = "Stopping …" if job.stopping else f"{done} of {of} tasks measured: {name}"
+    st.progress(done / of, text=f"{words} · {job.seconds:.0f} s")
+    st.button("Stop", key="stop_tasks", on_click=job.stop, disabled=job.stopping)
+
+
+def one(model: str | None) -> None:
+    """A task: what it asks, how many structures each split has, and pairs as tokens."""
+    st.subheader("One task")
+    name = st.selectbox("Task", list(TASKS), **bound(_TASK, next(iter(TASKS))))
+    task = TASKS[name]
+    st.markdown(f"**{plain(task.summary)}**")
+    counts = Counter((template.split, bool(template.novel)) for template in task.templates)
+    words = {
+        "prune": "circuits are looked for on these",
+        "validation": "they decide a circuit's size",
+        "test": "everything that is reported is measured on these",
+    }
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "split": split,
+                "structures": counts[split, False] + counts[split, True],
+                "of them novel": counts[split, True],
+                "what for": words[split],
+            }
+            for split in SPLITS
+        ),
+        hide_index=True,
+    )
+    store = Store.from_environment()
+    if model is None or store.path_of_tokenizer(model) is None:
+        st.info("Choose a model that is on this machine to see prompts as its tokens.")
+        return
+    tokenizer, colours = cached.tokenizer(model), palette(st.context.theme.type)
+    shown = st.slider("Pairs to show", 1, 12, 3, **bound(_SHOWN, 3))
+    st.caption(
+        f"The first pairs of the test split, as tokens of {plain(model)}. Outlined is what the two "
+        "prompts of a pair differ in; what is right for one is wrong for the other."
+    )
+    for pair in pairs_of_tests(task, shown):
+        with st.container(border=True):
+            st.html(pair_html(pair, tokenizer, colours))
+
+
+def own() -> None:
+    """How to make a task of one's own."""
+    with st.expander("A task of your own", icon=":material/edit_note:"):
+        st.markdown(
+            "A file of pairs, CSV or JSONL: a prompt, how it goes on (`right`) and how it does "
+            "not (`wrong`), and the `counterpart` for which it is the other way round. Half of "
+            "the pairs are for pruning, a quarter each for validation and test. The page Prune "
+            "takes such a file; `python -m circuit_sparsity tasks MODEL --pairs FILE` measures a "
+            "model on it, and `docs/TASKS_OF_YOUR_OWN.md` tells the rest."
+        )
+        example = _OWN / "comparison.csv"
+        if example.is_file():
+            st.code(example.read_text(encoding="utf-8"), language=None)

@@ -1,0 +1,157 @@
+"""The tour's frame: its circuit, where one is in it, and the graph beside each step."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.explained.tour import (
+    Look,
+    Reading,
+    Writing,
+    looks,
+    mark_places,
+    readings,
+    writings,
+)
+from circuit_sparsity.plots.coloured_graph import marked_figure
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.graph import Figure
+from circuit_sparsity.store import Store
+from circuit_sparsity.ui.shell import cached, messages, pickers
+from circuit_sparsity.ui.shell.address import bound
+from circuit_sparsity.ui.shell.cached import Scene, Sight
+from circuit_sparsity.ui.shell.choices import among
+from circuit_sparsity.ui.shell.pickers import Choice
+
+STEP = "step"  # key and parameter of the address
+_KEPT, _OF = "kept step", "tour_of"
+_PAIRS = 32  # of prompts: enough for means, and quick
+_OWN, _CHOSEN = "the tour's", "the sidebar's"
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the steps point at, and the few prompts on which that was measured."""
+
+    few: Experiment
+    marks: tuple[int, ...]  # of each prompt: the index of the token that decides
+    readings: tuple[Reading, ...]
+    looks: tuple[Look, ...]
+    writings: tuple[Writing, ...]
+
+
+def circuit() -> Choice | None:
+    """The circuit to explain: the tour's own, or the sidebar's of the same task; None for none."""
+    store, chosen = Store.from_environment(), pickers.chosen()
+    here = store.path_of_viz(*pickers.TOUR) is not None
+    own = pickers.TOUR if here else None
+    task = pickers.TOUR.task
+    if chosen is None or chosen == own or chosen.task.removesuffix("_beeg") != task:
+        return own
+    if own is None:
+        return chosen
+    meaning = "The tour works on any circuit for closing strings whose prompts come in pairs."
+    found = chosen if among("Circuit", (_OWN, _CHOSEN), _OF, meaning) == _CHOSEN else own
+    st.caption(messages.plain(" · ".join(found)))
+    return found
+
+
+def nothing_here() -> None:
+    """The page where the tour's circuit is not."""
+    st.info(
+        f"The tour explains {messages.plain(' · '.join(pickers.TOUR))}, which ships with the "
+        "explorer and is not on this machine. Choose another circuit of "
+        f"{messages.plain(pickers.TOUR.task)} in the sidebar, or fetch one in the library.",
+        icon=":material/info:",
+    )
+    messages.library_link()
+
+
+def position(titles: list[str]) -> int:
+    """The step one is at, from 0; the address holds it, counted from 1."""
+    names = [str(i) for i in range(1, len(titles) + 1)]
+    if STEP not in st.session_state:
+        asked = st.query_params.get(STEP) or st.session_state.get(_KEPT)
+        if asked is not None and asked not in names:
+            st.warning(
+                f"The link asks for step “{messages.plain(asked)}”; the tour has steps 1 to "
+                f"{len(titles)}, and this is the first.",
+                icon=":material/link_off:",
+            )
+        at = asked if asked in names else names[0]
+        st.query_params[STEP] = st.session_state[STEP] = at
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        now = names.index(st.session_state[STEP])
+        _move("Back", ":material/arrow_back:", now - 1, now == 0)
+        _move("Next", ":material/arrow_forward:", now + 1, now == len(titles) - 1)
+        st.segmented_control(
+            "Step",
+            names,
+            required=True,
+            **bound(STEP),
+            label_visibility="collapsed",
+            width="content",
+        )
+    st.session_state[_KEPT] = st.session_state[STEP]
+    return now
+
+
+def _move(label: str, icon: str, to: int, end: bool) -> None:
+    st.button(
+        label,
+        key=f"tour {label}",
+        icon=icon,
+        icon_position="left" if label == "Back" else "right",
+        type="primary" if label == "Next" else "secondary",
+        disabled=end,
+        on_click=_go,
+        args=(str(to + 1),),
+    )
+
+
+def _go(step: str) -> None:
+    st.session_state[STEP] = step
+
+
+def measured(scene: Scene) -> Measured:
+    """Everything the steps point at, measured once a circuit. Raises what `mark_places` does."""
+    return _measured(scene, cached.identity(scene))
+
+
+@st.cache_resource(max_entries=8, show_spinner="Running the prompts …")
+def _measured(_scene: Scene, identity: int) -> Measured:
+    whole = _scene.experiment
+    it = replace(whole, batch=whole.batch.select(range(min(_PAIRS, whole.batch.n_pairs))))
+    marks = tuple(mark_places(it.batch).tolist())
+    return Measured(it, marks, readings(it), looks(it), writings(it))
+
+
+def graph(scene: Scene, marked: Collection[Node], off: Collection[Node] = ()) -> None:
+    """The circuit with the nodes of this step pointed at."""
+    look = tuple(marked), tuple(off), st.context.theme.type
+    st.plotly_chart(
+        _figure(scene, cached.identity(scene), *look),
+        key="tour_graph",
+        config={"displayModeBar": False},
+        alt=f"Graph of {scene.circuit.title}; marked: {', '.join(map(str, marked)) or 'none'}",
+    )
+    meaning = "Full and large: the nodes of this step" if marked else "Hollow: a kept node"
+    st.caption(
+        f"{meaning}{'; in pink: switched off' if off else ''}. Lines: weights, orange positive, "
+        "blue and dashed negative; dotted and dash-dotted: residual stream and attention. Read it "
+        "upwards; hover for names."
+    )
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _figure(
+    _scene: Sight,
+    identity: int,
+    marked: tuple[Node, ...],
+    off: tuple[Node, ...],
+    theme: str | None,
+) -> Figure:
+    return marked_figure(_scene.wiring, _scene.layout, _scene.config, marked, off, palette(theme))
