@@ -13,8 +13,8 @@ from circuit_sparsity.circuits.circuit import total_nodes
 from circuit_sparsity.circuits.edges import EDGE_KINDS, bias_of, weight_between
 from circuit_sparsity.core.hooks import no_hook
 from circuit_sparsity.core.names import Location, Node, circuit_locations
+from circuit_sparsity.experiment.documents import WINDOWS_A_BATCH, documents
 from circuit_sparsity.experiment.experiment import Cancelled, Experiment, Progress
-from circuit_sparsity.release.documents import WINDOWS_A_BATCH, documents
 from circuit_sparsity.release.values import (
     EdgeMatrix,
     Extremes,

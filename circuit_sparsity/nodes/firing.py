@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuit_sparsity.release.documents import DOCS_A_SIDE, at_quantile
+from circuit_sparsity.experiment.documents import DOCS_A_SIDE, at_quantile
 from circuit_sparsity.release.values import QUANTILES, Extremes
 
 SEEN = 5  # times a token must occur before its mean says anything

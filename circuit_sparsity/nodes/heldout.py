@@ -23,11 +23,11 @@ from circuit_sparsity.core.names import Node
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.experiment import Cancelled, Progress
 from circuit_sparsity.nodes.firing import Firing
+from circuit_sparsity.programs import generate_documents
 from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.training.corpus import CorpusSettings, real_documents
-from circuit_sparsity.training.programs import generate_documents
 
 WINDOWS = 256
 LONGEST = 256  # tokens of a window; what the released models were trained at

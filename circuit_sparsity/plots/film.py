@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.wiring import Wiring

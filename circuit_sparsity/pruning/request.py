@@ -27,6 +27,7 @@ from circuit_sparsity.experiment.opening import (
     open_task,
     open_tokenizer,
 )
+from circuit_sparsity.programs import generate_documents
 from circuit_sparsity.pruning.find import SWEEP, Cut, check_size, find, rank
 from circuit_sparsity.pruning.learn import Report
 from circuit_sparsity.pruning.ranking import Nested, read_nested, write_nested
@@ -37,7 +38,6 @@ from circuit_sparsity.release.values import SearchPoint
 from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.store.fetch import disk_errors
 from circuit_sparsity.tasks.task import Task
-from circuit_sparsity.training.programs import generate_documents
 
 LONGEST = 128  # tokens of a window, at most
 WINDOWS = 2048  # at most: a quarter of a million tokens

@@ -1,7 +1,6 @@
 """The release's files as values, and values as the release's files."""
 
 from circuit_sparsity.release.curves import Curve, read_curves
-from circuit_sparsity.release.documents import documents
 from circuit_sparsity.release.errors import ReleaseError
 from circuit_sparsity.release.means import read_means, write_means
 from circuit_sparsity.release.prompts import last_tokens, task_batch
@@ -31,7 +30,6 @@ __all__ = [
     "StoredCircuit",
     "StoredEdge",
     "TaskSamples",
-    "documents",
     "last_tokens",
     "read_curves",
     "read_means",

@@ -11,7 +11,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +19,13 @@ import torch
 from jaxtyping import Int, UInt16
 from torch import Tensor
 
+from circuit_sparsity import programs
 from circuit_sparsity.core.tokenizer import Tokenizer, load_tokenizer
+from circuit_sparsity.programs import generate_documents
 from circuit_sparsity.tasks import words
-from circuit_sparsity.training import programs
 from circuit_sparsity.training.bpe import train_bpe, write_bpe
 from circuit_sparsity.training.generation import generated_tokens
-from circuit_sparsity.training.programs import FAMILIES, Mixture, generate_documents
-from circuit_sparsity.training.programs.writer import LIST_NAMES
-from circuit_sparsity.training.settings import TrainSettings
+from circuit_sparsity.training.settings import CorpusSettings, TrainSettings
 
 Tokens = UInt16[np.ndarray, " _token"]
 
@@ -44,53 +43,6 @@ _SKIPPED_PARTS = frozenset(
     )
 )
 _N_BUCKETS = 1000
-
-
-@dataclass(frozen=True)
-class CorpusSettings:
-    """What the corpus is made of. The same settings on one Python give the same tokens."""
-
-    generated_tokens: int = 20_000_000
-    """Training tokens of generated programs, at least; the last program is kept whole."""
-    heldout_generated_tokens: int = 200_000
-    """Held-out tokens of generated programs, at least."""
-    generated_share: float = 0.6
-    """Share of training windows that are cut from generated programs, 0 to 1."""
-    aligned_share: float = 0.25
-    """Share of training windows that begin where a document begins, 0 to 1."""
-    heldout_share: float = 0.03
-    """Share of the real source files that are held out, 0 to 1."""
-    list_names: float = LIST_NAMES
-    """Share of the lists in generated programs whose elements are names, 0 to 1."""
-    family_shares: Mapping[str, float] = field(default_factory=dict)
-    """Weight of families of generated templates, where not the usual one (see `FAMILIES`)."""
-    package_bytes: int = 0
-    """Bytes of source taken from installed packages, at most; 0 is the standard library alone."""
-    seed: int = 0
-    """Which series of generated programs."""
-
-    def __post_init__(self) -> None:
-        for name in ("generated_share", "aligned_share", "heldout_share", "list_names"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(
-                    f"{name} is a share, from 0 to 1; got {getattr(self, name)}. Give a fraction."
-                )
-        unknown = sorted(set(self.family_shares) - set(FAMILIES))
-        if unknown:
-            raise ValueError(
-                f"No family of templates is called {', '.join(unknown)}; "
-                f"there are: {', '.join(FAMILIES)}."
-            )
-        for name in ("generated_tokens", "heldout_generated_tokens", "package_bytes"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"{name} counts, so it is not negative; got {getattr(self, name)}."
-                )
-
-    @property
-    def mixture(self) -> Mixture:
-        """What generated programs are made of."""
-        return Mixture(self.list_names, self.family_shares)
 
 
 @dataclass(frozen=True)

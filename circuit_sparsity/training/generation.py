@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int, UInt16
 
 from circuit_sparsity.core.tokenizer import Tokenizer
-from circuit_sparsity.training.programs import USUAL, Mixture, generate_documents
+from circuit_sparsity.programs import USUAL, Mixture, generate_documents
 
 _CHUNK = 200  # documents a process makes at a time
 

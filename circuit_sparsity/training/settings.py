@@ -3,12 +3,60 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from circuit_sparsity.core.model import GPTConfig
-from circuit_sparsity.training.corpus import CorpusSettings
+from circuit_sparsity.programs import FAMILIES, Mixture
+from circuit_sparsity.programs.writer import LIST_NAMES
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """What the corpus is made of. The same settings on one Python give the same tokens."""
+
+    generated_tokens: int = 20_000_000
+    """Training tokens of generated programs, at least; the last program is kept whole."""
+    heldout_generated_tokens: int = 200_000
+    """Held-out tokens of generated programs, at least."""
+    generated_share: float = 0.6
+    """Share of training windows that are cut from generated programs, 0 to 1."""
+    aligned_share: float = 0.25
+    """Share of training windows that begin where a document begins, 0 to 1."""
+    heldout_share: float = 0.03
+    """Share of the real source files that are held out, 0 to 1."""
+    list_names: float = LIST_NAMES
+    """Share of the lists in generated programs whose elements are names, 0 to 1."""
+    family_shares: Mapping[str, float] = field(default_factory=dict)
+    """Weight of families of generated templates, where not the usual one (see `FAMILIES`)."""
+    package_bytes: int = 0
+    """Bytes of source taken from installed packages, at most; 0 is the standard library alone."""
+    seed: int = 0
+    """Which series of generated programs."""
+
+    def __post_init__(self) -> None:
+        for name in ("generated_share", "aligned_share", "heldout_share", "list_names"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"{name} is a share, from 0 to 1; got {getattr(self, name)}. Give a fraction."
+                )
+        unknown = sorted(set(self.family_shares) - set(FAMILIES))
+        if unknown:
+            raise ValueError(
+                f"No family of templates is called {', '.join(unknown)}; "
+                f"there are: {', '.join(FAMILIES)}."
+            )
+        for name in ("generated_tokens", "heldout_generated_tokens", "package_bytes"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"{name} counts, so it is not negative; got {getattr(self, name)}."
+                )
+
+    @property
+    def mixture(self) -> Mixture:
+        """What generated programs are made of."""
+        return Mixture(self.list_names, self.family_shares)
 
 
 @dataclass(frozen=True)

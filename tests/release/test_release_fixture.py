@@ -22,8 +22,9 @@ from release_cases import (
 from circuit_sparsity.circuits.edges import edges
 from circuit_sparsity.circuits.means import mean_activations
 from circuit_sparsity.core.names import Location, circuit_locations
+from circuit_sparsity.experiment.documents import documents
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.release import StoredCircuit, documents, read_viz, viz_contents, write_viz
+from circuit_sparsity.release import StoredCircuit, read_viz, viz_contents, write_viz
 
 
 @pytest.fixture(scope="module", params=CIRCUITS)

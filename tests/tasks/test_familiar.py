@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
+from circuit_sparsity.programs import generate_program
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.novel import beginning, lines_of, novel_shapes
-from circuit_sparsity.training.programs import generate_program
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuit_sparsity.core.tokenizer import BYTE_ORDER, SPLIT_PATTERN, load_tokenizer
+from circuit_sparsity.programs import generate_documents
 from circuit_sparsity.training.bpe import count_pieces, train_bpe, write_bpe
-from circuit_sparsity.training.programs import generate_documents
 
 
 def textbook_merges(documents, n_merges):

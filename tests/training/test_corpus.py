@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from circuit_sparsity.core.tokenizer import load_tokenizer
+from circuit_sparsity.programs import generate_documents
 from circuit_sparsity.training import corpus as corpus_module
 from circuit_sparsity.training.bpe import train_bpe, write_bpe
 from circuit_sparsity.training.corpus import (
@@ -19,7 +20,6 @@ from circuit_sparsity.training.corpus import (
     real_files,
 )
 from circuit_sparsity.training.generation import generated_tokens
-from circuit_sparsity.training.programs import generate_documents
 from circuit_sparsity.training.publication import bigram_loss
 
 SMALL = CorpusSettings(generated_tokens=20_000, heldout_generated_tokens=3_000, heldout_share=0.4)

@@ -1,6 +1,6 @@
 """Statements and the bodies they make up, each true to what the variables in scope hold."""
 
-from circuit_sparsity.training.programs.literals import (
+from circuit_sparsity.programs.literals import (
     arithmetic,
     comparison,
     condition,
@@ -9,8 +9,8 @@ from circuit_sparsity.training.programs.literals import (
     mapping,
     spread,
 )
-from circuit_sparsity.training.programs.strings import call, labelled, text_work
-from circuit_sparsity.training.programs.writer import Kind, Lines, Writer, block, indent
+from circuit_sparsity.programs.strings import call, labelled, text_work
+from circuit_sparsity.programs.writer import Kind, Lines, Writer, block, indent
 
 _KINDS: tuple[Kind, ...] = ("number", "text", "list", "nested", "set", "dict", "flag")
 

@@ -6,9 +6,9 @@ A question about a line is asked in so many surroundings that only the line itse
 from collections.abc import Callable
 from functools import wraps
 
-from circuit_sparsity.training.programs.literals import comparison, flat, mapping
-from circuit_sparsity.training.programs.strings import call, labelled
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block, indent
+from circuit_sparsity.programs.literals import comparison, flat, mapping
+from circuit_sparsity.programs.strings import call, labelled
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block, indent
 
 _ERRORS = ("ValueError", "KeyError", "TypeError", "OSError", "IndexError", "Exception")
 

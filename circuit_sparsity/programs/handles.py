@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from circuit_sparsity.training.programs.surroundings import lead, surrounded
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block
+from circuit_sparsity.programs.surroundings import lead, surrounded
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block
 
 Mode = Literal["r", "w"]
 

@@ -12,20 +12,20 @@ from multiprocessing import get_context
 import pytest
 
 from circuit_sparsity.core.tokenizer import load_tokenizer
-from circuit_sparsity.tasks import words
-from circuit_sparsity.tasks.novel import novel_shapes
-from circuit_sparsity.tasks.words import HELD_OUT_NAMES, HELD_OUT_WORDS
-from circuit_sparsity.training.bpe import train_bpe, write_bpe
-from circuit_sparsity.training.corpus import CorpusSettings
-from circuit_sparsity.training.programs import (
+from circuit_sparsity.programs import (
     FAMILIES,
     Mixture,
     generate_documents,
     generate_program,
 )
-from circuit_sparsity.training.programs.literals import nested
-from circuit_sparsity.training.programs.syllables import invented_name
-from circuit_sparsity.training.programs.writer import Writer
+from circuit_sparsity.programs.literals import nested
+from circuit_sparsity.programs.syllables import invented_name
+from circuit_sparsity.programs.writer import Writer
+from circuit_sparsity.tasks import words
+from circuit_sparsity.tasks.novel import novel_shapes
+from circuit_sparsity.tasks.words import HELD_OUT_NAMES, HELD_OUT_WORDS
+from circuit_sparsity.training.bpe import train_bpe, write_bpe
+from circuit_sparsity.training.corpus import CorpusSettings
 
 TEMPLATES = [
     (f"{family}.{template.__name__}", template)

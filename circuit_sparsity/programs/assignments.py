@@ -1,8 +1,8 @@
 """Assignments: swaps, several targets at once, copies, constants and arithmetic."""
 
-from circuit_sparsity.training.programs.blocks import function, make
-from circuit_sparsity.training.programs.literals import arithmetic
-from circuit_sparsity.training.programs.writer import Kind, Lines, Template, Writer, block
+from circuit_sparsity.programs.blocks import function, make
+from circuit_sparsity.programs.literals import arithmetic
+from circuit_sparsity.programs.writer import Kind, Lines, Template, Writer, block
 
 _KINDS: tuple[Kind, ...] = ("number", "text", "list", "nested", "set", "dict", "flag")
 

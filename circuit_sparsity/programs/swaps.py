@@ -1,8 +1,8 @@
 """Two or three things that change places, in an order that nothing before tells."""
 
-from circuit_sparsity.training.programs.literals import comparison
-from circuit_sparsity.training.programs.surroundings import surrounded
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block
+from circuit_sparsity.programs.literals import comparison
+from circuit_sparsity.programs.surroundings import surrounded
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block
 
 
 def _swap(a: str, b: str) -> str:

@@ -1,9 +1,9 @@
 """Choices: `if`, `elif` and `else`, conditional expressions, comparisons and flags."""
 
-from circuit_sparsity.training.programs.blocks import body, function
-from circuit_sparsity.training.programs.literals import comparison, condition
-from circuit_sparsity.training.programs.strings import call
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block
+from circuit_sparsity.programs.blocks import body, function
+from circuit_sparsity.programs.literals import comparison, condition
+from circuit_sparsity.programs.strings import call
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block
 
 
 def chain(w: Writer) -> Lines:

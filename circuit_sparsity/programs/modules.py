@@ -1,8 +1,8 @@
 """The frame of a module: imports, guarded work, checks, and a main function."""
 
-from circuit_sparsity.training.programs.blocks import body, compound, function, leave, script
-from circuit_sparsity.training.programs.strings import call
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block
+from circuit_sparsity.programs.blocks import body, compound, function, leave, script
+from circuit_sparsity.programs.strings import call
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block
 
 _MODULES = ("os", "sys", "json", "math", "random", "re", "time", "csv", "datetime", "collections")
 _MEMBERS = (

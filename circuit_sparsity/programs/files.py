@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from circuit_sparsity.training.programs.blocks import body, function
-from circuit_sparsity.training.programs.strings import call
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block
+from circuit_sparsity.programs.blocks import body, function
+from circuit_sparsity.programs.strings import call
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block
 
 Mode = Literal["r", "w"]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeVar
 
+from circuit_sparsity.programs.syllables import invented_name
 from circuit_sparsity.tasks.words import (
     READ_STEMS,
     TRAIN_NAMES,
@@ -12,7 +13,6 @@ from circuit_sparsity.tasks.words import (
     TRAIN_WORDS,
     WRITE_STEMS,
 )
-from circuit_sparsity.training.programs.syllables import invented_name
 
 T = TypeVar("T")
 Lines = list[str]

@@ -1,9 +1,9 @@
 """Classes whose `__init__` keeps its arguments, and the methods that use them."""
 
-from circuit_sparsity.training.programs.blocks import body, function, leave
-from circuit_sparsity.training.programs.literals import flat, mapping
-from circuit_sparsity.training.programs.strings import call
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, indent
+from circuit_sparsity.programs.blocks import body, function, leave
+from circuit_sparsity.programs.literals import flat, mapping
+from circuit_sparsity.programs.strings import call
+from circuit_sparsity.programs.writer import Lines, Template, Writer, indent
 
 
 def _parameter(w: Writer, name: str, defaults: bool) -> str:

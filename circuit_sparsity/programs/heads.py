@@ -1,7 +1,7 @@
 """First lines of functions and loops after statements of all kinds."""
 
-from circuit_sparsity.training.programs.surroundings import lead, leads, surrounded
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block, indent
+from circuit_sparsity.programs.surroundings import lead, leads, surrounded
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block, indent
 
 
 def _signature(w: Writer) -> str:

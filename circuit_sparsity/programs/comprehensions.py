@@ -1,8 +1,8 @@
 """Comprehensions of lists, sets and dicts, and the functions that fold them."""
 
-from circuit_sparsity.training.programs.blocks import function
-from circuit_sparsity.training.programs.literals import comparison
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer
+from circuit_sparsity.programs.blocks import function
+from circuit_sparsity.programs.literals import comparison
+from circuit_sparsity.programs.writer import Lines, Template, Writer
 
 
 def _source(w: Writer) -> str:

@@ -6,10 +6,10 @@ conditional expression.
 
 from collections.abc import Callable
 
-from circuit_sparsity.training.programs.literals import comparison
-from circuit_sparsity.training.programs.strings import f_string, plain_label
-from circuit_sparsity.training.programs.surroundings import surrounded
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block
+from circuit_sparsity.programs.literals import comparison
+from circuit_sparsity.programs.strings import f_string, plain_label
+from circuit_sparsity.programs.surroundings import surrounded
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block
 
 
 def placed(w: Writer, text: str) -> Lines:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 
-from circuit_sparsity.tasks.novel import novel_shapes
-from circuit_sparsity.training.programs import (
+from circuit_sparsity.programs import (
     accumulators,
     assignments,
     branches,
@@ -33,7 +32,8 @@ from circuit_sparsity.training.programs import (
     strings,
     swaps,
 )
-from circuit_sparsity.training.programs.writer import LIST_NAMES, Lines, Template, Writer
+from circuit_sparsity.programs.writer import LIST_NAMES, Lines, Template, Writer
+from circuit_sparsity.tasks.novel import novel_shapes
 
 # How large a part of all templates drawn each family is.
 FAMILIES: dict[str, tuple[float, tuple[tuple[float, Template], ...]]] = {

@@ -1,6 +1,6 @@
 """String literals: what is printed, joined, split, formatted and compared."""
 
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer
+from circuit_sparsity.programs.writer import Lines, Template, Writer
 
 _CALLS = (
     "print",

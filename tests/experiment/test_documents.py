@@ -5,7 +5,7 @@ import torch
 
 from circuit_sparsity.core.model import GPT, GPTConfig
 from circuit_sparsity.core.names import Node
-from circuit_sparsity.release import documents
+from circuit_sparsity.experiment.documents import documents
 
 NODE = Node.parse("final_resid:1")
 

@@ -1,6 +1,6 @@
 """List and dict literals of all shapes, and the expressions statements are made of."""
 
-from circuit_sparsity.training.programs.writer import Lines, Writer, indent
+from circuit_sparsity.programs.writer import Lines, Writer, indent
 
 _FLAT_LENGTHS = (0, 1, 1, 2, 2, 3, 3, 3, 4, 4, 5, 5, 6, 7, 8, 10)
 _OPERATORS = ("+", "-", "*", "+", "-", "//", "%")

@@ -3,8 +3,8 @@
 Which name is copied never follows from the order in which the names came before.
 """
 
-from circuit_sparsity.training.programs.surroundings import leads, surrounded
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block, indent
+from circuit_sparsity.programs.surroundings import leads, surrounded
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block, indent
 
 _SORTS = ("int", "str", "float", "bool", "list", "dict", "object")
 

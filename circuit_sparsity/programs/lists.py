@@ -1,9 +1,9 @@
 """Lists and lists of lists, in assignments, calls, returns and functions."""
 
-from circuit_sparsity.training.programs.blocks import body, function, use
-from circuit_sparsity.training.programs.literals import flat, listing, mapping, nested, spread
-from circuit_sparsity.training.programs.strings import call
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block
+from circuit_sparsity.programs.blocks import body, function, use
+from circuit_sparsity.programs.literals import flat, listing, mapping, nested, spread
+from circuit_sparsity.programs.strings import call
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block
 
 
 def _sign(w: Writer) -> str:

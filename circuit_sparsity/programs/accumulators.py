@@ -1,9 +1,9 @@
 """Variables that gather as a loop runs: a set by `.add`, a text by `+=`, a list by `.append`."""
 
-from circuit_sparsity.training.programs.blocks import function, statement
-from circuit_sparsity.training.programs.literals import comparison
-from circuit_sparsity.training.programs.strings import call
-from circuit_sparsity.training.programs.writer import Kind, Lines, Template, Writer, block
+from circuit_sparsity.programs.blocks import function, statement
+from circuit_sparsity.programs.literals import comparison
+from circuit_sparsity.programs.strings import call
+from circuit_sparsity.programs.writer import Kind, Lines, Template, Writer, block
 
 _STARTS: dict[Kind, tuple[str, ...]] = {
     "set": ("set()",),

@@ -1,8 +1,8 @@
 """Functions with plain, default and keyword arguments, lambdas, decorators and generators."""
 
-from circuit_sparsity.training.programs.blocks import body, function, leave
-from circuit_sparsity.training.programs.literals import arithmetic, condition
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block, indent
+from circuit_sparsity.programs.blocks import body, function, leave
+from circuit_sparsity.programs.literals import arithmetic, condition
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block, indent
 
 
 def plain(w: Writer) -> Lines:

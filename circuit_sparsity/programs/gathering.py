@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from circuit_sparsity.training.programs.literals import comparison
-from circuit_sparsity.training.programs.surroundings import head, lead, leads, surrounded
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block, indent
+from circuit_sparsity.programs.literals import comparison
+from circuit_sparsity.programs.surroundings import head, lead, leads, surrounded
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block, indent
 
 Kind = Literal["set", "text"]
 

@@ -1,9 +1,9 @@
 """Loops: `for` over lists, ranges and enumerations, `while` with conditions, flags and breaks."""
 
-from circuit_sparsity.training.programs.blocks import body, function, leave
-from circuit_sparsity.training.programs.literals import condition, operand
-from circuit_sparsity.training.programs.strings import call, labelled
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block
+from circuit_sparsity.programs.blocks import body, function, leave
+from circuit_sparsity.programs.literals import condition, operand
+from circuit_sparsity.programs.strings import call, labelled
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block
 
 
 def _box(w: Writer) -> str:

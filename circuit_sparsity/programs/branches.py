@@ -1,8 +1,8 @@
 """Conditions and truths after statements of all kinds: `==` and `=`, `else` and `elif`, `True`."""
 
-from circuit_sparsity.training.programs.literals import comparison
-from circuit_sparsity.training.programs.surroundings import lead, simple, surrounded
-from circuit_sparsity.training.programs.writer import Lines, Template, Writer, block
+from circuit_sparsity.programs.literals import comparison
+from circuit_sparsity.programs.surroundings import lead, simple, surrounded
+from circuit_sparsity.programs.writer import Lines, Template, Writer, block
 
 
 def truths(w: Writer) -> Lines:
