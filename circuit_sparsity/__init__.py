@@ -1,0 +1,62 @@
+"""Open, run, ablate, prune and show the circuits of weight-sparse transformers.
+
+Everything a notebook begins with is here; each name is imported when it is first used.
+
+>>> from circuit_sparsity import open_circuit
+>>> circuit = open_circuit("starter", "single_double_quote", "prune", "k44_seed0")
+>>> round(circuit.ablate(["0.attn.k:210"]).delta, 2)  # rise of the loss, nats per sequence
+0.57
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from circuit_sparsity import evidence, export, plots, tasks
+    from circuit_sparsity.circuits.circuit import Circuit
+    from circuit_sparsity.circuits.recipe import Recipe
+    from circuit_sparsity.core.names import Node
+    from circuit_sparsity.experiment.opening import open_circuit
+    from circuit_sparsity.pruning.request import prune
+    from circuit_sparsity.pruning.settings import PruneSettings
+    from circuit_sparsity.runtime.assemble import load_model
+    from circuit_sparsity.store import Store
+
+_FROM = {  # name: the module that defines it
+    "Circuit": "circuits.circuit",
+    "Node": "core.names",
+    "PruneSettings": "pruning.settings",
+    "Recipe": "circuits.recipe",
+    "Store": "store",
+    "load_model": "runtime.assemble",
+    "open_circuit": "experiment.opening",
+    "prune": "pruning.request",
+}
+_ROOMS = ("evidence", "export", "plots", "tasks")
+
+__all__ = [
+    "Circuit",
+    "Node",
+    "PruneSettings",
+    "Recipe",
+    "Store",
+    "evidence",
+    "export",
+    "load_model",
+    "open_circuit",
+    "plots",
+    "prune",
+    "tasks",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FROM:
+        return getattr(import_module(f"{__name__}.{_FROM[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"{__name__} has no {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""How models and circuits run: over compressed weights, masked, compiled, changed."""

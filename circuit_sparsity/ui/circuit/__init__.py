@@ -1,0 +1,1 @@
+"""The circuit page: the graph, what is beside it and under it."""

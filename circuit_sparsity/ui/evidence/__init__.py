@@ -1,0 +1,1 @@
+"""The evidence page: measures, controls, curves and attacks."""

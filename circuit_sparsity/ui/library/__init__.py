@@ -1,0 +1,1 @@
+"""The library page: what exists, what is here, and what to do with it."""

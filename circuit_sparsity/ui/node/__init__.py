@@ -1,0 +1,1 @@
+"""The pages of one node: its card, activations, weights, head and vocabulary."""

@@ -1,0 +1,1 @@
+"""The prompt page: texts as model, circuit and ablated circuit read them."""

@@ -1,0 +1,1 @@
+"""What every page stands in: address, pickers, state, jobs, messages, cached values."""

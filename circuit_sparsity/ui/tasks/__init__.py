@@ -1,0 +1,1 @@
+"""The tasks page: pairs of prompts, and how well a model answers them."""

@@ -1,0 +1,1 @@
+"""The tour: one circuit, step by step."""
