@@ -5,72 +5,67 @@ import streamlit as st
 from circuit_sparsity.experiment.opening import MEANS_OVER
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui.circuit import (
-    account,
-    arrangement,
+    colouring,
     film,
-    overview,
-    panels,
+    graph,
+    inspector,
     recipe,
     reproduced,
     stored,
+    tables,
     texts,
 )
-from circuit_sparsity.ui.shell import answers, cached, fetching, history, messages, pickers, state
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell import answers, cached, fetching, history, messages, state
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.page import circuit_page
+from circuit_sparsity.ui.shell.pickers import Choice
 
 _ONE = "**Click a node** to switch it off as well and see what that costs."
 _ALL_SIZES = "**Play**, or drag the slider, and see which nodes a larger circuit adds."
 
 
-def page() -> None:
-    choice = pickers.chosen()
-    if choice is None:
-        messages.no_circuits(pickers.chosen_model())
-        return
-    pickers.link_trouble()
-    if not fetching.circuit_is_here(choice):
-        return
+def page(choice: Choice) -> None:
     if not fetching.model_is_here(choice.model):
         reproduced.cannot(choice.model)
-        stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
+        stored.page(cached.stored(choice), lambda: texts.of_picked_node(choice))
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         is_stored = stored.asked()
         is_film = not is_stored and film.wanted()
         messages.tour_link()
     if is_stored:
-        stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
+        stored.page(cached.stored(choice), lambda: texts.of_picked_node(choice))
         return
-    scene = cached.scene(choice)
+    view = cached.live(choice)
     st.markdown(_what_it_does(choice.task, _ALL_SIZES if is_film else _ONE))
     if not is_film:
-        account.section(scene.circuit)
-    if over := scene.circuit.found.get(MEANS_OVER):
+        texts.account(view.circuit)
+    if over := view.circuit.found.get(MEANS_OVER):
         st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
-    answers.field(choice, scene.experiment)
+    answers.field(choice, view.experiment)
     if is_film:
         with messages.in_place():
-            film.page(scene)
+            film.page(view)
         return
-    explore(scene)
-    reproduced.badge(scene)
+    explore(view)
+    reproduced.badge(view)
 
 
 @st.fragment
-def explore(scene: Scene) -> None:
+def explore(view: LiveView) -> None:
     with messages.in_place():
-        state.prepare(scene)
-        history.follow(scene)
-        messages.unknown_nodes(state.unknown_nodes(), scene.circuit.title)
-        left, right = arrangement.graph_and_panel()
+        state.prepare(view)
+        history.follow(view)
+        messages.unknown_nodes(state.unknown_nodes(), view.circuit.title)
+        left, right = graph.graph_and_panel()
         with left:
-            overview.graph_by_cost(scene)
+            colouring.graph_by_cost(view)
         with right:
-            panels.inspector(scene)
+            inspector.inspector(view)
         with st.container():  # of its own: what comes below keeps its place, and stays open
-            recipe.section(scene)
-        overview.tables(scene)
-        texts.of_picked_node(scene.choice)
+            recipe.section(view)
+        tables.tables(view)
+        texts.of_picked_node(view.choice)
 
 
 def _what_it_does(task: str, what_to_do: str) -> str:
@@ -81,6 +76,4 @@ def _what_it_does(task: str, what_to_do: str) -> str:
     )
 
 
-st.title("Circuit")
-with messages.in_place():
-    page()
+circuit_page("Circuit", page, needs="file")

@@ -1,20 +1,32 @@
-"""How a pruning goes on and how it ended, as cards: stage, bar, course, result, buttons."""
+"""How a pruning goes on and how it ended, as cards: stage, bar, curve, circuit, buttons."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.wiring import wiring
+from circuit_sparsity.core.names import Location
 from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.curves import Axis, Line, line_figure
+from circuit_sparsity.plots.film import places_figure
+from circuit_sparsity.plots.graph import Figure, circuit_figure
+from circuit_sparsity.plots.layout import lay_out
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.progress import time_in_words
 from circuit_sparsity.tasks.task import CHANCE_LOSS
-from circuit_sparsity.ui.prune.forming import forming
-from circuit_sparsity.ui.prune.jobs import KINDS, Course, Found, Point, prune
-from circuit_sparsity.ui.prune.unfinished import Unfinished, unfinished
-from circuit_sparsity.ui.shell import pickers
+from circuit_sparsity.ui.prune.jobs import (
+    KINDS,
+    Course,
+    Found,
+    Point,
+    Unfinished,
+    prune,
+    unfinished,
+)
+from circuit_sparsity.ui.shell import cached, pickers
 from circuit_sparsity.ui.shell.jobs import Job, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
 
@@ -92,7 +104,7 @@ def running(job: Job) -> None:
         st.progress(_share(course), text=_now(course))
         _figures(course, str(hash(job.key)))
         if course.model and not course.is_of_curve:
-            forming(course.model, course.nodes, str(hash(job.key)))
+            _circuit_so_far(course.model, course.nodes, str(hash(job.key)))
 
 
 def stage_in_words(course: Course) -> str:
@@ -243,3 +255,39 @@ def removal_in_words(told: Mapping[str, Any]) -> str:
         f"loss is {told['loss_without_spare_edges']:.4f} nats per sequence on the prompts that "
         "decide."
     )
+
+
+_FEW = 150  # nodes up to which the graph is drawn: it takes a fraction of a second, each time anew
+
+Nodes = Mapping[Location, tuple[int, ...]]
+
+
+def _circuit_so_far(model: str, nodes: Nodes, key: str) -> None:
+    """The nodes that are on now: as a graph, or as counts while they are many."""
+    size = sum(map(len, nodes.values()))
+    if not size:
+        return
+    st.plotly_chart(
+        _figure(model, tuple(nodes.items()), st.context.theme.type),
+        key=f"_circuit_so_far {key}",
+        config={"displaylogo": False, "displayModeBar": False},
+        alt=f"The {size} nodes that are on now",
+    )
+    if size > _FEW:
+        st.caption(f"Nodes on at each place; their graph from {_FEW} nodes down.")
+    else:
+        st.caption("The circuit so far: nodes that are on, and the weights between them.")
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _figure(
+    model_name: str, nodes: tuple[tuple[Location, tuple[int, ...]], ...], theme: str | None
+) -> Figure:
+    model, kept = cached.model(model_name), dict(nodes)
+    circuit = Circuit(kept, model_name, "", "", "")
+    if circuit.size > _FEW:
+        return places_figure(kept, model.config, palette(theme))
+    wired = wiring(circuit, model)
+    joins = [(edge.source, edge.target) for edge in wired.edges]
+    placed = lay_out(wired.nodes, joins, model.config.d_head)
+    return circuit_figure(wired, placed, model.config, palette(theme))

@@ -15,7 +15,8 @@ from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.recipe import Level, Recipe, Step
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.runtime.compiled import Fill
-from circuit_sparsity.ui.shell.cached import Sight
+from circuit_sparsity.ui.shell.address import bound
+from circuit_sparsity.ui.shell.cached import CircuitView
 
 NODES = "nodes"  # the widget's key and the address's parameter
 TABLE = "node_table"
@@ -30,13 +31,13 @@ _CIRCUIT = "circuit of the picks"
 KEPT = "picked nodes"
 
 
-def prepare(scene: Sight) -> None:
+def prepare(view: CircuitView) -> None:
     """Bring the list in line with this circuit; call before the widgets are drawn.
 
     Parts that a link names and the circuit does not have are remembered for `unknown_nodes`. A
     widget forgets its value on another page, so the list is kept beside it.
     """
-    names = _names(scene)
+    names = _names(view)
     if NODES in st.session_state:
         asked = st.session_state[NODES]
     else:
@@ -48,21 +49,21 @@ def prepare(scene: Sight) -> None:
         st.session_state[_TROUBLE] = [name for name in asked if name not in names]
     st.session_state[NODES] = st.session_state[KEPT] = kept
     _prepare_levels(kept)
-    if st.session_state.get(_CIRCUIT) != scene.circuit.title:
-        st.session_state[_CIRCUIT] = scene.circuit.title
-        _follow(scene)
+    if st.session_state.get(_CIRCUIT) != view.circuit.title:
+        st.session_state[_CIRCUIT] = view.circuit.title
+        _follow(view)
 
 
-def picked(scene: Sight) -> tuple[Node, ...]:
+def picked(view: CircuitView) -> tuple[Node, ...]:
     """The nodes that are switched off now, in the order they were picked."""
     names = (name for name in st.session_state[NODES] if ">" not in name)
-    return scene.circuit.require(map(Node.parse, names))
+    return view.circuit.require(map(Node.parse, names))
 
 
-def picked_edges(scene: Sight) -> tuple[Edge, ...]:
+def picked_edges(view: CircuitView) -> tuple[Edge, ...]:
     """The edges that are switched off now."""
     names = set(st.session_state[NODES])
-    return tuple(edge for edge in scene.wiring.edges if str(edge) in names)
+    return tuple(edge for edge in view.wiring.edges if str(edge) in names)
 
 
 def fill() -> Fill:
@@ -90,7 +91,7 @@ def hold(name: str, level: Level) -> None:
     _write_levels()
 
 
-def follow_recipe(scene: Sight, wanted: Recipe) -> None:
+def follow_recipe(view: CircuitView, wanted: Recipe) -> None:
     """Change exactly this, and make graph and tables show it."""
     found = {step.level.how for step in wanted}
     common = Level("zero" if "zero" in found and "mean" not in found else "mean")
@@ -100,28 +101,28 @@ def follow_recipe(scene: Sight, wanted: Recipe) -> None:
     st.session_state[NODES] = [step.name for step in wanted]
     _forget_trouble()
     _write_levels()
-    _follow(scene)
+    _follow(view)
 
 
-def pick_in_graph(scene: Sight, names: Iterable[str]) -> None:
+def pick_in_graph(view: CircuitView, names: Iterable[str]) -> None:
     """Take over what the graph already shows."""
     _forget_trouble()
-    known = _names(scene)
+    known = _names(view)
     st.session_state[NODES] = [name for name in names if name in known]
-    _mark_rows(scene)
+    _mark_rows(view)
 
 
-def choose(scene: Sight, parts: Iterable[Part]) -> None:
+def choose(view: CircuitView, parts: Iterable[Part]) -> None:
     """Switch off exactly these, and make the graph show it."""
     _forget_trouble()
     st.session_state[NODES] = [str(part) for part in parts]
-    _follow(scene)
+    _follow(view)
 
 
-def changed_in_field(scene: Sight) -> None:
+def changed_in_field(view: CircuitView) -> None:
     """The search field was used."""
     _forget_trouble()
-    _follow(scene)
+    _follow(view)
 
 
 def changed_in_table(table: str, rows: Sequence[Part]) -> None:
@@ -173,18 +174,18 @@ def _write_levels() -> None:
         st.query_params[HOW] = written
 
 
-def _names(scene: Sight) -> set[str]:
-    return {str(part) for part in (*scene.wiring.nodes, *scene.wiring.edges)}
+def _names(view: CircuitView) -> set[str]:
+    return {str(part) for part in (*view.wiring.nodes, *view.wiring.edges)}
 
 
-def _follow(scene: Sight) -> None:
-    _mark_rows(scene)
+def _follow(view: CircuitView) -> None:
+    _mark_rows(view)
     _count()
 
 
-def _mark_rows(scene: Sight) -> None:
+def _mark_rows(view: CircuitView) -> None:
     chosen = set(st.session_state[NODES])
-    for table, parts in ((TABLE, scene.wiring.nodes), (EDGES, scene.wiring.edges)):
+    for table, parts in ((TABLE, view.wiring.nodes), (EDGES, view.wiring.edges)):
         rows = [i for i, part in enumerate(parts) if str(part) in chosen]
         st.session_state[table] = {"selection": {"rows": rows, "columns": [], "cells": []}}
 
@@ -195,3 +196,19 @@ def _forget_trouble() -> None:
 
 def _count() -> None:
     st.session_state[_OUTSIDE] = outside() + 1
+
+
+def search_field(view: CircuitView) -> None:
+    """The list of what is switched off, which is also a search over all nodes and edges."""
+    st.multiselect(
+        "Switched off",
+        [str(part) for part in (*view.wiring.nodes, *view.wiring.edges)],
+        **bound(NODES),
+        wrap=True,
+        select_all=False,
+        placeholder="Nothing: type to find a node or an edge",
+        on_change=changed_in_field,
+        args=(view,),
+        help="These nodes and edges (source>target) are ablated together. The page's address "
+        "holds them: copy it to share this view.",
+    )

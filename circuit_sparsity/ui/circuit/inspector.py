@@ -1,4 +1,4 @@
-"""What stands beside the graph: the effect of the ablation, the node's place, its neighbours."""
+"""Beside the graph: the effect of what is ablated, a part's place, its neighbours."""
 
 import time
 from contextlib import AbstractContextManager
@@ -14,25 +14,18 @@ from circuit_sparsity.experiment.experiment import Effect, Experiment, Outcome
 from circuit_sparsity.experiment.recipes import apply, faithfulness_of
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.evidence import meter_html
-from circuit_sparsity.plots.words import recipe_in_words, signed
-from circuit_sparsity.ui.circuit import parts, table
+from circuit_sparsity.plots.words import place_in_words, recipe_in_words, signed
+from circuit_sparsity.release import StoredEdge
 from circuit_sparsity.ui.shell import history, state
-from circuit_sparsity.ui.shell.cached import Scene
-from circuit_sparsity.ui.shell.choices import among
+from circuit_sparsity.ui.shell.cached import CircuitView, LiveView
+from circuit_sparsity.ui.shell.costs import LOSS_HELP, RIGHT_HELP, change, number
+from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
 
 SIZE_HELP = (
     "Nodes are channels that run; every other channel of the model is held at its mean over the "
     "pretraining text. Edges are the nonzero weights between kept nodes; links through the "
     "residual stream and through attention are drawn and not counted."
-)
-LOSS_HELP = (
-    "Cross-entropy over just the two answer tokens at the last position, in nats per sequence, "
-    "mean over the prompts. 0.693 (ln 2) is chance."
-)
-RIGHT_HELP = (
-    "Probability of the right answer against the wrong one (the two sum to 1), mean over the "
-    "prompts. 0.5 is chance."
 )
 ABLATED_HELP = (
     "A node that is ablated is held at its mean over the pretraining text (or at zero, or at a "
@@ -53,14 +46,14 @@ _CHANCE = "Chance: 0.6931 nats a sequence, p 0.5."
 _NOTHING = 1e-6  # nats: below this on every prompt, the ablation changed nothing
 
 
-def inspector(scene: Scene) -> None:
+def inspector(view: LiveView) -> None:
     """The circuit's numbers, or the effect of switching off what is picked, computed now."""
-    experiment = scene.experiment
-    _size(scene)
-    table.search_field(scene)
-    nodes, edges = state.picked(scene), state.picked_edges(scene)
+    experiment = view.experiment
+    _size(view)
+    state.search_field(view)
+    nodes, edges = state.picked(view), state.picked_edges(view)
     if not nodes and not edges:
-        _whole(scene)
+        _whole(view)
         return
     _held_at()
     recipe = state.recipe()
@@ -73,10 +66,10 @@ def inspector(scene: Scene) -> None:
     _effect(effect, recipe, of_model, seconds, experiment.batch_name)
     _meter(experiment, after)
     if _largest_change(effect) < _NOTHING:
-        _unchanged(scene.wiring, nodes, edges, recipe)
-    history.buttons(scene)
+        _unchanged(view.wiring, nodes, edges, recipe)
+    history.buttons(view)
     if len(effect.parts) == 1:
-        _node(scene, nodes[0]) if nodes else parts.edge(scene, edges[0])
+        _node(view, nodes[0]) if nodes else edge(view, edges[0])
     else:
         st.caption("Each step alone, in order, and together: the recipe, under the graph.")
 
@@ -103,27 +96,27 @@ def _running() -> AbstractContextManager[None]:
     return st.spinner("Running the prompts …", show_time=True)
 
 
-def _size(scene: Scene) -> None:
-    circuit, config = scene.experiment.circuit, scene.experiment.model.config
+def _size(view: LiveView) -> None:
+    circuit, config = view.experiment.circuit, view.experiment.model.config
     st.markdown(
         f"**{circuit.size:,}** of {total_nodes(config):,} nodes · "
-        f"**{len(scene.wiring.edges):,}** edges",
+        f"**{len(view.wiring.edges):,}** edges",
         help=SIZE_HELP,
     )
 
 
-def _whole(scene: Scene) -> None:
-    experiment = scene.experiment
+def _whole(view: LiveView) -> None:
+    experiment = view.experiment
     with _running():
         of_circuit, of_model = experiment.of_circuit, experiment.of_model
     st.markdown("##### The circuit as it is")
     with st.container(horizontal=True, gap="small"):
-        _number("Task loss, nats", of_circuit.loss, of_model.loss, LOSS_HELP)
-        _number("p(right)", of_circuit.p_right, of_model.p_right, RIGHT_HELP)
+        number("Task loss, nats", of_circuit.loss, of_model.loss, LOSS_HELP)
+        number("p(right)", of_circuit.p_right, of_model.p_right, RIGHT_HELP)
     st.caption(f"On {plain(experiment.batch_name)}. {_CHANCE}")
     _meter(experiment, of_circuit)
     if history.past() or history.future():
-        history.buttons(scene)
+        history.buttons(view)
     st.info(
         "**Click a node** to switch it off: the task is run again without it, here and now. Click "
         "it again to restore it. **Shift+click** collects several. The middle of a line is that "
@@ -157,12 +150,14 @@ def _unchanged(
 ) -> None:
     how = recipe.steps[0].level.how
     at_mean = len(recipe) == 1 and nodes and how == "mean"
-    it, level = "them" if len(recipe) > 1 else "it", "its mean" if at_mean else "that level"
+    which = "them" if len(recipe) > 1 else "it"
+    level = "its mean" if at_mean else "that level"
     read = bool(edges) or any(wiring.out_of(node) or node.location == FINAL_RESID for node in nodes)
     reason = (
-        f"on these prompts the circuit has {it} at {level} anyway, or passes on nothing of {it}."
+        f"on these prompts the circuit has {which} at {level} anyway, or passes on nothing of "
+        f"{which}."
         if read
-        else f"nothing that is kept reads {it}."
+        else f"nothing that is kept reads {which}."
     )
     st.warning(
         "**This changed nothing.** On every prompt the loss is the same to a millionth of a nat: "
@@ -176,14 +171,14 @@ def _largest_change(effect: Effect) -> float:
     return max(abs(a - b) for a, b in zip(after, before, strict=True))
 
 
-def _node(scene: Scene, node: Node) -> None:
-    parts.place(scene, node)
-    _neighbours(scene, node, "Fed by", scene.wiring.into(node), _no_input(node))
-    _neighbours(scene, node, "Feeds", scene.wiring.out_of(node), _no_output(node))
+def _node(view: LiveView, node: Node) -> None:
+    place(view, node)
+    _neighbours(view, node, "Fed by", view.wiring.into(node), _no_input(node))
+    _neighbours(view, node, "Feeds", view.wiring.out_of(node), _no_output(node))
 
 
 def _neighbours(
-    scene: Scene, node: Node, title: str, near: tuple[Neighbour, ...], nobody: str
+    view: LiveView, node: Node, title: str, near: tuple[Neighbour, ...], nobody: str
 ) -> None:
     """Buttons from the strongest weight down; a click ablates that node in this one's place."""
     st.markdown(
@@ -196,14 +191,14 @@ def _neighbours(
         return
     with st.container(gap=None):
         for neighbour in near[:_FIRST_FEW]:
-            _neighbour(scene, node, title, neighbour)
+            _neighbour(view, node, title, neighbour)
     if len(near) > _FIRST_FEW:
         with st.expander(f"{len(near) - _FIRST_FEW} more"), st.container(gap=None):
             for neighbour in near[_FIRST_FEW:]:
-                _neighbour(scene, node, title, neighbour)
+                _neighbour(view, node, title, neighbour)
 
 
-def _neighbour(scene: Scene, node: Node, title: str, neighbour: Neighbour) -> None:
+def _neighbour(view: LiveView, node: Node, title: str, neighbour: Neighbour) -> None:
     by = f"by {neighbour.by}" if neighbour.weight is None else signed(neighbour.weight)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.button(
@@ -211,9 +206,9 @@ def _neighbour(scene: Scene, node: Node, title: str, neighbour: Neighbour) -> No
             key=f"{title} {neighbour.node} {neighbour.by}",
             type="tertiary",
             on_click=state.choose,
-            args=(scene, (neighbour.node,)),
+            args=(view, (neighbour.node,)),
         )
-        edge = scene.wiring.edge_between(node, neighbour.node)
+        edge = view.wiring.edge_between(node, neighbour.node)
         if neighbour.weight is not None and edge is not None:
             st.button(
                 "cut",
@@ -222,7 +217,7 @@ def _neighbour(scene: Scene, node: Node, title: str, neighbour: Neighbour) -> No
                 type="tertiary",
                 help="Restore the node and switch off this one edge.",
                 on_click=state.choose,
-                args=(scene, (edge,)),
+                args=(view, (edge,)),
             )
 
 
@@ -238,29 +233,22 @@ def _no_output(node: Node) -> str:
     return "No kept node reads it."
 
 
-def _number(label: str, value: float, of_model: float, meaning: str) -> None:
-    st.metric(
-        label,
-        f"{value:.4f}",
-        f"model {of_model:.4f}",
-        delta_color="off",
-        delta_arrow="off",
-        width="content",
-        help=meaning,
-    )
+def place(view: CircuitView, node: Node) -> None:
+    """Where the node is."""
+    words = place_in_words(node, view.config)
+    st.markdown(f"{words[0].upper()}{words[1:]}.")
 
 
-def change(label: str, before: float, after: float, meaning: str, rise_is_worse: bool) -> None:
-    """A number, how far it is from its baseline, and by its colour whether that is worse."""
-    moved_by = signed(after - before, 4)
-    moved = moved_by[0] in "+\N{MINUS SIGN}"
-    worse = (after > before) == rise_is_worse
-    st.metric(
-        label,
-        f"{after:.4f}",
-        f"{moved_by} from {before:.4f}",
-        delta_color="off" if not moved else "orange" if worse else "blue",
-        delta_arrow="off",
-        width="content",
-        help=meaning,
-    )
+def edge(view: CircuitView, joined: Edge | StoredEdge) -> None:
+    """The weight, and both ends: a click goes there."""
+    source, target = (place_in_words(node, view.config) for node in (joined.source, joined.target))
+    st.markdown(f"Weight **{signed(joined.weight)}** from {source} into {target}.")
+    with st.container(gap=None):
+        for name, node in (("source", joined.source), ("target", joined.target)):
+            st.button(
+                f"`{node}` {name}",
+                key=f"{name} {node}",
+                type="tertiary",
+                on_click=state.choose,
+                args=(view, (node,)),
+            )
