@@ -11,7 +11,7 @@ from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
 from circuit_sparsity.release import read_viz
 from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui.shell import strips
+from circuit_sparsity.ui.shell.strips import live
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 MINUS = "\N{MINUS SIGN}"
@@ -123,7 +123,7 @@ def test_any_node_of_a_model_that_is_here_can_be_named(open_tokens, stored):
     app = open_tokens(node=str(other))
     assert any("The circuit does not keep it" in text for text in captions(app))
     assert "holds no documents" in app.info[0].value
-    live = strips.live(open_circuit(MODEL, TASK, SWEEP, K), [1, 2, 3], other)
+    found = live(open_circuit(MODEL, TASK, SWEEP, K), [1, 2, 3], other)
     assert [strip.title for strip in live] == ["Live, whole model"]
 
 

@@ -51,7 +51,7 @@ def draw(
 ) -> None:
     """The figure, picks by clicking and by keys, and ``paths`` of nodes shown in it."""
     circuit = view.circuit
-    parts = (*state.picked(view), *state.picked_edges(view))
+    parts = state.changed(view)
     theme = st.context.theme.type
     baked = parts if st.session_state.get(_BARE) else ()
     drawn = figure(view, cached.identity(view), theme, baked)

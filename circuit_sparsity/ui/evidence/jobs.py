@@ -140,7 +140,8 @@ class _Measuring:
         if task is None:
             title = self._experiment.circuit.title
             raise ValueError(
-                f"{title} was not found here, and its file does not say how its prompts are made; the controls that prune again need a circuit found here"
+                f"{title} was not found here, and its file does not say how its prompts are made; "
+                "the controls that prune again need a circuit found here"
             )
         return task
 
