@@ -77,8 +77,8 @@ def test_the_model_run_now_gives_what_is_stored(open_tokens):
     app.run()
     shown = strips(app)
     assert len(shown) == 12
-    for stored, live in zip(shown[::2], shown[1::2], strict=True):
-        assert live == pytest.approx(stored, abs=1e-2)  # stored as float16
+    for stored, now in zip(shown[::2], shown[1::2], strict=True):
+        assert now == pytest.approx(stored, abs=1e-2)  # stored as float16
     assert any("Largest difference" in text for text in captions(app))
 
 
@@ -124,7 +124,7 @@ def test_any_node_of_a_model_that_is_here_can_be_named(open_tokens, stored):
     assert any("The circuit does not keep it" in text for text in captions(app))
     assert "holds no documents" in app.info[0].value
     found = live(open_circuit(MODEL, TASK, SWEEP, K), [1, 2, 3], other)
-    assert [strip.title for strip in live] == ["Live, whole model"]
+    assert [strip.title for strip in found] == ["Live, whole model"]
 
 
 @pytest.mark.parametrize("name", ["9.mlp.post_act:1", "1.mlp.post_act:999999", "nonsense"])

@@ -6,7 +6,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.core.model import GPT
-from circuit_sparsity.core.names import Node
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.nodes.vocabulary import Side, bigrams, matrix, positions, strongest
 from circuit_sparsity.plots.colours import palette
