@@ -9,7 +9,7 @@ from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.colours import Palette, shade
 from circuit_sparsity.plots.graph import Figure, circuit_figure
-from circuit_sparsity.plots.layout import Layout
+from circuit_sparsity.plots.layout import GraphLayout
 from circuit_sparsity.plots.marks import Part
 from circuit_sparsity.plots.words import signed
 
@@ -19,7 +19,7 @@ _APART = 0.06  # of the width: marks of a row that are nearer have no room for n
 
 def marked_figure(
     wiring: Wiring,
-    layout: Layout,
+    layout: GraphLayout,
     config: GPTConfig,
     marked: Collection[Node],
     off: Collection[Node],
@@ -57,7 +57,7 @@ def marked_figure(
     return figure
 
 
-def _has_room(node: Node, others: Collection[Node], layout: Layout) -> bool:
+def _has_room(node: Node, others: Collection[Node], layout: GraphLayout) -> bool:
     x, y = layout.places[node]
     row = [layout.places[other] for other in others if other != node]
     return not any(other_y == y and abs(other_x - x) < _APART for other_x, other_y in row)
@@ -85,7 +85,7 @@ class Shading:
 
 def shaded_figure(
     wiring: Wiring,
-    layout: Layout,
+    layout: GraphLayout,
     config: GPTConfig,
     colour: Shading,
     palette: Palette,
@@ -120,7 +120,7 @@ _UNSEEN = "rgba(0,0,0,0)"
 
 def stored_figure(
     wiring: Wiring,
-    layout: Layout,
+    layout: GraphLayout,
     config: GPTConfig,
     nodes: Mapping[Node, float],
     edges: Mapping[str, float],

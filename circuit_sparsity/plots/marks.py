@@ -8,7 +8,7 @@ from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.colours import Palette
-from circuit_sparsity.plots.layout import Layout
+from circuit_sparsity.plots.layout import GraphLayout
 from circuit_sparsity.plots.words import place_in_words, signed
 
 SYMBOLS = {
@@ -33,7 +33,7 @@ _Place = tuple[float, float]
 
 def markers(
     wiring: Wiring,
-    layout: Layout,
+    layout: GraphLayout,
     config: GPTConfig,
     palette: Palette,
     picked: Collection[Part],
@@ -70,7 +70,7 @@ def node_size(nodes: int) -> int:
     return 11 if nodes <= 160 else 9 if nodes <= 500 else 7
 
 
-def neighbours(wiring: Wiring, layout: Layout) -> dict[str, list[int]]:
+def neighbours(wiring: Wiring, layout: GraphLayout) -> dict[str, list[int]]:
     """By node, the point to which each arrow key leads; -1 for none.
 
     Up and down go along the strongest weight (a link where there is none) to a node that is fed
@@ -90,7 +90,7 @@ def neighbours(wiring: Wiring, layout: Layout) -> dict[str, list[int]]:
 
 
 def middles(
-    edges: Sequence[Edge], layout: Layout, palette: Palette, picked: Collection[Part]
+    edges: Sequence[Edge], layout: GraphLayout, palette: Palette, picked: Collection[Part]
 ) -> dict[str, Any]:
     """Points on the edges to click on: lines between marks cannot be clicked themselves."""
     edges = edges if len(edges) <= CLICKABLE_EDGES else ()

@@ -21,7 +21,7 @@ from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure, legend_html
-from circuit_sparsity.plots.layout import Layout, lay_out
+from circuit_sparsity.plots.layout import GraphLayout, lay_out
 from circuit_sparsity.plots.words import block_label
 from circuit_sparsity.ui.shell import cached, history, state
 from circuit_sparsity.ui.shell.address import bound
@@ -151,7 +151,7 @@ class PartView:
     circuit: Circuit
     config: GPTConfig
     wiring: Wiring
-    layout: Layout
+    layout: GraphLayout
 
 
 def block_field(view: CircuitView) -> CircuitView:

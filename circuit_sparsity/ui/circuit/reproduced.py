@@ -17,7 +17,7 @@ from circuit_sparsity.store.progress import time_in_words
 from circuit_sparsity.ui.shell import cached, fetching
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.fields import pressed
-from circuit_sparsity.ui.shell.jobs import Job, Report, jobs, watch
+from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
 
 KIND = "reproduce"
@@ -82,7 +82,7 @@ def _key(view: LiveView) -> tuple[object, ...]:
 
 
 def _start(view: LiveView) -> Job:
-    def work(report: Report, cancel: threading.Event) -> Reproduction:
+    def work(report: ReportProgress, cancel: threading.Event) -> Reproduction:
         def progress(done: int, of: int) -> None:
             report((done, of))
 

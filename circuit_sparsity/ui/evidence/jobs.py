@@ -22,14 +22,14 @@ from circuit_sparsity.pruning.learn import Snapshot
 from circuit_sparsity.pruning.request import open_subject
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import Task
-from circuit_sparsity.ui.shell.jobs import Job, Report, jobs
+from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, jobs
 from circuit_sparsity.ui.shell.pickers import Choice
 
 KIND = "evidence"
 
 
 @dataclass(frozen=True)
-class Step:
+class MeasuringProgress:
     """Where a measuring is; ``of`` is 0 while nobody knows of how many."""
 
     words: str
@@ -49,7 +49,7 @@ def start(store: Store, choice: Choice, experiment: Experiment, is_long: bool) -
     One for a circuit at a time, as both write the same file.
     """
 
-    def work(report: Report, cancel: threading.Event) -> Evidence:
+    def work(report: ReportProgress, cancel: threading.Event) -> Evidence:
         return _Measuring(store, experiment, report, cancel).run(is_long)
 
     title = f"Evidence for {experiment.circuit.title}"
@@ -68,7 +68,7 @@ class _Measuring:
     """One job's work, part after part."""
 
     def __init__(
-        self, store: Store, experiment: Experiment, report: Report, cancel: threading.Event
+        self, store: Store, experiment: Experiment, report: ReportProgress, cancel: threading.Event
     ) -> None:
         self._store, self._experiment, self._report, self._cancel = (
             store,
@@ -76,7 +76,7 @@ class _Measuring:
             report,
             cancel,
         )
-        self._step = Step("Starting")
+        self._progress = MeasuringProgress("Starting")
 
     def run(self, is_long: bool) -> Evidence:
         evidence = None
@@ -96,7 +96,11 @@ class _Measuring:
         """Everything that takes no pruning; controls and stability that are there stay."""
         ranking, words = ranking_of(self._store, self._experiment, self._cancel)
         found = measure(
-            self._experiment, ranking.order, words, progress=self._counted, cancel=self._cancel
+            self._experiment,
+            ranking.order,
+            words,
+            progress=self._measuring_went_on,
+            cancel=self._cancel,
         )
         before = _read(self._store, self._experiment)
         if before is None:
@@ -123,13 +127,13 @@ class _Measuring:
                 k=k,
                 seeds=SEEDS,
                 means=self._experiment.means,
-                report=self._heard,
+                report=self._pruning_went_on,
                 cancel=self._cancel,
             )
             return dataclasses.replace(evidence, stability=seen)
         means = self._experiment.means
         subject = open_subject(circuit.model, task, settings, means=means, store=self._store)
-        how = {"settings": settings, "report": self._heard, "cancel": self._cancel}
+        how = {"settings": settings, "report": self._pruning_went_on, "cancel": self._cancel}
         if name == NONSENSE:
             return evidence.with_control(nonsense_control(subject, circuit, **how))
         tokenizer = open_tokenizer(self._store, circuit.model)
@@ -150,16 +154,16 @@ class _Measuring:
         return evidence
 
     def _begin(self, words: str, part: int, of: int) -> None:
-        self._step = Step(words, part=(part, of))
-        self._report(self._step)
+        self._progress = MeasuringProgress(words, part=(part, of))
+        self._report(self._progress)
 
-    def _counted(self, done: int, of: int) -> None:
-        self._report(dataclasses.replace(self._step, done=done, of=of))
+    def _measuring_went_on(self, done: int, of: int) -> None:
+        self._report(dataclasses.replace(self._progress, done=done, of=of))
 
-    def _heard(self, snapshot: Snapshot) -> None:
+    def _pruning_went_on(self, snapshot: Snapshot) -> None:
         words = f"{self._step.words}: {snapshot.nodes:,} nodes, loss {snapshot.loss:.3f} nats"
         known = snapshot.of if snapshot.stage == "masks" else 0
-        self._report(Step(words, snapshot.done, known, self._step.part))
+        self._report(MeasuringProgress(words, snapshot.done, known, self._progress.part))
 
 
 def _read(store: Store, experiment: Experiment) -> Evidence | None:

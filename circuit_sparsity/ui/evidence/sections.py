@@ -17,7 +17,7 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.store.progress import time_in_words
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui.evidence import jobs as measuring_jobs
-from circuit_sparsity.ui.evidence.jobs import Step
+from circuit_sparsity.ui.evidence.jobs import MeasuringProgress
 from circuit_sparsity.ui.shell import cached, fetching, pickers
 from circuit_sparsity.ui.shell.fields import pressed
 from circuit_sparsity.ui.shell.jobs import Job, jobs, watch
@@ -208,7 +208,11 @@ def nodes(evidence: Evidence) -> None:
 
 
 def _running(job: Job) -> None:
-    step = job.progress if isinstance(job.progress, Step) else Step("Starting")
+    step = (
+        job.progress
+        if isinstance(job.progress, MeasuringProgress)
+        else MeasuringProgress("Starting")
+    )
     part = f"Part {step.part[0]} of {step.part[1]}. " if step.part[1] > 1 else ""
     of = f" of {step.of}" if step.of else ""
     count = f", {step.done}{of}" if step.done else ""

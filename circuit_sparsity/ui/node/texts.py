@@ -26,7 +26,7 @@ from circuit_sparsity.store.progress import time_in_words
 from circuit_sparsity.ui.shell import cached, prompts, strips
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.fields import among, pair_field, pressed
-from circuit_sparsity.ui.shell.jobs import Job, Key, Report, jobs, watch
+from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.strips import Strip
 
@@ -241,7 +241,7 @@ def _start_measuring(view: LiveView, node: Node, tokenizer: Tokenizer) -> Job:
         view.experiment.model,
     )
 
-    def work(report: Report, cancel: threading.Event) -> Path:
+    def work(report: ReportProgress, cancel: threading.Event) -> Path:
         def progress(done: int, of: int) -> None:
             report((done, of))
 

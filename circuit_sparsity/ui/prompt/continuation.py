@@ -12,7 +12,7 @@ from circuit_sparsity.ui.prompt import readings
 from circuit_sparsity.ui.shell import cached, state, strips
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.fields import pressed
-from circuit_sparsity.ui.shell.jobs import Job, Key, Report, jobs, watch
+from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.strips import Strip
 
@@ -52,17 +52,17 @@ def section(view: LiveView, texts: Sequence[Sequence[int]], tokenizer: Tokenizer
 def _start(view: LiveView, texts: Sequence[Sequence[int]]) -> Job:
     readers = readings.readers(view)  # here: the job has no browser session to ask
 
-    def work(report: Report, cancel: threading.Event) -> Continued:
+    def work(report: ReportProgress, cancel: threading.Event) -> Continued:
         found: Continued = {}
         places = [(i, name) for i in range(len(texts)) for name in readers]
         for number, place in enumerate(places):
 
-            def heard(so_far: Continuation, place=place, number=number) -> None:
+            def went_on(so_far: Continuation, place=place, number=number) -> None:
                 found[place] = so_far
                 done = number * _MOST + len(so_far.tokens)
                 report((done, len(places) * _MOST, dict(found)))
 
-            found[place] = continued(readers[place[1]], texts[place[0]], _MOST, heard, cancel)
+            found[place] = continued(readers[place[1]], texts[place[0]], _MOST, went_on, cancel)
         report((len(places) * _MOST, len(places) * _MOST, dict(found)))
         return found
 

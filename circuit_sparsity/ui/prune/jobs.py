@@ -31,7 +31,7 @@ from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.store.fetch import lock_path
 from circuit_sparsity.tasks.own import OwnTask, pairs_as_jsonl, read_pairs
 from circuit_sparsity.tasks.task import Pair
-from circuit_sparsity.ui.shell.jobs import Job, Key, Report, Work, jobs
+from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, Work, jobs
 from circuit_sparsity.ui.shell.pickers import Choice
 
 KINDS = ("prune", "cut")
@@ -40,7 +40,7 @@ Stage = Literal["open", "masks", "size", "nodes", "edges", "measure", "room"]
 
 
 @dataclass(frozen=True)
-class Point:
+class SizePoint:
     """A line of the course: ``done`` steps, sizes or removals, and what the circuit was then."""
 
     stage: Stage
@@ -50,13 +50,13 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Course:
+class PruningProgress:
     """How far a job is, and how it got there."""
 
     stage: Stage = "open"
     done: int = 0
     of: int = 0
-    points: tuple[Point, ...] = ()
+    points: tuple[SizePoint, ...] = ()
     target: float | None = None  # nats per sequence
     model: str = ""
     nodes: Nodes = field(default_factory=dict)  # on now
@@ -64,7 +64,7 @@ class Course:
 
     def after(self, snapshot: Snapshot, nodes: Nodes) -> "Course":
         stage: Stage = snapshot.stage  # type: ignore[assignment]
-        point = Point(stage, snapshot.done, snapshot.loss, snapshot.nodes)
+        point = SizePoint(stage, snapshot.done, snapshot.loss, snapshot.nodes)
         return dataclasses.replace(
             self,
             stage=stage,
@@ -74,7 +74,7 @@ class Course:
             nodes=nodes,
         )
 
-    def at(self, stage: Stage) -> tuple[Point, ...]:
+    def at(self, stage: Stage) -> tuple[SizePoint, ...]:
         return tuple(point for point in self.points if point.stage == stage)
 
     @property
@@ -84,7 +84,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Found:
+class PruningResult:
     """What a job stored."""
 
     choice: Choice
@@ -107,18 +107,20 @@ def own_task(name: str, pairs: tuple[Pair, ...]) -> OwnTask:
 def prune(store: Store, request: PruneRequest, task: OwnTask | None = None) -> Job:
     """The job that finds, measures and stores a circuit; one for all who ask for the same."""
 
-    def work(report: Report, cancel: threading.Event) -> Found:
-        hear = _Hearer(report, Course(target=request.target, model=request.model), store)
+    def work(report: ReportProgress, cancel: threading.Event) -> PruningResult:
+        listener = _ProgressListener(
+            report, PruningProgress(target=request.target, model=request.model), store
+        )
         with on_disk(store, title, request, task):
             made = carry_out(
                 request,
                 store,
-                hear.snapshot,
-                hear.measured,
+                listener.snapshot,
+                listener.measured,
                 cancel,
                 task,
                 beside=_pairs_writer(task),
-                no_room=hear.no_room,
+                no_room=listener.no_room,
             )
             return _found(made.experiment, made.path)
 
@@ -139,10 +141,10 @@ def cut(
 ) -> Job:
     """The job that stores the circuit of k nodes of a run; ``refine`` removes node by node."""
 
-    def work(report: Report, cancel: threading.Event) -> Found:
-        hear = _Hearer(report, Course(model=choice.model), store)
+    def work(report: ReportProgress, cancel: threading.Event) -> PruningResult:
+        listener = _ProgressListener(report, PruningProgress(model=choice.model), store)
         there, nested, experiment, task = opened()
-        mine = Cut(there.subject, nested.ranking, hear.snapshot, cancel)
+        mine = Cut(there.subject, nested.ranking, listener.snapshot, cancel)
         circuit = mine.circuit(Goal(k=k), choice.sweep, refine)
         named = f"{choice.k}_{'refined' if refine else 'cut'}{k}"
         circuit = dataclasses.replace(circuit, k=named)
@@ -155,7 +157,13 @@ def cut(
             write_pairs(folder)
 
         path = keep(
-            experiment, store, windows, hear.measured, cancel, beside=beside, no_room=hear.no_room
+            experiment,
+            store,
+            windows,
+            listener.measured,
+            cancel,
+            beside=beside,
+            no_room=listener.no_room,
         )
         return _found(experiment, path)
 
@@ -171,14 +179,14 @@ def _start(key: Key, title: str, work: Work) -> Job:
     return jobs().start(key, title, work, again=gone)
 
 
-class _Hearer:
+class _ProgressListener:
     """Gathers what a run reports into the course that the job shows."""
 
-    def __init__(self, report: Report, course: Course, store: Store) -> None:
-        self._report, self._course = report, course
-        folder = store.path_of_model(course.model)
+    def __init__(self, report: ReportProgress, so_far: PruningProgress, store: Store) -> None:
+        self._report, self._course = report, so_far
+        folder = store.path_of_model(so_far.model)
         self._layout = None if folder is None else Layout(read_config(folder / paths.CONFIG))
-        report(course)
+        report(so_far)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         nodes = {} if self._layout is None else self._layout.nodes(snapshot.kept)
@@ -192,9 +200,9 @@ class _Hearer:
         self._report(dataclasses.replace(self._course, stage="measure", done=done, of=of))
 
 
-def _found(experiment: Experiment, path: Path) -> Found:
+def _found(experiment: Experiment, path: Path) -> PruningResult:
     circuit = experiment.circuit
-    return Found(
+    return PruningResult(
         Choice(circuit.model, circuit.task, circuit.sweep, circuit.k),
         path,
         circuit.size,

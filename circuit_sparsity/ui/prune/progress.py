@@ -19,9 +19,9 @@ from circuit_sparsity.store.progress import time_in_words
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui.prune.jobs import (
     KINDS,
-    Course,
-    Found,
-    Point,
+    PruningProgress,
+    PruningResult,
+    SizePoint,
     Unfinished,
     prune,
     unfinished,
@@ -82,7 +82,7 @@ def _again(store: Store, one: Unfinished) -> None:
 
 def running(job: Job) -> None:
     """Stage, bar, course so far, and a button that stops."""
-    course = job.progress if isinstance(job.progress, Course) else Course()
+    so_far = job.progress if isinstance(job.progress, PruningProgress) else PruningProgress()
     with st.container(border=True):
         words, button = st.columns([0.78, 0.22], vertical_alignment="center")
         took = time_in_words(job.seconds)
@@ -95,48 +95,48 @@ def running(job: Job) -> None:
             on_click=job.stop,
             width="stretch",
         )
-        if course.trouble:
+        if so_far.trouble:
             st.error(
                 f"{plain(course.trouble)} The circuit is found and not lost: it is saved as soon "
                 "as there is room.",
                 icon=":material/disc_full:",
             )
-        st.progress(_share(course), text=_now(course))
-        _figures(course, str(hash(job.key)))
-        if course.model and not course.is_of_curve:
-            _circuit_so_far(course.model, course.nodes, str(hash(job.key)))
+        st.progress(_share(so_far), text=_now(so_far))
+        _figures(so_far, str(hash(job.key)))
+        if so_far.model and not so_far.is_of_curve:
+            _circuit_so_far(so_far.model, so_far.nodes, str(hash(job.key)))
 
 
-def stage_in_words(course: Course) -> str:
+def stage_in_words(so_far: PruningProgress) -> str:
     """
     >>> stage_in_words(Course("masks", 20, 200)), stage_in_words(Course("size", 3, 3))
     ('Learning masks, 20 of 200', 'Deciding how many nodes stay, 3 tried')
     """
-    if course.is_of_curve:
+    if so_far.is_of_curve:
         return "Measuring the loss at other sizes"
-    place = f", {course.done} of {course.of}" if course.of else ""
-    if course.stage == "size":
+    place = f", {course.done} of {course.of}" if so_far.of else ""
+    if so_far.stage == "size":
         place = f", {course.done} tried"
     return f"{_STAGES[course.stage]}{place}"
 
 
-def _share(course: Course) -> float:
+def _share(so_far: PruningProgress) -> float:
     """How much of a stage is done; of the stages whose end nobody knows, nothing."""
-    known = course.of and course.stage in ("masks", "measure")
-    return min(1.0, course.done / course.of) if known else 0.0
+    known = so_far.of and so_far.stage in ("masks", "measure")
+    return min(1.0, so_far.done / so_far.of) if known else 0.0
 
 
-def _now(course: Course) -> str:
-    if not course.points:
+def _now(so_far: PruningProgress) -> str:
+    if not so_far.points:
         return "…"
-    last = course.points[-1]
+    last = so_far.points[-1]
     return f"Nodes on: {last.nodes:,}, loss {last.loss:.4f} nats per sequence (chance 0.693)"
 
 
-def _figures(course: Course, key: str) -> None:
+def _figures(so_far: PruningProgress, key: str) -> None:
     """The masks over steps, and the loss over sizes, as far as there are any."""
-    colours, masks = palette(st.context.theme.type), course.at("masks")
-    levels = {"chance": CHANCE_LOSS} | ({"target": course.target} if course.target else {})
+    colours, masks = palette(st.context.theme.type), so_far.at("masks")
+    levels = {"chance": CHANCE_LOSS} | ({"target": so_far.target} if so_far.target else {})
     figures = {}
     if masks:
         steps = [point.done for point in masks]
@@ -146,8 +146,8 @@ def _figures(course: Course, key: str) -> None:
         figures["loss"] = line_figure([loss], x, _LOSS, colours, levels, _HEIGHT)
         figures["nodes"] = line_figure([nodes], x, _NODES, colours, height=_HEIGHT)
     lines = [
-        _over_nodes("sizes tried", course.at("size")),
-        _over_nodes("removal", course.at("nodes")),
+        _over_nodes("sizes tried", so_far.at("size")),
+        _over_nodes("removal", so_far.at("nodes")),
     ]
     lines = [line for line in lines if line.x]
     if lines:
@@ -161,7 +161,7 @@ def _figures(course: Course, key: str) -> None:
         )
 
 
-def _over_nodes(name: str, points: Sequence[Point]) -> Line:
+def _over_nodes(name: str, points: Sequence[SizePoint]) -> Line:
     by_size = sorted({point.nodes: point.loss for point in points if point.nodes}.items())
     return Line(name, [nodes for nodes, _ in by_size], [loss for _, loss in by_size])
 
@@ -179,10 +179,10 @@ def _ended(job: Job) -> None:
             st.error(f"{plain(job.title)}: {plain(str(job.error))}", icon=":material/error:")
         else:
             _done(job, job.result())
-        course = job.progress
-        if isinstance(course, Course) and course.points:
+        so_far = job.progress
+        if isinstance(so_far, PruningProgress) and so_far.points:
             with st.expander("How it went", icon=":material/show_chart:"):
-                _figures(course, str(key))
+                _figures(so_far, str(key))
                 st.caption(
                     "Live. Steps: on the pairs of each step. Sizes and removal: the larger loss of "
                     "evaluation and validation prompts, everything else mean-ablated."
@@ -198,7 +198,7 @@ def _ended(job: Job) -> None:
     )
 
 
-def _done(job: Job, found: Found) -> None:
+def _done(job: Job, found: PruningResult) -> None:
     name = plain(" · ".join(found.choice))
     said = (
         f"**{name}**: {found.nodes:,} nodes and {found.edges:,} edges, "
@@ -230,7 +230,7 @@ def _done(job: Job, found: Found) -> None:
                 st.switch_page(_PAGES[page], query_params={})
 
 
-def _advice(found: Found) -> str:
+def _advice(found: PruningResult) -> str:
     if found.model_loss < CHANCE_LOSS:
         return "More nodes may do the task, or the longer search (Full)."
     return "Nor is the whole model: choose a task that it does, or another model."

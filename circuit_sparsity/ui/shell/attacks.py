@@ -17,7 +17,7 @@ from circuit_sparsity.tasks.task import encode, task_context
 from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.fields import among, pressed
-from circuit_sparsity.ui.shell.jobs import Job, Report, jobs, watch
+from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.messages import in_place, plain
 
 KIND = "attack"
@@ -52,7 +52,7 @@ def start(view: LiveView, attack: Attack) -> Job:
     """The job that measures a curve; the same circuit and attack share one."""
     tokenizer = cached.tokenizer(view.choice.model)
 
-    def work(report: Report, cancel: threading.Event) -> tuple[Strength, ...]:
+    def work(report: ReportProgress, cancel: threading.Event) -> tuple[Strength, ...]:
         def told(done: int, of: int) -> None:
             report((done, of))
 

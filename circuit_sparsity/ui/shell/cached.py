@@ -29,7 +29,7 @@ from circuit_sparsity.experiment.opening import (
 )
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure, circuit_figure
-from circuit_sparsity.plots.layout import Layout, lay_out
+from circuit_sparsity.plots.layout import GraphLayout, lay_out
 from circuit_sparsity.release import StoredBias, StoredCircuit, StoredEdge
 from circuit_sparsity.runtime.warm_up import warm_up
 from circuit_sparsity.store import Store
@@ -50,7 +50,7 @@ class CircuitView(Protocol):
     @property
     def wiring(self) -> Wiring: ...
     @property
-    def layout(self) -> Layout: ...
+    def layout(self) -> GraphLayout: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class LiveView:
     choice: Choice
     experiment: Experiment
     wiring: Wiring
-    layout: Layout
+    layout: GraphLayout
 
     @property
     def circuit(self) -> Circuit:
@@ -167,7 +167,7 @@ class StoredView:
 
     stored: StoredCircuit
     wiring: Wiring
-    layout: Layout
+    layout: GraphLayout
 
     @property
     def circuit(self) -> Circuit:

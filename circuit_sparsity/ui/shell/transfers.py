@@ -12,7 +12,7 @@ from circuit_sparsity.runtime.conversion import convert
 from circuit_sparsity.store import Progress, Refreshed, Store, StoreError, Unreachable, paths
 from circuit_sparsity.store.container import fetch_all
 from circuit_sparsity.store.progress import size_in_words, time_in_words
-from circuit_sparsity.ui.shell.jobs import Job, Report, begin, jobs, watch
+from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, begin, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
 
 KINDS = ("fetch", "verify", "refresh")  # of jobs that the library page shows
@@ -45,7 +45,7 @@ def fetch(store: Store, names: Iterable[str], title: str, renew: bool = False) -
     """
     wanted = tuple(sorted(names))
 
-    def work(report: Report, cancel: threading.Event) -> TransferResult:
+    def work(report: ReportProgress, cancel: threading.Event) -> TransferResult:
         sizes = _sizes(store, wanted, report, cancel)
         fetched = fetch_all(
             sizes,
@@ -89,7 +89,7 @@ def verify(store: Store, names: Iterable[str], title: str) -> Job:
     """The job that reads ``names`` again and compares them with what was downloaded."""
     wanted = tuple(sorted(names))
 
-    def work(report: Report, cancel: threading.Event) -> TransferResult:
+    def work(report: ReportProgress, cancel: threading.Event) -> TransferResult:
         return _verified(store, wanted, report, cancel)
 
     return jobs().start(("verify", store, wanted), title, work, again=True)
@@ -98,7 +98,7 @@ def verify(store: Store, names: Iterable[str], title: str) -> Job:
 def refresh(store: Store) -> Job:
     """The job that asks the container for its list."""
 
-    def work(report: Report, cancel: threading.Event) -> Refreshed:
+    def work(report: ReportProgress, cancel: threading.Event) -> Refreshed:
         report(TransferProgress("list"))
         return store.refresh(cancel)
 
@@ -109,14 +109,14 @@ def ask_sizes(store: Store, names: Iterable[str]) -> Job:
     """The job whose result is ``names`` with their sizes in bytes, asked for where unknown."""
     wanted = tuple(sorted(names))
 
-    def work(report: Report, cancel: threading.Event) -> dict[str, int | None]:
+    def work(report: ReportProgress, cancel: threading.Event) -> dict[str, int | None]:
         return _sizes(store, wanted, report, cancel)
 
     return jobs().start(("sizes", store, wanted), "Ask for sizes", work)
 
 
 def _sizes(
-    store: Store, names: tuple[str, ...], report: Report, cancel: threading.Event
+    store: Store, names: tuple[str, ...], report: ReportProgress, cancel: threading.Event
 ) -> dict[str, int | None]:
     known = {item.name: item.size for item in store.items()}
     sizes: dict[str, int | None] = {}
@@ -138,7 +138,7 @@ def _asked_size(store: Store, name: str) -> int | None:
 
 
 def _verified(
-    store: Store, names: Iterable[str], report: Report, cancel: threading.Event
+    store: Store, names: Iterable[str], report: ReportProgress, cancel: threading.Event
 ) -> TransferResult:
     names = tuple(names)
     good, bad, size = {}, {}, 0
@@ -161,7 +161,7 @@ def _verified(
 
 
 def _converted(
-    store: Store, checked: TransferResult, report: Report, cancel: threading.Event
+    store: Store, checked: TransferResult, report: ReportProgress, cancel: threading.Event
 ) -> TransferResult:
     """What large checkpoints among the good files need to open quickly, done now."""
     bad = dict(checked.bad)

@@ -30,7 +30,7 @@ from circuit_sparsity.ui.shell import cached, fetching
 from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import Stamp
 from circuit_sparsity.ui.shell.fields import pressed
-from circuit_sparsity.ui.shell.jobs import Job, Report, jobs, watch
+from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
 
 _TASK, _SHOWN = "shown_task", "task_examples"
@@ -192,7 +192,7 @@ def _start_job(store: Store, model: str, version: Stamp, tasks: tuple[Task, ...]
     It reads the model itself: the first one of a process takes long, and a button must not wait.
     """
 
-    def work(report: Report, cancel: threading.Event) -> Scores:
+    def work(report: ReportProgress, cancel: threading.Event) -> Scores:
         report((0, len(tasks), "reading the model"))
         opened = open_model(store, model), open_tokenizer(store, model)
         found: dict[str, dict[str, Score]] = {}
