@@ -161,7 +161,7 @@ class _Measuring:
         self._report(dataclasses.replace(self._progress, done=done, of=of))
 
     def _pruning_went_on(self, snapshot: Snapshot) -> None:
-        words = f"{self._step.words}: {snapshot.nodes:,} nodes, loss {snapshot.loss:.3f} nats"
+        words = f"{self._progress.words}: {snapshot.nodes:,} nodes, loss {snapshot.loss:.3f} nats"
         known = snapshot.of if snapshot.stage == "masks" else 0
         self._report(MeasuringProgress(words, snapshot.done, known, self._progress.part))
 

@@ -41,7 +41,7 @@ Stage = Literal["open", "masks", "size", "nodes", "edges", "measure", "room"]
 
 @dataclass(frozen=True)
 class SizePoint:
-    """A line of the course: ``done`` steps, sizes or removals, and what the circuit was then."""
+    """A line of the curve: ``done`` steps, sizes or removals, and what the circuit was then."""
 
     stage: Stage
     done: int
@@ -62,7 +62,7 @@ class PruningProgress:
     nodes: Nodes = field(default_factory=dict)  # on now
     trouble: str = ""  # what it waits for, in words
 
-    def after(self, snapshot: Snapshot, nodes: Nodes) -> "Course":
+    def after(self, snapshot: Snapshot, nodes: Nodes) -> "PruningProgress":
         stage: Stage = snapshot.stage  # type: ignore[assignment]
         point = SizePoint(stage, snapshot.done, snapshot.loss, snapshot.nodes)
         return dataclasses.replace(
@@ -180,24 +180,24 @@ def _start(key: Key, title: str, work: Work) -> Job:
 
 
 class _ProgressListener:
-    """Gathers what a run reports into the course that the job shows."""
+    """Gathers what a run reports into the progress that the job shows."""
 
     def __init__(self, report: ReportProgress, so_far: PruningProgress, store: Store) -> None:
-        self._report, self._course = report, so_far
+        self._report, self._so_far = report, so_far
         folder = store.path_of_model(so_far.model)
         self._layout = None if folder is None else Layout(read_config(folder / paths.CONFIG))
         report(so_far)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         nodes = {} if self._layout is None else self._layout.nodes(snapshot.kept)
-        self._course = self._course.after(snapshot, nodes)
-        self._report(self._course)
+        self._so_far = self._so_far.after(snapshot, nodes)
+        self._report(self._so_far)
 
     def no_room(self, error: NoSpace) -> None:
-        self._report(dataclasses.replace(self._course, stage="room", trouble=str(error)))
+        self._report(dataclasses.replace(self._so_far, stage="room", trouble=str(error)))
 
     def measured(self, done: int, of: int) -> None:
-        self._report(dataclasses.replace(self._course, stage="measure", done=done, of=of))
+        self._report(dataclasses.replace(self._so_far, stage="measure", done=done, of=of))
 
 
 def _found(experiment: Experiment, path: Path) -> PruningResult:

@@ -81,12 +81,12 @@ def _again(store: Store, one: Unfinished) -> None:
 
 
 def running(job: Job) -> None:
-    """Stage, bar, course so far, and a button that stops."""
+    """Stage, bar, so_far so far, and a button that stops."""
     so_far = job.progress if isinstance(job.progress, PruningProgress) else PruningProgress()
     with st.container(border=True):
         words, button = st.columns([0.78, 0.22], vertical_alignment="center")
         took = time_in_words(job.seconds)
-        words.markdown(f"**{plain(job.title)}** — {stage_in_words(course)}, {took} so far")
+        words.markdown(f"**{plain(job.title)}** — {stage_in_words(so_far)}, {took} so far")
         button.button(
             "Stopping …" if job.stopping else "Cancel",
             key=f"stop {hash(job.key)}",
@@ -97,7 +97,7 @@ def running(job: Job) -> None:
         )
         if so_far.trouble:
             st.error(
-                f"{plain(course.trouble)} The circuit is found and not lost: it is saved as soon "
+                f"{plain(so_far.trouble)} The circuit is found and not lost: it is saved as soon "
                 "as there is room.",
                 icon=":material/disc_full:",
             )
@@ -109,15 +109,17 @@ def running(job: Job) -> None:
 
 def stage_in_words(so_far: PruningProgress) -> str:
     """
-    >>> stage_in_words(Course("masks", 20, 200)), stage_in_words(Course("size", 3, 3))
-    ('Learning masks, 20 of 200', 'Deciding how many nodes stay, 3 tried')
+    >>> stage_in_words(PruningProgress("masks", 20, 200))
+    'Learning masks, 20 of 200'
+    >>> stage_in_words(PruningProgress("size", 3, 3))
+    'Deciding how many nodes stay, 3 tried'
     """
     if so_far.is_of_curve:
         return "Measuring the loss at other sizes"
-    place = f", {course.done} of {course.of}" if so_far.of else ""
+    place = f", {so_far.done} of {so_far.of}" if so_far.of else ""
     if so_far.stage == "size":
-        place = f", {course.done} tried"
-    return f"{_STAGES[course.stage]}{place}"
+        place = f", {so_far.done} tried"
+    return f"{_STAGES[so_far.stage]}{place}"
 
 
 def _share(so_far: PruningProgress) -> float:
@@ -156,7 +158,7 @@ def _figures(so_far: PruningProgress, key: str) -> None:
     for column, (name, figure) in zip(columns, figures.items(), strict=False):
         column.plotly_chart(
             figure,
-            key=f"course {name} {key}",
+            key=f"so_far {name} {key}",
             config={"displaylogo": False, "displayModeBar": False},
         )
 
