@@ -1,4 +1,4 @@
-"""The whole circuit as a graph; a click on a node switches it off and runs the task again."""
+"""The whole circuit as a graph: a click looks at a node, a double click runs without it."""
 
 import streamlit as st
 
@@ -6,9 +6,11 @@ from circuit_sparsity.experiment.opening import MEANS_OVER
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui.circuit import (
     colouring,
+    export,
     film,
     graph,
     inspector,
+    paths,
     recipe,
     reproduced,
     stored,
@@ -20,7 +22,8 @@ from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.page import circuit_page
 from circuit_sparsity.ui.shell.pickers import Choice
 
-_ONE = "**Click a node** to switch it off as well and see what that costs."
+_DRAWER = ("Recipe", "Tables", "Paths", "Texts", "Export", "About")
+_ONE = "**Click a node** to look at it; **double click** it to see what the circuit loses."
 _ALL_SIZES = "**Play**, or drag the slider, and see which nodes a larger circuit adds."
 
 
@@ -37,17 +40,17 @@ def page(choice: Choice) -> None:
         stored.page(cached.stored(choice), lambda: texts.of_picked_node(choice))
         return
     view = cached.live(choice)
-    st.markdown(_what_it_does(choice.task, _ALL_SIZES if is_film else _ONE))
-    if not is_film:
-        texts.account(view.circuit)
+    if is_film:
+        st.markdown(_what_it_does(choice.task, _ALL_SIZES))
     if over := view.circuit.found.get(MEANS_OVER):
         st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
-    answers.field(choice, view.experiment)
     if is_film:
+        answers.field(choice, view.experiment)
         with messages.in_place():
             film.page(view)
         return
     explore(view)
+    answers.field(choice, view.experiment)
     reproduced.badge(view)
 
 
@@ -62,10 +65,25 @@ def explore(view: LiveView) -> None:
             colouring.graph_by_cost(view)
         with right:
             inspector.inspector(view)
-        with st.container():  # of its own: what comes below keeps its place, and stays open
-            recipe.section(view)
+        drawer(view)
+
+
+def drawer(view: LiveView) -> None:
+    """Below the graph, tab by tab, what takes more room than the inspector has."""
+    of_recipe, of_tables, of_paths, of_texts, of_export, about = st.tabs(_DRAWER, key="drawer")
+    with of_recipe:
+        recipe.section(view)
+    with of_tables:
         tables.tables(view)
+    with of_paths:
+        paths.section(view)
+    with of_texts:
         texts.of_picked_node(view.choice)
+    with of_export:
+        export.button(view)
+    with about:
+        st.markdown(_what_it_does(view.choice.task, _ONE))
+        texts.account(view.circuit)
 
 
 def _what_it_does(task: str, what_to_do: str) -> str:

@@ -19,7 +19,7 @@ from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.runtime.ablation import mean_fill
 from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui.circuit import export, graph, paths
+from circuit_sparsity.ui.circuit import example, graph, paths
 from circuit_sparsity.ui.circuit.graph import (
     block_field,
     controls,
@@ -71,7 +71,8 @@ def chosen(view: LiveView, below: DeltaGenerator) -> Colouring | None:
         [_COST, _ONE, _TWO, _APART, *([_OWN] if _has_tokenizer(view) else [])],
         **bound(BY, _COST),
         help=_HELP,
-        width=220,
+        width=190,
+        label_visibility="collapsed",
     )
     costs = costs_of_nodes(view, state.fill()) if view.circuit.size <= MOST_PARTS else None
     of_cost = None if costs is None else _of_cost(costs)
@@ -218,28 +219,33 @@ def _tokens(view: LiveView, rows: list[int], places: list[int]) -> str:
 
 
 def graph_by_cost(view: LiveView) -> None:
-    """The graph with its controls; nodes in the colour of what the reader asks for."""
+    """The graph with its toolbar; nodes in the colour of what the reader asks for."""
     row, below = controls(), st.container()
     with row:
         block = block_field(view)
         colours = chosen(view, below)
         shown, edges = weight_field(block)
+        example.fields(view)
+        explained = notes()
+    words = example.captions(view)
 
     def figure(_: CircuitView, __: int, theme: str | None, baked: tuple) -> Figure:
         if colours is None:
             return cached.figure(shown, cached.identity(shown), theme, baked)
-        return _shaded(view, shown, colours, cached.identity(shown), colours.key, theme, baked)
+        key = (*colours.key, *words.values())
+        return _shaded(view, shown, colours, words, cached.identity(shown), key, theme, baked)
 
+    example.answers(view)
     graph.draw(view, figure, paths.points_out(view))
-    with notes():
+    example.prompt(view)
+    graph.keys(view)
+    with explained:
         graph.legend(view)
         st.caption(f"The picture: {edges}.")
         if colours is not None:
             theme = palette(st.context.theme.type)
             st.html(scale_legend(theme, colours.shading.largest, colours.legend, note=""))
             st.caption(colours.caption)
-        paths.section(view)
-        export.button(view)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
@@ -247,13 +253,14 @@ def _shaded(
     _view: LiveView,
     _shown: CircuitView,
     _colours: Colouring,
+    _captions: Mapping[Node, str],
     identity: int,
     key: tuple[str, ...],
     theme: str | None,
     baked: tuple,
 ) -> Figure:
     drawn = (_shown.wiring, _shown.layout, _shown.config, _colours.shading, palette(theme), baked)
-    return shaded_figure(*drawn, mean_activations(_view), _colours.more)
+    return shaded_figure(*drawn, mean_activations(_view), _colours.more, _captions)
 
 
 def mean_activations(view: LiveView) -> dict[Node, float]:

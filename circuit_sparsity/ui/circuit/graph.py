@@ -30,12 +30,31 @@ from circuit_sparsity.ui.shell.cached import CircuitView
 CHART = "circuit_graph"
 _LINK = "graph_link"
 _KEYS = "graph_keys"
-# Streamlit puts back a height that a script gives its chart, so the box around it has the height;
-# on a full screen what stands above and below the graph takes 210 pixels.
+# Streamlit puts back a height that a script gives its chart, so the box around it has the height:
+# what the window leaves beside the rows above and below, and never less than the rows need.
 _STYLE = """<style>
-.st-key-circuit_graph {{height: {height}px}}
-[data-circuit-full] .st-key-circuit_graph {{height: max({height}px, 100vh - 210px)}}
+.st-key-circuit_graph {{height: max({height}px, 100vh - 214px)}}
+[data-circuit-full] .st-key-circuit_graph {{height: max({height}px, 100vh - 150px)}}
+@media (max-width: 640px) {{ .st-key-circuit_graph {{height: {height}px}} }}
+.st-key-circuit_graph .circuit-lit .shapelayer {{opacity: .12}}
+.st-key-circuit_graph .circuit-lit .scatterlayer .trace:first-child .point:not(.lit) {{
+  opacity: .15 !important
+}}
+.st-key-circuit_graph .circuit-lit .textpoint {{opacity: .35}}
 </style>"""
+_MOUSE_AND_KEYS = (
+    "**Click** a node, or the middle of an edge, to look at it. **Double click**, the key **A** or "
+    "its scissors button ablates it or restores it; **Shift+click** does so at once and collects "
+    "several. The **wheel** zooms, **dragging** pans, a **double click on the ground** fits. "
+    "**Arrow keys** lead along the strongest neighbours and the row, **U** undoes, **Shift+U** "
+    "redoes, **/** goes to the search, **F** fills the screen."
+)
+_CONFIG = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["autoScale2d"],
+    "scrollZoom": True,
+    "doubleClick": False,  # the script tells a node's from the empty ground's
+}
 _BARE = "no Plotly in reach of scripts"
 _HERE = Path(__file__).parent
 _SCRIPT = (_HERE / "graph_link.js").read_text(encoding="utf-8")
@@ -51,7 +70,7 @@ def draw(
 ) -> None:
     """The figure, picks by clicking and by keys, and ``paths`` of nodes shown in it."""
     circuit = view.circuit
-    parts = state.changed(view)
+    parts, selected = state.changed(view), state.selected(view)
     theme = st.context.theme.type
     baked = parts if st.session_state.get(_BARE) else ()
     drawn = figure(view, cached.identity(view), theme, baked)
@@ -60,7 +79,7 @@ def draw(
         drawn,
         height="stretch",
         key=CHART,
-        config={"displaylogo": False, "modeBarButtonsToRemove": ["autoScale2d"]},
+        config=_CONFIG,
         alt=f"Graph of the circuit {circuit.title}; the table below has the same nodes",
     )
     _link()(
@@ -68,12 +87,18 @@ def draw(
         data={
             "chart": CHART,
             "picked": [*map(str, parts)],
+            "selected": None if selected is None else str(selected),
             "version": state.outside(),
             "paths": [[*path] for path in paths],
         },
         on_picked_change=lambda: _take_over(view),
+        on_selected_change=lambda: state.select_in_graph(st.session_state[_LINK].selected or ""),
         height=1,
     )
+
+
+def keys(view: CircuitView) -> None:
+    """What keys and mouse do; the script that answers the keys is part of it."""
     _keys()(
         key=_KEYS,
         data={"chart": CHART, "search": state.NODES},
@@ -84,7 +109,8 @@ def draw(
 
 
 def legend(view: CircuitView) -> None:
-    """What lines and marks mean."""
+    """What lines and marks mean, and what mouse and keys do."""
+    st.markdown(_MOUSE_AND_KEYS)
     strengths = sorted(abs(edge.weight) for edge in view.wiring.edges) or [0.0]
     st.html(legend_html(palette(st.context.theme.type), strengths[0], strengths[-1]))
 
@@ -103,39 +129,48 @@ def _keys():
     return v2.component("circuit_graph_keys", html=_HINT, css=_HINT_STYLE, js=_KEYS_SCRIPT)
 
 
-# Below 640 px Streamlit puts columns under each other: the notes would part a click from the
-# panel that answers it, so the panel goes before them.
+# The inspector is docked: it has a width of its own, and scrolls by itself beside the graph. Below
+# 640 px Streamlit puts columns under each other.
 _ARRANGEMENT = """<style>
-@media (max-width: 640px) {
-  .st-key-graph_controls > * {flex: 1 1 40% !important; min-width: 0}
-  .st-key-graph_and_panel .stColumn:first-child:has(.st-key-graph_notes),
-  .st-key-graph_and_panel .stColumn:first-child > .stVerticalBlock:has(> * > .st-key-graph_notes) {
-    display: contents
+.stMainBlockContainer:has(.st-key-graph_and_panel) {padding: 2.2rem 1rem 2rem 1rem; gap: .4rem}
+.stMainBlockContainer:has(.st-key-graph_and_panel) .stVerticalBlock {gap: .4rem}
+.stMainBlockContainer:has(.st-key-graph_and_panel) h1 {font-size: 1.35rem; padding: 0}
+.st-key-graph_controls > * {min-width: 0}
+@media (min-width: 641px) {
+  .st-key-graph_and_panel > .stHorizontalBlock,
+  .st-key-graph_and_panel .stHorizontalBlock:has(> .stColumn .st-key-circuit_graph) {
+    gap: .75rem; align-items: stretch
   }
-  .st-key-graph_and_panel .stColumn:has(.st-key-graph_notes) + .stColumn {order: 1}
-  .st-key-graph_and_panel *:has(> .st-key-graph_notes) {order: 2}
+  .stColumn:has(> * .st-key-circuit_graph) {flex: 1 1 0; min-width: 0}
+  .stColumn:has(> * .st-key-inspector) {flex: 0 0 clamp(258px, 22vw, 440px); min-width: 0}
+  .st-key-inspector {max-height: calc(100vh - 118px); overflow-y: auto; position: sticky; top: 3rem;
+    padding-right: .25rem}
+}
+@media (max-width: 640px) {
+  .st-key-graph_controls > * {flex: 1 1 40% !important}
 }
 </style>"""
 
 
 def graph_and_panel() -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Columns for a graph with its `notes`, and for the panel beside it."""
+    """Columns for a graph and for the inspector that is docked beside it."""
     with st.container(key="graph_and_panel"):
         st.html(_ARRANGEMENT)
-        left, right = st.columns([0.66, 0.34], gap="medium")
-    return left, right
+        left, right = st.columns([0.72, 0.28], gap="small")
+    with right:
+        return left, st.container(key="inspector")
 
 
 def controls() -> DeltaGenerator:
-    """A row for what is chosen about the graph."""
+    """The toolbar: a row for what is chosen about the graph."""
     return st.container(
-        horizontal=True, vertical_alignment="bottom", gap="small", key="graph_controls"
+        horizontal=True, vertical_alignment="center", gap="small", key="graph_controls"
     )
 
 
 def notes() -> DeltaGenerator:
-    """Where the graph is explained; the last part of its column."""
-    return st.container(key="graph_notes")
+    """Where the graph is explained, behind a question mark in the toolbar."""
+    return st.popover("", icon=":material/help:", help="Legend, mouse and keys", key="graph_notes")
 
 
 Join = TypeVar("Join", Edge, Link)
@@ -164,7 +199,8 @@ def block_field(view: CircuitView) -> CircuitView:
         "Show",
         options,
         **bound(BLOCK, _WHOLE),
-        width=150,
+        width=140,
+        label_visibility="collapsed",
         help="One block alone is drawn larger: its reads, what is between, and its writes. What "
         "is switched off elsewhere stays so.",
     )
@@ -206,7 +242,7 @@ def weight_field(shown: CircuitView) -> tuple[CircuitView, str]:
         "Weights from",
         stops,
         **bound(WEIGHT, stops[0]),
-        width=165,
+        width=120,
         help="Weaker edges are left out of the picture; they run all the same.",
     )
     count = sum(strength >= float(least) for strength in strengths)

@@ -18,7 +18,14 @@ from circuit_sparsity.plots.words import place_in_words, recipe_in_words, signed
 from circuit_sparsity.release import StoredEdge
 from circuit_sparsity.ui.shell import history, state
 from circuit_sparsity.ui.shell.cached import CircuitView, LiveView
-from circuit_sparsity.ui.shell.costs import LOSS_HELP, RIGHT_HELP, change, number
+from circuit_sparsity.ui.shell.costs import (
+    LOSS_HELP,
+    MOST_PARTS,
+    RIGHT_HELP,
+    change,
+    costs_of_nodes,
+    number,
+)
 from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
 
@@ -47,30 +54,70 @@ _NOTHING = 1e-6  # nats: below this on every prompt, the ablation changed nothin
 
 
 def inspector(view: LiveView) -> None:
-    """The circuit's numbers, or the effect of switching off what is picked, computed now."""
-    experiment = view.experiment
+    """What is looked at, then what is changed and its effect, or the circuit's own numbers."""
     _size(view)
     state.search_field(view)
-    nodes, edges = state.picked(view), state.picked_edges(view)
-    if not nodes and not edges:
+    part, off = state.selected(view), state.changed(view)
+    if part is not None:
+        _looked_at(view, part)
+    if off:
+        _changed(view, off)
+    elif part is None:
         _whole(view)
-        return
-    _held_at()
-    recipe = state.recipe()
+    if part is None and len(off) == 1:
+        _place_and_neighbours(view, off[0])
+
+
+def _looked_at(view: LiveView, part: Node | Edge) -> None:
+    """The card of a node or an edge: what it is, what it costs, and its neighbours."""
+    off = part in state.changed(view)
+    st.markdown(f"##### `{part}`")
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Restore" if off else "Ablate",
+            key="cut_selected",
+            icon=":material/undo:" if off else ":material/content_cut:",
+            type="secondary" if off else "primary",
+            help="Key: A, or double click it in the graph.",
+            on_click=state.toggle,
+            args=(view, part),
+        )
+        st.button(
+            "Close", key="close_selected", type="tertiary", on_click=state.select, args=(None,)
+        )
+    if isinstance(part, Node) and view.circuit.size <= MOST_PARTS:
+        found = costs_of_nodes(view, state.fill())
+        st.markdown(
+            f"Ablated alone: **{signed(found.rises[part], 4)}** nats",
+            help=f"Rise of the mean task loss, nats per sequence, on {found.on}. {ABLATED_HELP}",
+        )
+    _place_and_neighbours(view, part)
+
+
+def _place_and_neighbours(view: LiveView, part: Node | Edge) -> None:
+    if isinstance(part, Node):
+        _node(view, part)
+    else:
+        edge(view, part)
+
+
+def _changed(view: LiveView, off: tuple[Node | Edge, ...]) -> None:
+    """The effect of all that is changed, computed now."""
+    experiment, recipe = view.experiment, state.recipe()
     with _running():
         of_model, before = experiment.of_model, experiment.of_circuit  # run once and kept
         start = time.perf_counter()
         after = apply(experiment, recipe).after
         seconds = time.perf_counter() - start
+    nodes, edges = state.picked(view), state.picked_edges(view)
     effect = Effect((*nodes, *edges), before, after)
     _effect(effect, recipe, of_model, seconds, experiment.batch_name)
+    _held_at()
     _meter(experiment, after)
     if _largest_change(effect) < _NOTHING:
         _unchanged(view.wiring, nodes, edges, recipe)
     history.buttons(view)
-    if len(effect.parts) == 1:
-        _node(view, nodes[0]) if nodes else edge(view, edges[0])
-    else:
+    if len(off) > 1:
         st.caption("Each step alone, in order, and together: the recipe, under the graph.")
 
 
@@ -118,9 +165,9 @@ def _whole(view: LiveView) -> None:
     if history.past() or history.future():
         history.buttons(view)
     st.info(
-        "**Click a node** to switch it off: the task is run again without it, here and now. Click "
-        "it again to restore it. **Shift+click** collects several. The middle of a line is that "
-        "**edge**. The field above and the tables below do the same from the keyboard.",
+        "**Click a node**, or the middle of an edge, to look at it. **Double click** it to ablate "
+        "it: the task is run again without it, here and now. **Shift+click** collects several. The "
+        "field above and the tables below do the same from the keyboard.",
         icon=":material/ads_click:",
     )
 
@@ -180,7 +227,7 @@ def _node(view: LiveView, node: Node) -> None:
 def _neighbours(
     view: LiveView, node: Node, title: str, near: tuple[Neighbour, ...], nobody: str
 ) -> None:
-    """Buttons from the strongest weight down; a click ablates that node in this one's place."""
+    """Buttons from the strongest weight down; a click goes to that node."""
     st.markdown(
         f"**{title}** ({len(near)})",
         help="Weights first, strongest first, with sign; then links, which have no weight of "
@@ -205,8 +252,8 @@ def _neighbour(view: LiveView, node: Node, title: str, neighbour: Neighbour) -> 
             f"`{neighbour.node}` {by}",
             key=f"{title} {neighbour.node} {neighbour.by}",
             type="tertiary",
-            on_click=state.choose,
-            args=(view, (neighbour.node,)),
+            on_click=state.select,
+            args=(neighbour.node,),
         )
         edge = view.wiring.edge_between(node, neighbour.node)
         if neighbour.weight is not None and edge is not None:
@@ -215,9 +262,9 @@ def _neighbour(view: LiveView, node: Node, title: str, neighbour: Neighbour) -> 
                 key=f"cut {edge}",
                 icon=":material/content_cut:",
                 type="tertiary",
-                help="Restore the node and switch off this one edge.",
-                on_click=state.choose,
-                args=(view, (edge,)),
+                help="Ablate this one edge, or restore it.",
+                on_click=state.toggle,
+                args=(view, edge),
             )
 
 
@@ -249,6 +296,6 @@ def edge(view: CircuitView, joined: Edge | StoredEdge) -> None:
                 f"`{node}` {name}",
                 key=f"{name} {node}",
                 type="tertiary",
-                on_click=state.choose,
-                args=(view, (node,)),
+                on_click=state.select,
+                args=(node,),
             )

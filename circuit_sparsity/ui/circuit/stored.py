@@ -93,9 +93,11 @@ def _explore(view: StoredView, below: Callable[[], None]) -> None:
 def _graph(view: StoredView) -> None:
     with controls():
         shown, edges = weight_field(block_field(view))
+        explained = notes()
     graph.draw(view, lambda _, __, *look: _figure(view, shown, cached.identity(shown), *look))
     largest = max(map(abs, (*view.deltas.values(), *view.edge_deltas.values())), default=0.0)
-    with notes():
+    graph.keys(view)
+    with explained:
         graph.legend(view)
         st.caption(
             "Nodes, and a cross in the middle of an edge: blue to orange by the stored rise of the "
@@ -145,7 +147,10 @@ _FIRST_FEW = 12  # neighbours shown before one asks for the rest
 
 def inspector(view: StoredView) -> None:
     """What the file says of the picked nodes and edges, or of the circuit when none is."""
-    nodes, names = state.picked(view), {str(edge) for edge in state.picked_edges(view)}
+    part, parts = state.selected(view), state.changed(view)
+    parts = parts if part is None else (part,)
+    nodes = [one for one in parts if isinstance(one, Node)]
+    names = {str(one) for one in parts if not isinstance(one, Node)}
     edges = [edge for edge in view.stored.edges if view.edge_name(edge) in names]
     if len(nodes) + len(edges) > 1:
         _each_alone(view, nodes, edges)
@@ -232,8 +237,8 @@ def _buttons(view: StoredView, node: Node, title: str, near: Iterable[Neighbour]
                 f"`{neighbour.node}` {_by(view, node, neighbour)}",
                 key=f"{title} {neighbour.node} {neighbour.by}",
                 type="tertiary",
-                on_click=state.choose,
-                args=(view, (neighbour.node,)),
+                on_click=state.select,
+                args=(neighbour.node,),
             )
 
 

@@ -30,12 +30,11 @@ _CLASSES_HELP = (
 def of_picked_node(choice: Choice) -> None:
     """The last picked node on the file's prompts and documents; says how to pick when none is."""
     view = cached.stored(choice)
-    picked = state.picked(view)
+    node = state.node_in_view(view)
     st.markdown("##### Where a node fires", help=STORED_HELP)
-    if not picked:
-        st.caption("Pick a node, and its activation on the stored texts stands here, by token.")
+    if node is None:
+        st.caption("Click a node, and its activation on the stored texts stands here, by token.")
         return
-    node = picked[-1]
     has_tokenizer = Store.from_environment().path_of_tokenizer(choice.model) is not None
     tokenizer = cached.tokenizer(choice.model) if has_tokenizer else None
     st.markdown(f"`{node}`")

@@ -185,7 +185,8 @@ def _kept(circuit: Circuit, config: GPTConfig, layer: int, head: int, kinds: str
 def _begin(view: LiveView, heads: Mapping[str, tuple[int, int]]) -> None:
     """What the page opens with: the address's choice, else the last picked q, k or v node."""
     asked = st.session_state.get(_HEAD, st.query_params.get(_HEAD))
-    picked = [n for n in state.picked(view) if n.location.kind in ("q", "k", "v")]
+    in_view = state.node_in_view(view)
+    picked = [in_view] if in_view is not None and in_view.location.kind in ("q", "k", "v") else []
     if asked not in heads:
         wanted = _of(picked[-1], view.config) if picked else next(iter(heads.values()))
         name = next(name for name, place in heads.items() if place == wanted)

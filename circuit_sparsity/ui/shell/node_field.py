@@ -99,7 +99,8 @@ def called(node: Node, labels: Labels) -> str:
 
 def _begin(view: LiveView) -> None:
     """Before the field is drawn: what the link says, else a new pick, else what was shown."""
-    picked = [str(node) for node in state.picked(view)[-1:]]
+    in_view = state.node_in_view(view)
+    picked = [] if in_view is None else [str(in_view)]
     is_new = bool(picked) and st.session_state.get(_FOLLOWED) != picked
     asked = st.query_params.get(PARAMETER) if _KEPT not in st.session_state else None
     if picked:

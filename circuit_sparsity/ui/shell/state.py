@@ -23,6 +23,7 @@ TABLE = "node_table"
 EDGES = "edge_table"
 FILL = "fill"  # key and parameter: what the switched-off are held at
 _HOW = "how"  # parameter: steps of parts that are held at something else
+_SELECTED = "selected"  # parameter: what is looked at
 Part = Node | Edge
 _SESSION = "changes"
 
@@ -35,6 +36,7 @@ class Changes:
     names: Sequence[str] | None = None  # the list: its widget forgets it on another page
     levels: Mapping[str, Level] | None = None  # by name: parts not held at the common level
     unknown: Sequence[str] = field(default_factory=tuple)  # what a link named and nobody keeps
+    selected: str | None = None  # the node or edge that is looked at; "" for none
     outside: int = 0  # changes that did not come from the graph: for those it marks nodes anew
 
 
@@ -54,6 +56,11 @@ def prepare(view: CircuitView) -> None:
     if session.names is None:
         session.unknown = [name for name in asked if name not in known]
     st.session_state[NODES] = session.names = kept
+    if session.selected is None:
+        session.selected = st.query_params.get(_SELECTED, "")
+    if session.selected not in known:
+        session.selected = ""
+    _write_selected()
     _prepare_levels(kept)
     if session.circuit != view.circuit.title:
         session.circuit = view.circuit.title
@@ -74,6 +81,35 @@ def picked(view: CircuitView) -> tuple[Node, ...]:
 def picked_edges(view: CircuitView) -> tuple[Edge, ...]:
     """The edges among them."""
     return tuple(part for part in changed(view) if isinstance(part, Edge))
+
+
+def selected(view: CircuitView) -> Part | None:
+    """The node or edge that is looked at."""
+    return _parts(view, cached.identity(view)).get(_session().selected or "")
+
+
+def node_in_view(view: CircuitView) -> Node | None:
+    """The node that is looked at, else the one that was switched off last."""
+    part, off = selected(view), picked(view)
+    return part if isinstance(part, Node) else off[-1] if off else None
+
+
+def select(part: Part | None) -> None:
+    """Look at this one, and make the graph show it."""
+    select_in_graph("" if part is None else str(part))
+    _session().outside += 1
+
+
+def select_in_graph(name: str) -> None:
+    """Look at what the graph already shows as looked at; an empty name for nothing."""
+    _session().selected = name
+    _write_selected()
+
+
+def toggle(view: CircuitView, part: Part) -> None:
+    """Switch it off too, or on again, and make the graph show it."""
+    off = changed(view)
+    choose(view, [one for one in off if one != part] if part in off else [*off, part])
 
 
 def last_nodes() -> Sequence[Node]:
@@ -209,6 +245,14 @@ def _steps_asked(texts: Iterable[str]) -> tuple[list[Step], list[str]]:
         except ValueError:
             bad.append(text)
     return found, bad
+
+
+def _write_selected() -> None:
+    name = _session().selected
+    if not name:
+        st.query_params.pop(_SELECTED, None)
+    elif st.query_params.get(_SELECTED) != name:
+        st.query_params[_SELECTED] = name
 
 
 def _write_levels() -> None:
