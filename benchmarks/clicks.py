@@ -71,10 +71,10 @@ class Messages:
         self.answers: list[float] = []
         session = page.context.new_cdp_session(page)
         session.on("Network.webSocketFrameSent", lambda it: self.sent.append(it["timestamp"]))
-        session.on("Network.webSocketFrameReceived", self._hear)
+        session.on("Network.webSocketFrameReceived", self._console)
         session.send("Network.enable")
 
-    def _hear(self, message: dict) -> None:
+    def _console(self, message: dict) -> None:
         if b"##### Without" in base64.b64decode(message["response"]["payloadData"]):
             self.answers.append(message["timestamp"])
 
@@ -101,7 +101,7 @@ def clicked(browser: Browser, url: str, query: dict[str, str]) -> list[tuple[flo
         messages.forget()
         page.mouse.click(x, y)
         time = timing.evaluate("it => it.done")
-        explorer.settle()
+        explorer.wait_until_idle()
         if time is not None and i >= 3:
             times.append((time, messages.answered()))
     page.close()

@@ -90,6 +90,14 @@ def test_no_modules_import_each_other_in_a_circle():
     TopologicalSorter(known).prepare()  # raises CycleError, which names the circle
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / PACKAGE / "ui").rglob("*.py")), ids=str)
+def test_the_room_of_a_page_imports_only_the_shell_and_its_own(path):
+    ui = f"{PACKAGE}.ui."
+    own = path.parent.name
+    rooms = {name.removeprefix(ui).split(".")[0] for name in imports(path) if name.startswith(ui)}
+    assert rooms <= {"shell", own}, f"{own} may not import {rooms - {'shell', own}}"
+
+
 def test_only_the_commands_print():
     for path in (ROOT / PACKAGE).rglob("*.py"):
         if path.name == "__main__.py":

@@ -13,7 +13,7 @@ from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.colours import Palette
 from circuit_sparsity.plots.graph import circuit_figure
-from circuit_sparsity.plots.layout import Layout, lay_out
+from circuit_sparsity.plots.layout import GraphLayout, lay_out
 from circuit_sparsity.plots.marks import SYMBOLS
 from circuit_sparsity.plots.words import place_in_words
 
@@ -51,7 +51,7 @@ def _inks(palette: Palette) -> dict[Side, str]:
 def _marks(
     found: Comparison,
     side: Side,
-    layout: Layout,
+    layout: GraphLayout,
     config: GPTConfig,
     ink: str,
     names: tuple[str, str],
@@ -85,7 +85,7 @@ def _hover(node: Node, side: Side, config: GPTConfig, names: tuple[str, str]) ->
     return f"<b>{node}</b><br>{place_in_words(node, config)}<br>in {escape(where[side])}"
 
 
-def _lines(edges: Sequence[Edge], side: Side, layout: Layout, ink: str) -> dict[str, Any]:
+def _lines(edges: Sequence[Edge], side: Side, layout: GraphLayout, ink: str) -> dict[str, Any]:
     """One trace with gaps: it goes with its marks when the legend hides them."""
     xs: list[float | None] = []
     ys: list[float | None] = []

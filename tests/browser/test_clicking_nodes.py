@@ -133,7 +133,7 @@ def test_picks_outlast_a_change_of_page(explorer, strongest):
     explorer.without(strongest[0])
     explorer.page.get_by_role("link", name="Your prompt").click()
     explorer.page.wait_for_selector("h4:has-text('Circuit without')")
-    explorer.settle()
+    explorer.wait_until_idle()
     explorer.page.get_by_role("link", name="Circuit", exact=True).click()
     explorer.without(strongest[0])
     assert explorer.query("nodes") == [strongest[0]]

@@ -6,7 +6,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.core.model import GPT
-from circuit_sparsity.core.names import Node
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.nodes.vocabulary import Side, bigrams, matrix, positions, strongest
 from circuit_sparsity.plots.colours import palette
@@ -157,10 +156,7 @@ def _asked(text: str | None, otherwise: int, most: int) -> int:
 
 def _first(most: int) -> int:
     """The residual channel of the node that was picked last, or 0."""
-    for name in reversed(st.session_state.get(state.NODES) or st.session_state.get(state.KEPT, [])):
-        if ">" in name:
-            continue
-        node = Node.parse(name)
+    for node in state.last_nodes():
         residual = node.location.reads_residual or node.location.writes_residual
         if residual and node.channel <= most:
             return node.channel

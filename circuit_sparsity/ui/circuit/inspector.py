@@ -1,4 +1,4 @@
-"""What stands beside the graph: the effect of the ablation, the node's place, its neighbours."""
+"""Beside the graph: the effect of what is ablated, a part's place, its neighbours."""
 
 import time
 from contextlib import AbstractContextManager
@@ -14,25 +14,25 @@ from circuit_sparsity.experiment.experiment import Effect, Experiment, Outcome
 from circuit_sparsity.experiment.recipes import apply, faithfulness_of
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.evidence import meter_html
-from circuit_sparsity.plots.words import recipe_in_words, signed
-from circuit_sparsity.ui.circuit import parts, table
+from circuit_sparsity.plots.words import place_in_words, recipe_in_words, signed
+from circuit_sparsity.release import StoredEdge
 from circuit_sparsity.ui.shell import history, state
-from circuit_sparsity.ui.shell.cached import Scene
-from circuit_sparsity.ui.shell.choices import among
+from circuit_sparsity.ui.shell.cached import CircuitView, LiveView
+from circuit_sparsity.ui.shell.costs import (
+    LOSS_HELP,
+    MOST_PARTS,
+    RIGHT_HELP,
+    change,
+    costs_of_nodes,
+    number,
+)
+from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
 
 SIZE_HELP = (
     "Nodes are channels that run; every other channel of the model is held at its mean over the "
     "pretraining text. Edges are the nonzero weights between kept nodes; links through the "
     "residual stream and through attention are drawn and not counted."
-)
-LOSS_HELP = (
-    "Cross-entropy over just the two answer tokens at the last position, in nats per sequence, "
-    "mean over the prompts. 0.693 (ln 2) is chance."
-)
-RIGHT_HELP = (
-    "Probability of the right answer against the wrong one (the two sum to 1), mean over the "
-    "prompts. 0.5 is chance."
 )
 ABLATED_HELP = (
     "A node that is ablated is held at its mean over the pretraining text (or at zero, or at a "
@@ -53,31 +53,71 @@ _CHANCE = "Chance: 0.6931 nats a sequence, p 0.5."
 _NOTHING = 1e-6  # nats: below this on every prompt, the ablation changed nothing
 
 
-def inspector(scene: Scene) -> None:
-    """The circuit's numbers, or the effect of switching off what is picked, computed now."""
-    experiment = scene.experiment
-    _size(scene)
-    table.search_field(scene)
-    nodes, edges = state.picked(scene), state.picked_edges(scene)
-    if not nodes and not edges:
-        _whole(scene)
-        return
-    _held_at()
-    recipe = state.recipe()
+def inspector(view: LiveView) -> None:
+    """What is looked at, then what is changed and its effect, or the circuit's own numbers."""
+    _size(view)
+    state.search_field(view)
+    part, off = state.selected(view), state.changed(view)
+    if part is not None:
+        _looked_at(view, part)
+    if off:
+        _changed(view, off)
+    elif part is None:
+        _whole(view)
+    if part is None and len(off) == 1:
+        _place_and_neighbours(view, off[0])
+
+
+def _looked_at(view: LiveView, part: Node | Edge) -> None:
+    """The card of a node or an edge: what it is, what it costs, and its neighbours."""
+    off = part in state.changed(view)
+    st.markdown(f"##### `{part}`")
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Restore" if off else "Ablate",
+            key="cut_selected",
+            icon=":material/undo:" if off else ":material/content_cut:",
+            type="secondary" if off else "primary",
+            help="Key: A, or double click it in the graph.",
+            on_click=state.toggle,
+            args=(view, part),
+        )
+        st.button(
+            "Close", key="close_selected", type="tertiary", on_click=state.select, args=(None,)
+        )
+    if isinstance(part, Node) and view.circuit.size <= MOST_PARTS:
+        found = costs_of_nodes(view, state.fill())
+        st.markdown(
+            f"Ablated alone: **{signed(found.rises[part], 4)}** nats",
+            help=f"Rise of the mean task loss, nats per sequence, on {found.on}. {ABLATED_HELP}",
+        )
+    _place_and_neighbours(view, part)
+
+
+def _place_and_neighbours(view: LiveView, part: Node | Edge) -> None:
+    if isinstance(part, Node):
+        _node(view, part)
+    else:
+        edge(view, part)
+
+
+def _changed(view: LiveView, off: tuple[Node | Edge, ...]) -> None:
+    """The effect of all that is changed, computed now."""
+    experiment, recipe = view.experiment, state.recipe()
     with _running():
         of_model, before = experiment.of_model, experiment.of_circuit  # run once and kept
         start = time.perf_counter()
         after = apply(experiment, recipe).after
         seconds = time.perf_counter() - start
+    nodes, edges = state.picked(view), state.picked_edges(view)
     effect = Effect((*nodes, *edges), before, after)
     _effect(effect, recipe, of_model, seconds, experiment.batch_name)
+    _held_at()
     _meter(experiment, after)
     if _largest_change(effect) < _NOTHING:
-        _unchanged(scene.wiring, nodes, edges, recipe)
-    history.buttons(scene)
-    if len(effect.parts) == 1:
-        _node(scene, nodes[0]) if nodes else parts.edge(scene, edges[0])
-    else:
+        _unchanged(view.wiring, nodes, edges, recipe)
+    history.buttons(view)
+    if len(off) > 1:
         st.caption("Each step alone, in order, and together: the recipe, under the graph.")
 
 
@@ -103,31 +143,31 @@ def _running() -> AbstractContextManager[None]:
     return st.spinner("Running the prompts …", show_time=True)
 
 
-def _size(scene: Scene) -> None:
-    circuit, config = scene.experiment.circuit, scene.experiment.model.config
+def _size(view: LiveView) -> None:
+    circuit, config = view.experiment.circuit, view.experiment.model.config
     st.markdown(
         f"**{circuit.size:,}** of {total_nodes(config):,} nodes · "
-        f"**{len(scene.wiring.edges):,}** edges",
+        f"**{len(view.wiring.edges):,}** edges",
         help=SIZE_HELP,
     )
 
 
-def _whole(scene: Scene) -> None:
-    experiment = scene.experiment
+def _whole(view: LiveView) -> None:
+    experiment = view.experiment
     with _running():
         of_circuit, of_model = experiment.of_circuit, experiment.of_model
     st.markdown("##### The circuit as it is")
     with st.container(horizontal=True, gap="small"):
-        _number("Task loss, nats", of_circuit.loss, of_model.loss, LOSS_HELP)
-        _number("p(right)", of_circuit.p_right, of_model.p_right, RIGHT_HELP)
+        number("Task loss, nats", of_circuit.loss, of_model.loss, LOSS_HELP)
+        number("p(right)", of_circuit.p_right, of_model.p_right, RIGHT_HELP)
     st.caption(f"On {plain(experiment.batch_name)}. {_CHANCE}")
     _meter(experiment, of_circuit)
     if history.past() or history.future():
-        history.buttons(scene)
+        history.buttons(view)
     st.info(
-        "**Click a node** to switch it off: the task is run again without it, here and now. Click "
-        "it again to restore it. **Shift+click** collects several. The middle of a line is that "
-        "**edge**. The field above and the tables below do the same from the keyboard.",
+        "**Click a node**, or the middle of an edge, to look at it. **Double click** it to ablate "
+        "it: the task is run again without it, here and now. **Shift+click** collects several. The "
+        "field above and the tables below do the same from the keyboard.",
         icon=":material/ads_click:",
     )
 
@@ -157,12 +197,14 @@ def _unchanged(
 ) -> None:
     how = recipe.steps[0].level.how
     at_mean = len(recipe) == 1 and nodes and how == "mean"
-    it, level = "them" if len(recipe) > 1 else "it", "its mean" if at_mean else "that level"
+    which = "them" if len(recipe) > 1 else "it"
+    level = "its mean" if at_mean else "that level"
     read = bool(edges) or any(wiring.out_of(node) or node.location == FINAL_RESID for node in nodes)
     reason = (
-        f"on these prompts the circuit has {it} at {level} anyway, or passes on nothing of {it}."
+        f"on these prompts the circuit has {which} at {level} anyway, or passes on nothing of "
+        f"{which}."
         if read
-        else f"nothing that is kept reads {it}."
+        else f"nothing that is kept reads {which}."
     )
     st.warning(
         "**This changed nothing.** On every prompt the loss is the same to a millionth of a nat: "
@@ -176,16 +218,16 @@ def _largest_change(effect: Effect) -> float:
     return max(abs(a - b) for a, b in zip(after, before, strict=True))
 
 
-def _node(scene: Scene, node: Node) -> None:
-    parts.place(scene, node)
-    _neighbours(scene, node, "Fed by", scene.wiring.into(node), _no_input(node))
-    _neighbours(scene, node, "Feeds", scene.wiring.out_of(node), _no_output(node))
+def _node(view: LiveView, node: Node) -> None:
+    place(view, node)
+    _neighbours(view, node, "Fed by", view.wiring.into(node), _no_input(node))
+    _neighbours(view, node, "Feeds", view.wiring.out_of(node), _no_output(node))
 
 
 def _neighbours(
-    scene: Scene, node: Node, title: str, near: tuple[Neighbour, ...], nobody: str
+    view: LiveView, node: Node, title: str, near: tuple[Neighbour, ...], nobody: str
 ) -> None:
-    """Buttons from the strongest weight down; a click ablates that node in this one's place."""
+    """Buttons from the strongest weight down; a click goes to that node."""
     st.markdown(
         f"**{title}** ({len(near)})",
         help="Weights first, strongest first, with sign; then links, which have no weight of "
@@ -196,33 +238,33 @@ def _neighbours(
         return
     with st.container(gap=None):
         for neighbour in near[:_FIRST_FEW]:
-            _neighbour(scene, node, title, neighbour)
+            _neighbour(view, node, title, neighbour)
     if len(near) > _FIRST_FEW:
         with st.expander(f"{len(near) - _FIRST_FEW} more"), st.container(gap=None):
             for neighbour in near[_FIRST_FEW:]:
-                _neighbour(scene, node, title, neighbour)
+                _neighbour(view, node, title, neighbour)
 
 
-def _neighbour(scene: Scene, node: Node, title: str, neighbour: Neighbour) -> None:
+def _neighbour(view: LiveView, node: Node, title: str, neighbour: Neighbour) -> None:
     by = f"by {neighbour.by}" if neighbour.weight is None else signed(neighbour.weight)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.button(
             f"`{neighbour.node}` {by}",
             key=f"{title} {neighbour.node} {neighbour.by}",
             type="tertiary",
-            on_click=state.choose,
-            args=(scene, (neighbour.node,)),
+            on_click=state.select,
+            args=(neighbour.node,),
         )
-        edge = scene.wiring.edge_between(node, neighbour.node)
+        edge = view.wiring.edge_between(node, neighbour.node)
         if neighbour.weight is not None and edge is not None:
             st.button(
                 "cut",
                 key=f"cut {edge}",
                 icon=":material/content_cut:",
                 type="tertiary",
-                help="Restore the node and switch off this one edge.",
-                on_click=state.choose,
-                args=(scene, (edge,)),
+                help="Ablate this one edge, or restore it.",
+                on_click=state.toggle,
+                args=(view, edge),
             )
 
 
@@ -238,29 +280,22 @@ def _no_output(node: Node) -> str:
     return "No kept node reads it."
 
 
-def _number(label: str, value: float, of_model: float, meaning: str) -> None:
-    st.metric(
-        label,
-        f"{value:.4f}",
-        f"model {of_model:.4f}",
-        delta_color="off",
-        delta_arrow="off",
-        width="content",
-        help=meaning,
-    )
+def place(view: CircuitView, node: Node) -> None:
+    """Where the node is."""
+    words = place_in_words(node, view.config)
+    st.markdown(f"{words[0].upper()}{words[1:]}.")
 
 
-def change(label: str, before: float, after: float, meaning: str, rise_is_worse: bool) -> None:
-    """A number, how far it is from its baseline, and by its colour whether that is worse."""
-    moved_by = signed(after - before, 4)
-    moved = moved_by[0] in "+\N{MINUS SIGN}"
-    worse = (after > before) == rise_is_worse
-    st.metric(
-        label,
-        f"{after:.4f}",
-        f"{moved_by} from {before:.4f}",
-        delta_color="off" if not moved else "orange" if worse else "blue",
-        delta_arrow="off",
-        width="content",
-        help=meaning,
-    )
+def edge(view: CircuitView, joined: Edge | StoredEdge) -> None:
+    """The weight, and both ends: a click goes there."""
+    source, target = (place_in_words(node, view.config) for node in (joined.source, joined.target))
+    st.markdown(f"Weight **{signed(joined.weight)}** from {source} into {target}.")
+    with st.container(gap=None):
+        for name, node in (("source", joined.source), ("target", joined.target)):
+            st.button(
+                f"`{node}` {name}",
+                key=f"{name} {node}",
+                type="tertiary",
+                on_click=state.select,
+                args=(node,),
+            )

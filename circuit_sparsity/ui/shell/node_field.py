@@ -8,10 +8,10 @@ from circuit_sparsity.experiment.labels import LONGEST, Labels, read_labels, set
 from circuit_sparsity.nodes.weights import require_node
 from circuit_sparsity.plots.words import place_in_words
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui.shell import costs as live
 from circuit_sparsity.ui.shell import state
 from circuit_sparsity.ui.shell.address import write
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.costs import MOST_PARTS, costs_of_nodes
 from circuit_sparsity.ui.shell.messages import plain
 
 FIELD = "shown_node"  # the widget's key
@@ -30,13 +30,13 @@ def labels_of(circuit: Circuit) -> Labels:
         return Labels()
 
 
-def chosen(scene: Scene, labels: Labels) -> Node:
+def chosen(view: LiveView, labels: Labels) -> Node:
     """The node of the search field; the address holds it, and a new pick in the graph sets it.
 
     Raises ValueError for a text that names no node of the model.
     """
-    _begin(scene)
-    names = [str(node) for node in scene.circuit.node_list]
+    _begin(view)
+    names = [str(node) for node in view.circuit.node_list]
     asked = st.session_state[FIELD]
     named = {str(node): text for node, text in labels.texts.items()}
     name = st.selectbox(
@@ -48,22 +48,22 @@ def chosen(scene: Scene, labels: Labels) -> Node:
         help="Type a part of a node's name or of your label to find it among the nodes of the "
         "circuit, or the name of any other node of the model, such as 1.mlp.post_act:180.",
     )
-    name = name or _dearest(scene)
+    name = name or _dearest(view)
     st.session_state[_KEPT] = name
     write(PARAMETER, name)
-    return require_node(scene.experiment.model, Node.parse(name))
+    return require_node(view.experiment.model, Node.parse(name))
 
 
-def heading(scene: Scene, node: Node, labels: Labels) -> None:
+def heading(view: LiveView, node: Node, labels: Labels) -> None:
     """The node in words, and the field for its label."""
-    place = place_in_words(node, scene.config)
-    kept = "" if scene.circuit.keeps(node) else " The circuit does not keep it."
+    place = place_in_words(node, view.config)
+    kept = "" if view.circuit.keeps(node) else " The circuit does not keep it."
     words, label = st.columns([0.62, 0.38], vertical_alignment="bottom")
     with words:
         called = f" {plain(labels.of(node))}" if labels.of(node) else ""
         st.markdown(f"#### `{node}`{called}")
         st.markdown(f"{place[0].upper()}{place[1:]}.{kept}")
-    key = f"label of {node} in {scene.circuit.title}"
+    key = f"label of {node} in {view.circuit.title}"
     label.text_input(
         "Your label",
         labels.of(node),
@@ -71,14 +71,14 @@ def heading(scene: Scene, node: Node, labels: Labels) -> None:
         key=key,
         placeholder="What do you think it does?",
         on_change=_save,
-        args=(scene.circuit, node, key),
+        args=(view.circuit, node, key),
         help="Kept in your own folder, for this node of this circuit, and exported with it.",
     )
-    if scene.circuit.keeps(node) and st.button(
+    if view.circuit.keeps(node) and st.button(
         "Switch it off in the circuit",
         icon=":material/hub:",
         on_click=state.choose,
-        args=(scene, (node,)),
+        args=(view, (node,)),
     ):
         # Without parameters of its own it would refuse: the sidebar's are bound to widgets.
         st.switch_page("pages/circuit.py", query_params={})
@@ -97,9 +97,10 @@ def called(node: Node, labels: Labels) -> str:
     return f"{node} “{label}”" if label else str(node)
 
 
-def _begin(scene: Scene) -> None:
+def _begin(view: LiveView) -> None:
     """Before the field is drawn: what the link says, else a new pick, else what was shown."""
-    picked = [str(node) for node in state.picked(scene)[-1:]]
+    in_view = state.node_in_view(view)
+    picked = [] if in_view is None else [str(in_view)]
     is_new = bool(picked) and st.session_state.get(_FOLLOWED) != picked
     asked = st.query_params.get(PARAMETER) if _KEPT not in st.session_state else None
     if picked:
@@ -107,17 +108,17 @@ def _begin(scene: Scene) -> None:
     if asked or (is_new and picked):
         st.session_state[FIELD] = asked or picked[0]
     elif not st.session_state.get(FIELD):
-        st.session_state[FIELD] = st.session_state.get(_KEPT) or _dearest(scene)
+        st.session_state[FIELD] = st.session_state.get(_KEPT) or _dearest(view)
 
 
-def _dearest(scene: Scene) -> str:
+def _dearest(view: LiveView) -> str:
     """The node whose ablation costs most; the first one of a circuit too large to ask."""
-    nodes = scene.circuit.node_list
+    nodes = view.circuit.node_list
     if not nodes:
-        raise ValueError(f"{scene.circuit.title} keeps no node; choose another circuit")
-    if len(nodes) > live.MOST:
+        raise ValueError(f"{view.circuit.title} keeps no node; choose another circuit")
+    if len(nodes) > MOST_PARTS:
         return str(nodes[0])
-    rises = live.of_nodes(scene, state.fill()).rises
+    rises = costs_of_nodes(view, state.fill()).rises
     return str(max(nodes, key=lambda node: rises[node]))
 
 

@@ -1,6 +1,10 @@
-"""Choices among a few words, which the address or the session holds, and of a pair of prompts."""
+"""Choices among a few words, a pair of prompts, and buttons that start work.
+
+The address or the session holds what was chosen.
+"""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -53,3 +57,45 @@ def pair_field(pairs: int, key: str) -> int:
         st.session_state[key] = 1
     label = f"Pair, 1 to {pairs}"
     return int(st.number_input(label, 1, pairs, width=150, **bound(key, 1)))
+
+
+_PRESSED = "button pressed"
+
+
+def pressed(
+    label: str,
+    key: str,
+    icon: str,
+    type: Literal["primary", "secondary"] = "secondary",
+    meaning: str | None = None,
+    disabled: bool = False,
+    width: Literal["content", "stretch"] = "content",
+) -> bool:
+    """Draw the button; whether it was pressed, once for each press.
+
+    Run the page again, with `st.rerun`, after what it starts: parts above may show it.
+    """
+    st.button(
+        label,
+        key=key,
+        icon=icon,
+        type=type,
+        help=meaning,
+        disabled=disabled,
+        width=width,
+        on_click=_remember_press,
+        args=(key,),
+    )
+    if disabled or st.session_state.get(_PRESSED) != key:
+        return False
+    forget_press()
+    return True
+
+
+def forget_press() -> None:
+    """At the end of a run: what was pressed and is not there any more starts nothing later."""
+    st.session_state.pop(_PRESSED, None)
+
+
+def _remember_press(key: str) -> None:
+    st.session_state[_PRESSED] = key

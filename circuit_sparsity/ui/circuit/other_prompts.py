@@ -20,8 +20,8 @@ from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.task import Pair, Prompt
 from circuit_sparsity.ui.shell import cached, messages
 from circuit_sparsity.ui.shell.address import bound
-from circuit_sparsity.ui.shell.cached import Scene
-from circuit_sparsity.ui.shell.choices import among
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
 
 WHERE = "replay"  # keys of widgets and parameters of the address
@@ -40,7 +40,7 @@ _DELTA_HELP = (
 )
 
 
-def section(scene: Scene, recipe: Recipe) -> None:
+def section(view: LiveView, recipe: Recipe) -> None:
     """Where to replay, what comes of it, and the snippet."""
     asked = st.session_state.get(WHERE, st.query_params.get(WHERE, _OWN))
     with (
@@ -49,31 +49,31 @@ def section(scene: Scene, recipe: Recipe) -> None:
         ),
         messages.in_place(),
     ):
-        there = _chosen(scene)
+        there = _chosen(view)
         if not len(recipe):
             st.caption("Change something first: then it is replayed on these prompts.")
             return
-        _result(scene, recipe, there)
-        st.code(snippet(scene.circuit, recipe, there), language="python")
+        _result(view, recipe, there)
+        st.code(snippet(view.circuit, recipe, there), language="python")
         st.caption("Copy it: where this project is installed, it prints the number above.")
 
 
-def _chosen(scene: Scene) -> Elsewhere:
+def _chosen(view: LiveView) -> Elsewhere:
     where = _WHERES[among("Prompts", list(_WHERES), WHERE)]
     if where == "pair":
-        pairs = scene.experiment.batch.n_pairs
+        pairs = view.experiment.batch.n_pairs
         number = st.number_input(f"Pair, 1 to {pairs}", 1, pairs, **bound(_PAIR, 1), width=160)
         return Elsewhere("pair", pair=int(number) - 1)
     if where == "task":
         task = st.selectbox("Task", sorted(TASKS), **bound(_TASK, min(TASKS)))
         st.caption(f"{TASKS[task].summary} The first {TASK_PAIRS} pairs of its test split.")
         return Elsewhere("task", task=task)
-    return Elsewhere("text", text=_texts(scene)) if where == "text" else Elsewhere()
+    return Elsewhere("text", text=_texts(view)) if where == "text" else Elsewhere()
 
 
-def _texts(scene: Scene) -> tuple[Prompt, Prompt]:
+def _texts(view: LiveView) -> tuple[Prompt, Prompt]:
     """Two texts with their right answers; each answer is the other text's wrong one."""
-    example = _example(scene.experiment, cached.tokenizer(scene.choice.model))
+    example = _example(view.experiment, cached.tokenizer(view.choice.model))
     begun = (example.positive.text, example.positive.right)
     begun += (example.negative.text, example.negative.right)
     said = []
@@ -106,8 +106,8 @@ def _example(experiment: Experiment, tokenizer: Tokenizer) -> Pair:
     return Pair(*made)
 
 
-def _result(scene: Scene, recipe: Recipe, there: Elsewhere) -> None:
-    moved = _taken(scene, cached.identity(scene), there)
+def _result(view: LiveView, recipe: Recipe, there: Elsewhere) -> None:
+    moved = _taken(view, cached.identity(view), there)
     with st.spinner("Running these prompts …"):
         found = apply(moved, recipe)
         faithful = faithfulness_of(moved, found.after)
@@ -135,5 +135,5 @@ def _result(scene: Scene, recipe: Recipe, there: Elsewhere) -> None:
 
 
 @st.cache_resource(max_entries=32, show_spinner="Preparing these prompts …")
-def _taken(_scene: Scene, identity: int, there: Elsewhere) -> Experiment:
-    return there.take(_scene.experiment)
+def _taken(_view: LiveView, identity: int, there: Elsewhere) -> Experiment:
+    return there.take(_view.experiment)

@@ -15,11 +15,10 @@ from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import encode, task_context
 from circuit_sparsity.ui.shell import cached
-from circuit_sparsity.ui.shell.cached import Scene
-from circuit_sparsity.ui.shell.choices import among
-from circuit_sparsity.ui.shell.jobs import Job, Report, jobs, watch
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.fields import among, pressed
+from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.messages import in_place, plain
-from circuit_sparsity.ui.shell.press import pressed
 
 KIND = "attack"
 _WHICH, _TEXT, _STOP = "attack", "attack_text", "stop attack"
@@ -30,9 +29,9 @@ def of_task(task: str) -> tuple[Attack, ...]:
     return tuple(one for one in ATTACKS.values() if one.task == task.removesuffix("_beeg"))
 
 
-def section(scene: Scene) -> None:
+def section(view: LiveView) -> None:
     """Everything on attacks; nothing at all for a task without one."""
-    known = of_task(scene.circuit.task)
+    known = of_task(view.circuit.task)
     if not known:
         return
     st.subheader(
@@ -44,26 +43,26 @@ def section(scene: Scene) -> None:
     st.markdown(plain(attack.summary))
     left, right = st.columns([0.58, 0.42], gap="medium")
     with left, in_place():
-        _curve(scene, attack)
+        _curve(view, attack)
     with right, in_place():
-        _own(scene, attack)
+        _own(view, attack)
 
 
-def start(scene: Scene, attack: Attack) -> Job:
+def start(view: LiveView, attack: Attack) -> Job:
     """The job that measures a curve; the same circuit and attack share one."""
-    tokenizer = cached.tokenizer(scene.choice.model)
+    tokenizer = cached.tokenizer(view.choice.model)
 
-    def work(report: Report, cancel: threading.Event) -> tuple[Strength, ...]:
+    def work(report: ReportProgress, cancel: threading.Event) -> tuple[Strength, ...]:
         def told(done: int, of: int) -> None:
             report((done, of))
 
-        return attack_curve(scene.experiment, tokenizer, attack, progress=told, cancel=cancel)
+        return attack_curve(view.experiment, tokenizer, attack, progress=told, cancel=cancel)
 
-    return jobs().start(_key(scene, attack), f"{attack.name} on {scene.circuit.title}", work)
+    return jobs().start(_key(view, attack), f"{attack.name} on {view.circuit.title}", work)
 
 
-def _key(scene: Scene, attack: Attack) -> tuple[object, ...]:
-    return KIND, Store.from_environment(), scene.choice, cached.identity(scene), attack.name
+def _key(view: LiveView, attack: Attack) -> tuple[object, ...]:
+    return KIND, Store.from_environment(), view.choice, cached.identity(view), attack.name
 
 
 def _chosen(known: Sequence[Attack]) -> Attack:
@@ -72,8 +71,8 @@ def _chosen(known: Sequence[Attack]) -> Attack:
     return ATTACKS[among("Attack", [one.name for one in known], _WHICH)]
 
 
-def _curve(scene: Scene, attack: Attack) -> None:
-    job = jobs().find(_key(scene, attack))
+def _curve(view: LiveView, attack: Attack) -> None:
+    job = jobs().find(_key(view, attack))
     if job is not None and job.running:
         watch([job], _running)
         return
@@ -92,7 +91,7 @@ def _curve(scene: Scene, attack: Attack) -> None:
         meaning=f"Model and circuit answer {2 * PAIRS} new prompts at each of up to "
         f"{len(attack.strengths)} strengths: some seconds.",
     ):
-        start(scene, attack)
+        start(view, attack)
         st.rerun()
 
 
@@ -155,9 +154,9 @@ def _table(attack: Attack, curve: Sequence[Strength]) -> pd.DataFrame:
     )
 
 
-def _own(scene: Scene, attack: Attack) -> None:
+def _own(view: LiveView, attack: Attack) -> None:
     """A text field, and what model and circuit say of its two answers."""
-    experiment, tokenizer = scene.experiment, cached.tokenizer(scene.choice.model)
+    experiment, tokenizer = view.experiment, cached.tokenizer(view.choice.model)
     context = task_context(experiment.model.config.block_size)
     example = attack.pairs(attack.strengths[1], 1, 0)
     answers = encode(example, tokenizer, context)
