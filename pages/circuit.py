@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from circuit_sparsity.experiment.opening import MEANS_OVER
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui.circuit import (
     account,
@@ -45,7 +44,7 @@ def page() -> None:
     st.markdown(_what_it_does(choice.task, _ALL_SIZES if is_film else _ONE))
     if not is_film:
         account.section(scene.circuit)
-    if over := scene.circuit.found.get(MEANS_OVER):
+    if over := scene.circuit.found.means_over:
         st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
     answers.field(choice, scene.experiment)
     if is_film:

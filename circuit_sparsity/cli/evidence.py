@@ -114,7 +114,7 @@ def _with_prunings(
     def report(snapshot: Snapshot) -> None:
         say(f"{snapshot.stage} {snapshot.done} of {snapshot.of}: {snapshot.nodes} nodes")
 
-    model, task, target = it.circuit.model, it.circuit.task, it.circuit.found.get("target")
+    model, task, target = it.circuit.model, it.circuit.task, it.circuit.found.target
     if arguments.controls:
         subject = open_subject(model, task, settings, means=it.means)
         tokenizer = open_tokenizer(Store.from_environment(), model)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit, from_masks, total_nodes
+from circuit_sparsity.circuits.found import Found
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Location, circuit_locations
 from circuit_sparsity.evidence.curves import areas, curve, fraction_sizes
@@ -39,8 +40,7 @@ def random_nodes(
     else:
         parts = _draw(sum(widths), like.size, generator).split(widths)
         masks = dict(zip(places, parts, strict=True))
-    how = {"control": "per location" if per_location else "overall", "seed": seed}
-    return dataclasses.replace(like, nodes=from_masks(masks), found=how)
+    return dataclasses.replace(like, nodes=from_masks(masks), found=Found(seed=seed))
 
 
 def _draw(width: int, n: int, generator: torch.Generator) -> torch.Tensor:
@@ -121,7 +121,7 @@ def _measured(it: Experiment, step: Step) -> Evidence:
         full_sparsity=it.circuit.size / total,
         edges_needed=edges_needed,
         loss_of_needed=loss_of_needed,
-        target=it.circuit.found.get("target"),
+        target=it.circuit.found.target,
     )
 
 
@@ -162,10 +162,10 @@ def needed_edges(it: Experiment) -> tuple[int | None, float | None]:
 
     None where the circuit was found without looking for spare edges.
     """
-    told = it.circuit.found.get("minimality")
-    if told is None:
+    removal = it.circuit.found.minimality
+    if removal is None:
         return None, None
-    spare = {(source, target) for source, target in told["spare_edges"]}
+    spare = set(removal.spare_edges)
     gone = [edge for edge in it.edges if (str(edge.source), str(edge.target)) in spare]
     run = compile_circuit(it.circuit, it.model, it.means).on(it.batch)
     loss = float(run.losses_without([gone])[0].double().mean())

@@ -15,7 +15,7 @@ from circuit_sparsity.evidence.evidence import Control, Stability
 from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.find import find
-from circuit_sparsity.pruning.learn import Report
+from circuit_sparsity.pruning.learn import SnapshotReport
 from circuit_sparsity.pruning.ranking import Ranking, read_nested
 from circuit_sparsity.pruning.request import means_over_programs, open_subject
 from circuit_sparsity.pruning.settings import QUICK, PruneSettings
@@ -39,7 +39,7 @@ def ranking_of(
 
 def settings_of(it: Experiment) -> PruneSettings:
     """Those that found the circuit; the usual ones where it does not say."""
-    found = it.circuit.found.get("settings")
+    found = it.circuit.found.settings
     return PruneSettings() if found is None else PruneSettings.from_dict(found)
 
 
@@ -56,7 +56,7 @@ def nonsense_control(
     subject: Subject,
     circuit: Circuit,
     settings: PruneSettings,
-    report: Report = _silent,
+    report: SnapshotReport = _silent,
     cancel: threading.Event | None = None,
 ) -> Control:
     """Prune to as many nodes on the same prompts with shuffled answers, which nothing can know.
@@ -70,7 +70,7 @@ def nonsense_control(
     found = find(nonsense, settings, k=circuit.size, report=report, cancel=cancel)
     on_real = Experiment(circuit, subject.model, subject.means, real).of_circuit.loss
     name = f"{len(real)} prompts that the control was pruned on"
-    return Control(NONSENSE, name, (float(found.found["loss"]),), on_real)
+    return Control(NONSENSE, name, (_loss_of(found),), on_real)
 
 
 def shuffled_answers(batch: TaskBatch, seed: int = 0) -> TaskBatch:
@@ -90,7 +90,7 @@ def untrained_control(
     experiment: Experiment,
     tokenizer: Tokenizer,
     settings: PruneSettings,
-    report: Report = _silent,
+    report: SnapshotReport = _silent,
     cancel: threading.Event | None = None,
 ) -> Control:
     """Prune a model of the same shape and fresh random weights to as many nodes, on the task."""
@@ -113,7 +113,7 @@ def stability(
     k: int | None = None,
     seeds: Sequence[int] = SEEDS,
     means: Means | None = None,
-    report: Report = _silent,
+    report: SnapshotReport = _silent,
     cancel: threading.Event | None = None,
 ) -> Stability:
     """Prune once for each seed, of masks and of prompts, and compare the nodes.
@@ -135,9 +135,9 @@ def stability(
 def stability_of(circuits: Sequence[Circuit]) -> Stability:
     """How much the nodes of several circuits overlap."""
     return Stability(
-        tuple(int(circuit.found["seed"]) for circuit in circuits),
+        tuple(circuit.found.seed or 0 for circuit in circuits),
         tuple(circuit.size for circuit in circuits),
-        tuple(float(circuit.found["loss"]) for circuit in circuits),
+        tuple(map(_loss_of, circuits)),
         tuple(jaccard(one, other) for one, other in itertools.combinations(circuits, 2)),
     )
 
@@ -146,3 +146,9 @@ def jaccard(one: Circuit, other: Circuit) -> float:
     """Nodes in both over nodes in either; 1 for two empty circuits."""
     first, second = set(one.node_list), set(other.node_list)
     return len(first & second) / len(first | second) if first | second else 1.0
+
+
+def _loss_of(circuit: Circuit) -> float:
+    loss = circuit.found.loss
+    assert loss is not None, "a circuit found here tells its loss"
+    return loss

@@ -31,7 +31,7 @@ def document(found: Investigation) -> Document:
         "format": FORMAT,
         "units": UNITS,
         "circuit": which(circuit, len(it.edges), found.model_nodes)
-        | {"means_sha256": it.means.hash, "found": dict(circuit.found)},
+        | {"means_sha256": it.means.hash, "found": circuit.found.to_dict()},
         "link": found.link,
         "prompts": it.batch_name,
         "losses": {"model": _outcome(it.of_model), "circuit": _outcome(it.of_circuit)},

@@ -102,7 +102,7 @@ class _Measuring:
     def _pruned(self, evidence: Evidence, name: str) -> Evidence:
         circuit, settings, task = self._it.circuit, settings_of(self._it), self._task()
         if name == "stability":
-            target = circuit.found.get("target")
+            target = circuit.found.target
             k = circuit.size if target is None else None
             seen = stability(
                 circuit.model,

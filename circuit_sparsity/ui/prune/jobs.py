@@ -12,14 +12,12 @@ from circuit_sparsity.circuits.node_vector import Layout
 from circuit_sparsity.core.checkpoint import read_config
 from circuit_sparsity.core.names import Location
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.experiment.opening import PAIRS, open_tokenizer
 from circuit_sparsity.pruning.find import Cut
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.ranking import Nested, write_nested
-from circuit_sparsity.pruning.request import PruneRequest, carry_out, document_windows, keep
+from circuit_sparsity.pruning.ranking import Nested
+from circuit_sparsity.pruning.request import Observer, PruneRequest, carry_out, keep
 from circuit_sparsity.pruning.settings import Goal
 from circuit_sparsity.store import NoSpace, Store, paths
-from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.tasks.own import OwnTask, pairs_as_jsonl
 from circuit_sparsity.tasks.task import Pair
 from circuit_sparsity.ui.prune.unfinished import noted
@@ -102,16 +100,8 @@ def prune(store: Store, request: PruneRequest, task: OwnTask | None = None) -> J
     def work(report: Report, cancel: threading.Event) -> Found:
         hear = _Hearer(report, Course(target=request.target, model=request.model), store)
         with noted(store, title, request, task):
-            made = carry_out(
-                request,
-                store,
-                hear.snapshot,
-                hear.measured,
-                cancel,
-                task,
-                beside=_pairs_writer(task),
-                no_room=hear.no_room,
-            )
+            observer = Observer(hear.snapshot, hear.measured, hear.no_room, cancel)
+            made = carry_out(request, store, observer, task)
             return _found(made.experiment, made.path)
 
     goal = f"exactly {request.k} nodes" if request.k is not None else f"loss {request.target:g}"
@@ -139,16 +129,8 @@ def cut(
         named = f"{choice.k}_{'refined' if refine else 'cut'}{k}"
         circuit = dataclasses.replace(circuit, k=named)
         experiment = dataclasses.replace(experiment, circuit=circuit)
-        windows = document_windows(experiment.model, open_tokenizer(store, choice.model))
-        write_pairs = _pairs_writer(task)
-
-        def beside(folder: Path) -> None:
-            write_nested(nested, folder)
-            write_pairs(folder)
-
-        path = keep(
-            experiment, store, windows, hear.measured, cancel, beside=beside, no_room=hear.no_room
-        )
+        observer = Observer(hear.snapshot, hear.measured, hear.no_room, cancel)
+        path = keep(experiment, store, nested, task, observer=observer)
         return _found(experiment, path)
 
     how = "refined" if refine else "cut"
@@ -186,25 +168,16 @@ class _Hearer:
 
 def _found(it: Experiment, path: Path) -> Found:
     circuit = it.circuit
+    removal, loss = circuit.found.minimality, circuit.found.loss
+    assert loss is not None, "a circuit found here tells its loss"
     return Found(
         Choice(circuit.model, circuit.task, circuit.sweep, circuit.k),
         path,
         circuit.size,
         len(it.edges),
-        circuit.found.get("minimality", {}),
-        float(circuit.found["loss"]),
+        {} if removal is None else removal.to_dict(),
+        loss,
         it.of_circuit.loss,
         it.of_model.loss,
         it.batch_name,
     )
-
-
-def _pairs_writer(task: OwnTask | None) -> Callable[[Path], None]:
-    """What puts the pairs of one's own task into a circuit's folder; nothing for other tasks."""
-
-    def write(folder: Path) -> None:
-        if task is not None:
-            data = pairs_as_jsonl(task.all_pairs).encode()
-            write_atomically(folder / PAIRS, lambda file: file.write(data))
-
-    return write
