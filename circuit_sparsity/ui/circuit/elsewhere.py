@@ -9,9 +9,8 @@ from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.experiment.recipes import (
     TASK_PAIRS,
-    Elsewhere,
+    OtherPrompts,
     Where,
-    apply,
     faithfulness_of,
     snippet,
 )
@@ -58,17 +57,17 @@ def section(scene: Scene, recipe: Recipe) -> None:
         st.caption("Copy it: where this project is installed, it prints the number above.")
 
 
-def _chosen(scene: Scene) -> Elsewhere:
+def _chosen(scene: Scene) -> OtherPrompts:
     where = _WHERES[among("Prompts", list(_WHERES), WHERE)]
     if where == "pair":
         pairs = scene.experiment.batch.n_pairs
         number = st.number_input(f"Pair, 1 to {pairs}", 1, pairs, **bound(_PAIR, 1), width=160)
-        return Elsewhere("pair", pair=int(number) - 1)
+        return OtherPrompts("pair", pair=int(number) - 1)
     if where == "task":
         task = st.selectbox("Task", sorted(TASKS), **bound(_TASK, min(TASKS)))
         st.caption(f"{TASKS[task].summary} The first {TASK_PAIRS} pairs of its test split.")
-        return Elsewhere("task", task=task)
-    return Elsewhere("text", text=_texts(scene)) if where == "text" else Elsewhere()
+        return OtherPrompts("task", task=task)
+    return OtherPrompts("text", text=_texts(scene)) if where == "text" else OtherPrompts()
 
 
 def _texts(scene: Scene) -> tuple[Prompt, Prompt]:
@@ -106,10 +105,10 @@ def _example(experiment: Experiment, tokenizer: Tokenizer) -> Pair:
     return Pair(*made)
 
 
-def _result(scene: Scene, recipe: Recipe, there: Elsewhere) -> None:
+def _result(scene: Scene, recipe: Recipe, there: OtherPrompts) -> None:
     moved = _taken(scene, cached.identity(scene), there)
     with st.spinner("Running these prompts …"):
-        found = apply(moved, recipe)
+        found = moved.apply(recipe)
         faithful = faithfulness_of(moved, found.after)
     before, after, of_model = found.before, found.after, moved.of_model
     st.metric(
@@ -135,5 +134,5 @@ def _result(scene: Scene, recipe: Recipe, there: Elsewhere) -> None:
 
 
 @st.cache_resource(max_entries=32, show_spinner="Preparing these prompts …")
-def _taken(_scene: Scene, identity: int, there: Elsewhere) -> Experiment:
+def _taken(_scene: Scene, identity: int, there: OtherPrompts) -> Experiment:
     return there.take(_scene.experiment)

@@ -12,7 +12,6 @@ from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.evidence.evidence import read_evidence
 from circuit_sparsity.experiment.experiment import Effect, Experiment
 from circuit_sparsity.experiment.labels import read_labels
-from circuit_sparsity.experiment.recipes import apply
 from circuit_sparsity.export.document import Document, as_json, document
 from circuit_sparsity.export.investigation import Investigation, rises_of
 from circuit_sparsity.export.program import Written, program
@@ -86,11 +85,7 @@ def _found(scene: Scene) -> Investigation:
 
 
 def _effect(experiment: Experiment, recipe: Recipe) -> Effect | None:
-    if not len(recipe):
-        return None
-    found = apply(experiment, recipe)
-    parts = tuple(experiment.part(step.name) for step in recipe)
-    return Effect(parts, found.before, found.after)
+    return experiment.apply(recipe) if len(recipe) else None
 
 
 def _query() -> str:

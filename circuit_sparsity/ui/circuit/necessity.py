@@ -6,7 +6,7 @@ import streamlit as st
 
 from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.experiment.experiment import Experiment, Outcome
-from circuit_sparsity.experiment.recipes import apply, faithfulness_of, in_whole_model
+from circuit_sparsity.experiment.recipes import faithfulness_of, in_whole_model
 from circuit_sparsity.ui.circuit import panels
 from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.address import bound
@@ -86,4 +86,4 @@ def _some(_scene: Scene, identity: int, pairs: int) -> Experiment:
 def _losses(_scene: Scene, identity: int, steps: str, pairs: int) -> tuple[Outcome, Outcome]:
     """Of the circuit and of the model with the recipe. No more is kept: there are many recipes."""
     some, recipe = _some(_scene, identity, pairs), Recipe.parse(steps.split())
-    return apply(some, recipe).after, in_whole_model(some, recipe)
+    return some.apply(recipe).after, in_whole_model(some, recipe)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from circuit_sparsity.circuits.recipe import HOWS, Level, Recipe, Step
 from circuit_sparsity.core.names import Node
-from circuit_sparsity.experiment.recipes import RecipeEffect, StepEffect, apply, effects
+from circuit_sparsity.experiment.recipes import RecipeEffect, StepEffect, effects
 from circuit_sparsity.plots.words import block_label, signed
 from circuit_sparsity.ui.circuit import elsewhere, necessity
 from circuit_sparsity.ui.shell import cached, history, state
@@ -51,7 +51,7 @@ def _effects(_scene: Scene, identity: int, steps: str) -> RecipeEffect:
 
 @st.cache_resource(max_entries=512, show_spinner=False)
 def _delta(_scene: Scene, identity: int, steps: str) -> float:
-    return apply(_scene.experiment, Recipe.parse(steps.split())).delta
+    return _scene.experiment.apply(Recipe.parse(steps.split())).delta
 
 
 def _steps(scene: Scene, found: RecipeEffect) -> None:

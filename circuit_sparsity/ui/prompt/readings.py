@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from circuit_sparsity.core.tokenizer import Tokenizer
-from circuit_sparsity.experiment.recipes import changes_of
 from circuit_sparsity.nodes.next_token import NextToken
 from circuit_sparsity.nodes.reading import Parting, Reader, Reading, divergences, parting
 from circuit_sparsity.plots.tokens import show_token
@@ -38,7 +37,7 @@ def readers(scene: Scene) -> dict[str, Reader]:
     }
     recipe = state.recipe()
     if len(recipe):
-        changes = changes_of(it, recipe)
+        changes = it.changes(recipe)
         name = recipe_in_words(recipe, [part for part, _ in changes])
         found[f"Circuit {name}"] = Reader(it.model, it.circuit, it.means, changes)
     return found
