@@ -38,20 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
-    store, it = Store.from_environment(), open_named(arguments)
-    ranking, words = ranking_of(store, it)
+    store, experiment = Store.from_environment(), open_named(arguments)
+    ranking, words = ranking_of(store, experiment)
     evidence = measure(
-        it,
+        experiment,
         None if ranking is None else ranking.order,
         words,
         arguments.draws,
         lambda done, of: say(f"{done} of {of} measurements"),
     )
     if arguments.controls or arguments.seeds:
-        settings = _settings(arguments.preset, it)
-        evidence = _with_prunings(evidence, it, settings, arguments, say)
-    path = write_evidence(evidence, store, it.circuit)
-    lines = (it.circuit.title, f"measured on {evidence.prompts}", *evidence_lines(evidence))
+        settings = _settings(arguments.preset, experiment)
+        evidence = _with_prunings(evidence, experiment, settings, arguments, say)
+    path = write_evidence(evidence, store, experiment.circuit)
+    lines = (experiment.circuit.title, f"measured on {evidence.prompts}", *evidence_lines(evidence))
     return Answer(evidence.to_dict(), (*lines, f"stored in {path}"))
 
 
@@ -98,15 +98,15 @@ def evidence_lines(evidence: Evidence) -> tuple[str, ...]:
     return (*lines, *(f"LOOK OUT: {trouble}" for trouble in evidence.troubles))
 
 
-def _settings(name: str | None, it: Experiment) -> PruneSettings:
+def _settings(name: str | None, experiment: Experiment) -> PruneSettings:
     if name is not None:
         return preset(name)
-    return settings_of(it)
+    return settings_of(experiment)
 
 
 def _with_prunings(
     evidence: Evidence,
-    it: Experiment,
+    experiment: Experiment,
     settings: PruneSettings,
     arguments: argparse.Namespace,
     say: Say,
@@ -114,18 +114,31 @@ def _with_prunings(
     def report(snapshot: Snapshot) -> None:
         say(f"{snapshot.stage} {snapshot.done} of {snapshot.of}: {snapshot.nodes} nodes")
 
-    model, task, target = it.circuit.model, it.circuit.task, it.circuit.found.target
+    model, task, target = (
+        experiment.circuit.model,
+        experiment.circuit.task,
+        experiment.circuit.found.target,
+    )
     if arguments.controls:
-        subject = open_subject(model, task, settings, means=it.means)
+        subject = open_subject(model, task, settings, means=experiment.means)
         tokenizer = open_tokenizer(Store.from_environment(), model)
-        evidence = evidence.with_control(nonsense_control(subject, it.circuit, settings, report))
         evidence = evidence.with_control(
-            untrained_control(subject, it, tokenizer, settings, report)
+            nonsense_control(subject, experiment.circuit, settings, report)
+        )
+        evidence = evidence.with_control(
+            untrained_control(subject, experiment, tokenizer, settings, report)
         )
     if arguments.seeds:
-        seeds, k = range(arguments.seeds), it.circuit.size if target is None else None
+        seeds, k = range(arguments.seeds), experiment.circuit.size if target is None else None
         found = stability(
-            model, task, settings, target=target, k=k, seeds=seeds, means=it.means, report=report
+            model,
+            task,
+            settings,
+            target=target,
+            k=k,
+            seeds=seeds,
+            means=experiment.means,
+            report=report,
         )
         evidence = dataclasses.replace(evidence, stability=found)
     return evidence

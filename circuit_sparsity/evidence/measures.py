@@ -90,21 +90,21 @@ def measure(
     return _with_curve(found, points, total, ranking, few.batch_name)
 
 
-def _measured(it: Experiment, step: Step) -> Evidence:
+def _measured(experiment: Experiment, step: Step) -> Evidence:
     logits = []
-    for alive in (None, it.alive, _none(it), _others(it)):
+    for alive in (None, experiment.alive, _none(experiment), _others(experiment)):
         step()
-        logits.append(it.logits(alive))
+        logits.append(experiment.logits(alive))
     model, circuit, empty, rest = logits
-    losses = [_loss(it, found) for found in logits]
-    edges_needed, loss_of_needed = needed_edges(it)
-    learnable = learnable_nodes(it)
-    total = total_nodes(it.model.config)
+    losses = [_loss(experiment, found) for found in logits]
+    edges_needed, loss_of_needed = needed_edges(experiment)
+    learnable = learnable_nodes(experiment)
+    total = total_nodes(experiment.model.config)
     return Evidence(
-        circuit=it.circuit.title,
-        prompts=it.batch_name,
-        nodes=it.circuit.size,
-        edges=len(it.edges),
+        circuit=experiment.circuit.title,
+        prompts=experiment.batch_name,
+        nodes=experiment.circuit.size,
+        edges=len(experiment.edges),
         learnable_nodes=learnable,
         model_nodes=total,
         model_loss=losses[0],
@@ -114,14 +114,18 @@ def _measured(it: Experiment, step: Step) -> Evidence:
         faithfulness=faithfulness(losses[1], losses[0], losses[2]),
         completeness=faithfulness(losses[3], losses[0], losses[2]),
         kl=divergence(model, circuit),
-        exact_match=_match(_margin(it, model) > 0, _margin(it, circuit) > 0),
+        exact_match=_match(_margin(experiment, model) > 0, _margin(experiment, circuit) > 0),
         exact_match_full=_match(model.argmax(dim=-1), circuit.argmax(dim=-1)),
-        minimality=minimality(it if it.circuit.size <= MANY else first_pairs(it, CONTROL_PAIRS)),
-        relative_sparsity=it.circuit.size / learnable if learnable else 0.0,
-        full_sparsity=it.circuit.size / total,
+        minimality=minimality(
+            experiment
+            if experiment.circuit.size <= MANY
+            else first_pairs(experiment, CONTROL_PAIRS)
+        ),
+        relative_sparsity=experiment.circuit.size / learnable if learnable else 0.0,
+        full_sparsity=experiment.circuit.size / total,
         edges_needed=edges_needed,
         loss_of_needed=loss_of_needed,
-        target=it.circuit.found.target,
+        target=experiment.circuit.found.target,
     )
 
 
@@ -148,67 +152,73 @@ def divergence(
     return max(0.0, float((p.exp() * (p - q)).sum(dim=-1).mean()))
 
 
-def minimality(it: Experiment) -> dict[str, float]:
+def minimality(experiment: Experiment) -> dict[str, float]:
     """Rise of the circuit's loss without each node alone, by node."""
-    run = compile_circuit(it.circuit, it.model, it.means).on(it.batch)
-    nodes = it.circuit.node_list
+    run = compile_circuit(experiment.circuit, experiment.model, experiment.means).on(
+        experiment.batch
+    )
+    nodes = experiment.circuit.node_list
     losses = run.losses_without([(), *((node,) for node in nodes)]).double().mean(dim=1)
     rises = (losses[1:] - losses[0]).tolist()
     return {str(node): rise for node, rise in zip(nodes, rises, strict=True)}
 
 
-def needed_edges(it: Experiment) -> tuple[int | None, float | None]:
+def needed_edges(experiment: Experiment) -> tuple[int | None, float | None]:
     """Edges that removal did not find spare, and the loss with the spare ones ablated together.
 
     None where the circuit was found without looking for spare edges.
     """
-    removal = it.circuit.found.minimality
+    removal = experiment.circuit.found.minimality
     if removal is None:
         return None, None
     spare = set(removal.spare_edges)
-    gone = [edge for edge in it.edges if (str(edge.source), str(edge.target)) in spare]
-    run = compile_circuit(it.circuit, it.model, it.means).on(it.batch)
+    gone = [edge for edge in experiment.edges if (str(edge.source), str(edge.target)) in spare]
+    run = compile_circuit(experiment.circuit, experiment.model, experiment.means).on(
+        experiment.batch
+    )
     loss = float(run.losses_without([gone])[0].double().mean())
-    return len(it.edges) - len(gone), loss
+    return len(experiment.edges) - len(gone), loss
 
 
-def learnable_nodes(it: Experiment) -> int:
+def learnable_nodes(experiment: Experiment) -> int:
     """Nodes of the whole model that are not dangling: a mask can learn about no others."""
-    rows = it.model.lm_head.weight.detach()
-    answers = torch.stack((it.batch.right, it.batch.wrong)).unique(dim=1)
+    rows = experiment.model.lm_head.weight.detach()
+    answers = torch.stack((experiment.batch.right, experiment.batch.wrong)).unique(dim=1)
     readout = (rows[answers[0]] != rows[answers[1]]).any(dim=0).cpu()
-    whole = {place: torch.ones_like(mask) for place, mask in it.alive.items()}
-    live = Liveness(it.model, it.means, readout).live(whole)
+    whole = {place: torch.ones_like(mask) for place, mask in experiment.alive.items()}
+    live = Liveness(experiment.model, experiment.means, readout).live(whole)
     return sum(int(mask.sum()) for mask in live.values())
 
 
 def random_control(
-    it: Experiment, name: str, per_location: bool, draws: int, step: Step = lambda: None
+    experiment: Experiment, name: str, per_location: bool, draws: int, step: Step = lambda: None
 ) -> Control:
     """As many random nodes as the circuit has: what they do alone, and what ablating them does."""
     losses, necessities = [], []
     for seed in range(draws):
         step()
-        drawn = random_nodes(it.model.config, it.circuit, seed, per_location)
-        run = compile_circuit(drawn, it.model, it.means).on(it.batch)
+        drawn = random_nodes(experiment.model.config, experiment.circuit, seed, per_location)
+        run = compile_circuit(drawn, experiment.model, experiment.means).on(experiment.batch)
         losses.append(float(run.losses().mean()))
-        necessities.append(dataclasses.replace(it, circuit=drawn).of_complement.loss)
+        necessities.append(dataclasses.replace(experiment, circuit=drawn).of_complement.loss)
     return Control(
         name,
-        it.batch_name,
+        experiment.batch_name,
         tuple(losses),
-        it.of_circuit.loss,
+        experiment.of_circuit.loss,
         tuple(necessities),
-        it.of_complement.loss,
+        experiment.of_complement.loss,
     )
 
 
-def first_pairs(it: Experiment, pairs: int) -> Experiment:
+def first_pairs(experiment: Experiment, pairs: int) -> Experiment:
     """The experiment on its first pairs alone."""
-    if it.batch.n_pairs <= pairs:
-        return it
-    name = f"the first {2 * pairs} of {it.batch_name}"
-    return dataclasses.replace(it, batch=it.batch.select(range(pairs)), batch_name=name)
+    if experiment.batch.n_pairs <= pairs:
+        return experiment
+    name = f"the first {2 * pairs} of {experiment.batch_name}"
+    return dataclasses.replace(
+        experiment, batch=experiment.batch.select(range(pairs)), batch_name=name
+    )
 
 
 def counted(of: int, progress: Progress, cancel: threading.Event | None) -> Step:
@@ -225,20 +235,22 @@ def counted(of: int, progress: Progress, cancel: threading.Event | None) -> Step
     return step
 
 
-def _none(it: Experiment) -> dict:
-    return {place: torch.zeros_like(mask) for place, mask in it.alive.items()}
+def _none(experiment: Experiment) -> dict:
+    return {place: torch.zeros_like(mask) for place, mask in experiment.alive.items()}
 
 
-def _others(it: Experiment) -> dict:
-    return {place: ~mask for place, mask in it.alive.items()}
+def _others(experiment: Experiment) -> dict:
+    return {place: ~mask for place, mask in experiment.alive.items()}
 
 
-def _margin(it: Experiment, logits: Float[Tensor, "prompt vocab"]) -> Float[Tensor, " prompt"]:
-    return answer_margin(logits, it.batch.right, it.batch.wrong)
+def _margin(
+    experiment: Experiment, logits: Float[Tensor, "prompt vocab"]
+) -> Float[Tensor, " prompt"]:
+    return answer_margin(logits, experiment.batch.right, experiment.batch.wrong)
 
 
-def _loss(it: Experiment, logits: Float[Tensor, "prompt vocab"]) -> float:
-    return float(torch.nn.functional.softplus(-_margin(it, logits)).mean())
+def _loss(experiment: Experiment, logits: Float[Tensor, "prompt vocab"]) -> float:
+    return float(torch.nn.functional.softplus(-_margin(experiment, logits)).mean())
 
 
 def _match(one: Tensor, other: Tensor) -> float:

@@ -25,21 +25,28 @@ from circuit_sparsity.tasks.task import Task, TaskBatch
 
 
 def ranking_of(
-    store: Store, it: Experiment, cancel: threading.Event | None = None
+    store: Store, experiment: Experiment, cancel: threading.Event | None = None
 ) -> tuple[Ranking, str]:
     """The run's own ranking, or one by attribution where none is stored; and which, in words."""
-    names = it.circuit.model, it.circuit.task, it.circuit.sweep, it.circuit.k
+    names = (
+        experiment.circuit.model,
+        experiment.circuit.task,
+        experiment.circuit.sweep,
+        experiment.circuit.k,
+    )
     path = store.path_of_viz(*names)
     nested = None if path is None else read_nested(path.parent)
     if nested is not None:
         return nested.ranking, "the run that found the circuit"
-    subject = Subject(it.model, it.means, it.batch, it.batch, names[0], names[1])
+    subject = Subject(
+        experiment.model, experiment.means, experiment.batch, experiment.batch, names[0], names[1]
+    )
     return attribute(subject, QUICK, cancel), "attribution on the same prompts"
 
 
-def settings_of(it: Experiment) -> PruneSettings:
+def settings_of(experiment: Experiment) -> PruneSettings:
     """Those that found the circuit; the usual ones where it does not say."""
-    found = it.circuit.found.settings
+    found = experiment.circuit.found.settings
     return PruneSettings() if found is None else PruneSettings.from_dict(found)
 
 

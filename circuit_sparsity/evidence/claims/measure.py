@@ -13,10 +13,10 @@ from circuit_sparsity.circuits.edges import edges
 from circuit_sparsity.evidence.claims.values import (
     MAIN,
     TARGETS,
-    Card,
     Claims,
     EdgeCount,
     Missing,
+    ModelCard,
     Necessity,
     Way,
 )
@@ -33,7 +33,7 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.store.local import Row
 from circuit_sparsity.tasks import TASKS
 
-Report = Callable[[int, int, str], object]  # done, of how many, what is being done
+ClaimsReport = Callable[[int, int, str], object]  # done, of how many, what is being done
 _CLOSE = 1e-9
 
 
@@ -43,7 +43,7 @@ def measure(
     dense: str | None = None,
     tasks: Sequence[str] = tuple(TASKS),
     targets: Sequence[float] = TARGETS,
-    report: Report = lambda done, of, what: None,
+    report: ClaimsReport = lambda done, of, what: None,
     cancel: threading.Event | None = None,
 ) -> Claims:
     """The claims for a sparse model, beside a dense one where that is named.
@@ -75,7 +75,7 @@ class _Counting:
         self,
         store: Store,
         targets: Sequence[float],
-        report: Report,
+        report: ClaimsReport,
         cancel: threading.Event | None,
     ) -> None:
         self._store, self._targets, self._report, self._cancel = store, targets, report, cancel
@@ -173,7 +173,7 @@ def _lacking(
                 )
 
 
-def _card(store: Store, model: str, missing: list[Missing]) -> Card | None:
+def _card(store: Store, model: str, missing: list[Missing]) -> ModelCard | None:
     try:
         card = card_of(store, model)
     except ValueError as error:
@@ -183,7 +183,7 @@ def _card(store: Store, model: str, missing: list[Missing]) -> Card | None:
         return None
     losses = {part: float(one["model"]) for part, one in card["held_out"].items()}
     bigrams = {part: float(one["bigram"]) for part, one in card["held_out"].items()}
-    return Card(model, sum(card["nonzero"].values()), losses, bigrams)
+    return ModelCard(model, sum(card["nonzero"].values()), losses, bigrams)
 
 
 def _necessities(store: Store, rows: Sequence[Row], missing: list[Missing]) -> Iterator[Necessity]:

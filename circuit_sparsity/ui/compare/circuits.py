@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from circuit_sparsity.circuits.comparison import SIDES, Comparison, ends
+from circuit_sparsity.circuits.comparison import MEMBERSHIPS, Comparison, ends
 from circuit_sparsity.experiment.experiment import Experiment, Outcome
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.compare import compare_figure
@@ -151,7 +151,7 @@ def _tables(found: Comparison, a: StoredScene, b: StoredScene) -> None:
                 {
                     "node": str(node),
                     "what it is": place_in_words(node, a.config),
-                    "in": found.sides[node],
+                    "in": found.membership[node],
                     _RISE.format("A"): a.deltas.get(node),
                     _RISE.format("B"): b.deltas.get(node),
                 }
@@ -168,7 +168,7 @@ def _tables(found: Comparison, a: StoredScene, b: StoredScene) -> None:
                 {
                     "source": str(edge.source),
                     "target": str(edge.target),
-                    "in": found.sides[ends(edge)],
+                    "in": found.membership[ends(edge)],
                     "weight in A": weights[0].get(ends(edge)),
                     "weight in B": weights[1].get(ends(edge)),
                 }
@@ -180,4 +180,4 @@ def _tables(found: Comparison, a: StoredScene, b: StoredScene) -> None:
 
 
 def _in_words(found: Comparison) -> str:
-    return ", ".join(f"{side}: {len(found.nodes(side))}" for side in SIDES) + "."
+    return ", ".join(f"{side}: {len(found.nodes(side))}" for side in MEMBERSHIPS) + "."

@@ -5,7 +5,7 @@ import streamlit as st
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.labels import Labels
-from circuit_sparsity.nodes.card import Card, card
+from circuit_sparsity.nodes.card import NodeCard, card
 from circuit_sparsity.nodes.firing import Firing
 from circuit_sparsity.plots.card import costs, fires_on, reads_from, writes_to
 from circuit_sparsity.ui.node import texts as node_texts
@@ -49,7 +49,7 @@ def show(scene: Scene, node: Node, tokenizer: Tokenizer, labels: Labels) -> None
                 column.markdown(plain(words[title]))
 
 
-def _card(scene: Scene, node: Node, firing: Firing, measured_on: str) -> Card:
+def _card(scene: Scene, node: Node, firing: Firing, measured_on: str) -> NodeCard:
     return card(scene.experiment, node, firing, measured_on, state.fill())
 
 
