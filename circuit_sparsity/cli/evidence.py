@@ -6,6 +6,7 @@ import dataclasses
 from circuit_sparsity.cli.answer import Answer, Say, add_circuit, open_named, table
 from circuit_sparsity.evidence.definitions import DEFINITIONS
 from circuit_sparsity.evidence.evidence import Evidence, write_evidence
+from circuit_sparsity.evidence.further import PARTS, measure_further
 from circuit_sparsity.evidence.measures import DRAWS, measure
 from circuit_sparsity.evidence.prunings import (
     nonsense_control,
@@ -15,7 +16,7 @@ from circuit_sparsity.evidence.prunings import (
     untrained_control,
 )
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.experiment.opening import open_tokenizer
+from circuit_sparsity.experiment.opening import open_tokenizer, task_of
 from circuit_sparsity.pruning.learn import Snapshot
 from circuit_sparsity.pruning.request import open_subject
 from circuit_sparsity.pruning.settings import PRESETS, PruneSettings, preset
@@ -36,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=0, help="prune from so many seeds: stability")
     parser.add_argument("--preset", choices=sorted(PRESETS), help="of those prunings; as it was")
 
+    parser.add_argument(
+        "--further",
+        nargs="*",
+        choices=tuple(PARTS),
+        metavar="PART",
+        help=f"measure more: {', '.join(PARTS)}; all of them if none is named",
+    )
+
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     store, experiment = Store.from_environment(), open_named(arguments)
@@ -50,9 +59,20 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     if arguments.controls or arguments.seeds:
         settings = _settings(arguments.preset, experiment)
         evidence = _with_prunings(evidence, experiment, settings, arguments, say)
+    if arguments.further is not None:
+        tokenizer = open_tokenizer(store, experiment.circuit.model)
+        evidence = measure_further(
+            evidence,
+            experiment,
+            tokenizer,
+            task_of(store, experiment.circuit),
+            arguments.further or tuple(PARTS),
+            lambda done, of: say(f"further: {done} of {of} measurements"),
+        )
     path = write_evidence(evidence, store, experiment.circuit)
     lines = (experiment.circuit.title, f"measured on {evidence.prompts}", *evidence_lines(evidence))
-    return Answer(evidence.to_dict(), (*lines, f"stored in {path}"))
+    told = {"troubles": list(evidence.troubles), "cautions": list(evidence.cautions)}
+    return Answer(evidence.to_dict() | told, (*lines, f"stored in {path}"))
 
 
 def evidence_data(evidence: Evidence) -> dict[str, object]:
@@ -95,7 +115,39 @@ def evidence_lines(evidence: Evidence) -> tuple[str, ...]:
         lines.append(
             f"overlap of {len(found.seeds)} seeds {found.overlap:.2f}, nodes {found.nodes}"
         )
+    lines += _further_lines(evidence)
+    lines += [f"note: {caution}" for caution in evidence.cautions]
     return (*lines, *(f"LOOK OUT: {trouble}" for trouble in evidence.troubles))
+
+
+def _further_lines(evidence: Evidence) -> list[str]:
+    """A line for each further part that was measured."""
+    lines: list[str] = []
+    if (found := evidence.anchors) is not None:
+        first, second = ("-" if x is None else f"{x:.2f}" for x in found.margin_correlation)
+        ratio = "-" if found.faithfulness is None else f"{found.faithfulness:.4f}"
+        lines += [
+            f"against a constant guess ({found.constant_loss:.4f} nats): faithfulness {ratio}; "
+            f"margins of circuit and model correlate {first} and {second} within the two classes"
+        ]
+    if (low := evidence.intervals.get("sufficiency")) is not None:
+        lines += [f"95% interval of the circuit's loss: {low[0]:.4f} to {low[1]:.4f}"]
+    if evidence.shortcuts is not None:
+        lines += [f"shortcuts: {evidence.shortcuts.words}"]
+    for share in evidence.rest.shares if evidence.rest is not None else ():
+        lines += [
+            f"{share.share:.0%} of the rest ablated: loss {share.mean:.4f}, p90 {share.p90:.4f}, "
+            f"worst {share.worst:.4f}; random nodes kept {share.random_mean:.4f}"
+        ]
+    if evidence.resampled is not None:
+        lines += [evidence.resampled.words]
+    if evidence.adversary is not None:
+        lines += [evidence.adversary.words]
+    if evidence.reasons is not None:
+        lines += [evidence.reasons.words]
+    for one in evidence.specific.tasks if evidence.specific is not None else ():
+        lines += [f"without the circuit, {one.task}: {one.rise:+.4f} nats"]
+    return lines
 
 
 def _settings(name: str | None, experiment: Experiment) -> PruneSettings:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import operator
 import threading
 from collections.abc import Sequence
 
@@ -14,11 +15,11 @@ from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.evidence.evidence import Control, Stability
 from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.pruning.attribution import attribute
-from circuit_sparsity.pruning.find import find
+from circuit_sparsity.pruning.find import Cut, find, rank
 from circuit_sparsity.pruning.learn import SnapshotReport
 from circuit_sparsity.pruning.ranking import Ranking, read_nested
 from circuit_sparsity.pruning.request import means_over_programs, open_subject
-from circuit_sparsity.pruning.settings import QUICK, PruneSettings
+from circuit_sparsity.pruning.settings import QUICK, Goal, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import Task, TaskBatch
@@ -52,6 +53,7 @@ def settings_of(experiment: Experiment) -> PruneSettings:
 
 NONSENSE = "shuffled answers"
 UNTRAINED = "untrained model"
+PERMUTED = "permuted weights"
 SEEDS = (0, 1, 2)
 
 
@@ -69,15 +71,21 @@ def nonsense_control(
     """Prune to as many nodes on the same prompts with shuffled answers, which nothing can know.
 
     Measured on the prompts pruned on: what is asked is whether a mask can learn them by heart.
+    Beside it the best that the same ranking reaches at any size: a search that fails at one size
+    says nothing, and one that fails at all of them that it was no search.
     """
     pairs = range(min(settings.evaluation_pairs, subject.prompts.n_pairs))
     real = subject.prompts.select(pairs)
     shuffled = shuffled_answers(real, settings.seed)
     nonsense = dataclasses.replace(subject, prompts=shuffled, evaluation=shuffled, validation=None)
-    found = find(nonsense, settings, k=circuit.size, report=report, cancel=cancel)
+    goal = Goal(k=circuit.size)
+    cut = Cut(nonsense, rank(nonsense, settings, goal, report, cancel), report, cancel)
+    found = cut.circuit(goal)
+    nodes, best = min((*cut.curve(), (found.size, _loss_of(found))), key=lambda point: point[1])
     on_real = Experiment(circuit, subject.model, subject.means, real).of_circuit.loss
     name = f"{len(real)} prompts that the control was pruned on"
-    return Control(NONSENSE, name, (_loss_of(found),), on_real)
+    losses = (_loss_of(found),)
+    return Control(NONSENSE, name, losses, on_real, best_loss=best, best_nodes=nodes)
 
 
 def shuffled_answers(batch: TaskBatch, seed: int = 0) -> TaskBatch:
@@ -99,16 +107,34 @@ def untrained_control(
     settings: PruneSettings,
     report: SnapshotReport = _silent,
     cancel: threading.Event | None = None,
+    permuted: bool = False,
 ) -> Control:
-    """Prune a model of the same shape and fresh random weights to as many nodes, on the task."""
+    """Prune a model of the same shape and fresh random weights to as many nodes, on the task.
+
+    With ``permuted``, its weights are those of the trained model, shuffled inside each matrix: as
+    many of them are zero, and their sizes are the same.
+    """
     model = GPT(subject.model.config).requires_grad_(False)
     model.initialise(settings.seed)
+    if permuted:
+        shuffle_weights(subject.model, model, settings.seed)
     other = dataclasses.replace(subject, model=model, means=means_over_programs(model, tokenizer))
     k = experiment.circuit.size
     found = find(other, settings, k=k, report=report, cancel=cancel)
     control = dataclasses.replace(experiment, circuit=found, model=model, means=other.means)
     losses = (control.of_circuit.loss,)
-    return Control(UNTRAINED, experiment.batch_name, losses, experiment.of_circuit.loss)
+    name = PERMUTED if permuted else UNTRAINED
+    return Control(name, experiment.batch_name, losses, experiment.of_circuit.loss)
+
+
+def shuffle_weights(trained: GPT, into: GPT, seed: int = 0) -> None:
+    """Give ``into`` every parameter of ``trained`` with its entries in a random order."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in into.named_parameters():
+            values = operator.attrgetter(name)(trained).detach().flatten()
+            order = torch.randperm(len(values), generator=generator)
+            parameter.copy_(values[order].view_as(parameter))
 
 
 def stability(

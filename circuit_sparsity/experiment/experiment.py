@@ -156,7 +156,7 @@ class Experiment:
         >>> from circuit_sparsity.experiment.opening import open_circuit
         >>> circuit = open_circuit("starter", "single_double_quote", "prune", "k44_seed0")
         >>> round(circuit.apply(Recipe.parse(["0.attn.k:210*0.5", "0.attn.q:210=1.5"])).delta, 2)
-        0.0
+        0.5
         """
         return self._effect(self.changes(recipe))
 
