@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from circuit_sparsity.experiment.opening import MEANS_OVER
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui.circuit import (
     colouring,

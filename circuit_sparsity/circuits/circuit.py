@@ -1,15 +1,15 @@
 """``Circuit``: the value that files, pruner, executor, graph and pages all speak."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from circuit_sparsity.circuits.found import Found
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Location, Node, circuit_locations
 
@@ -27,7 +27,7 @@ class Circuit:
     task: str
     sweep: str
     k: str  # the folder's name: a number, k_optim, or a name such as k104_seed1
-    found: Mapping[str, Any] = field(default_factory=dict)  # settings and results, JSON values
+    found: Found = Found()
     means_hash: str = ""  # of the reference means it was found with; empty when unknown
 
     def __post_init__(self) -> None:
@@ -36,7 +36,6 @@ class Circuit:
                 raise ValueError(f"{location} lists a channel twice: {sorted(channels)}")
         ordered = dict(sorted(self.nodes.items()))
         object.__setattr__(self, "nodes", MappingProxyType(ordered))
-        object.__setattr__(self, "found", MappingProxyType(dict(self.found)))
 
     @property
     def size(self) -> int:

@@ -7,10 +7,9 @@ from circuit_sparsity.cli.answer import Answer, Say
 from circuit_sparsity.cli.evidence import evidence_data, evidence_lines
 from circuit_sparsity.evidence.evidence import write_evidence
 from circuit_sparsity.evidence.measures import measure
-from circuit_sparsity.experiment.opening import MEANS_OVER
 from circuit_sparsity.pruning.find import SWEEP
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.request import Pruned, PruneRequest, carry_out
+from circuit_sparsity.pruning.request import Observer, Pruned, PruneRequest, carry_out
 from circuit_sparsity.pruning.settings import PRESETS, TARGET_LOSS, preset
 from circuit_sparsity.store import Store
 
@@ -63,8 +62,10 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     )
     made = carry_out(
         request,
-        report=lambda snapshot: say(_progress(snapshot)),
-        progress=lambda done, of: say(f"measuring {done} of {of}"),
+        observer=Observer(
+            snapshot=lambda snapshot: say(_progress(snapshot)),
+            measured=lambda done, of: say(f"measuring {done} of {of}"),
+        ),
     )
     data, more = _data(made), ()
     if arguments.mode:
@@ -95,7 +96,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
 
 def _data(made: Pruned) -> dict[str, object]:
     found = made.circuit.found
-    minimality = found.get("minimality", {})
+    removal = {} if found.minimality is None else found.minimality.to_dict()
     return {
         "model": made.circuit.model,
         "task": made.circuit.task,
@@ -103,31 +104,31 @@ def _data(made: Pruned) -> dict[str, object]:
         "k": made.circuit.k,
         "nodes": made.circuit.size,
         "edges": len(made.experiment.edges),
-        "edges_needed": minimality.get("edges_needed"),
-        "nodes_bisected": minimality.get("nodes_bisected"),
-        "nodes_before": minimality.get("nodes_before"),
-        "edges_before": minimality.get("edges_before"),
-        "loss_without_spare_edges": minimality.get("loss_without_spare_edges"),
-        "means_over": found.get(MEANS_OVER),
-        "circuit_loss": found["loss"],
+        "edges_needed": removal.get("edges_needed"),
+        "nodes_bisected": removal.get("nodes_bisected"),
+        "nodes_before": removal.get("nodes_before"),
+        "edges_before": removal.get("edges_before"),
+        "loss_without_spare_edges": removal.get("loss_without_spare_edges"),
+        "means_over": found.means_over,
+        "circuit_loss": found.loss,
         "test_loss": made.experiment.of_circuit.loss,
-        "seconds": found["seconds"],
+        "seconds": found.seconds,
     }
 
 
 def _removal(made: Pruned) -> tuple[str, ...]:
-    told = made.circuit.found.get("minimality")
+    told = made.circuit.found.minimality
     if told is None:
         return ()
     return (
-        f"removal: {told['nodes_before']} to {told['nodes']} nodes, {told['edges_before']} to "
-        f"{told['edges']} edges, of which {told['edges_needed']} are needed (without the others "
-        f"the loss is {told['loss_without_spare_edges']:.4f})",
+        f"removal: {told.nodes_before} to {told.nodes} nodes, {told.edges_before} to "
+        f"{told.edges} edges, of which {told.edges_needed} are needed (without the others "
+        f"the loss is {told.loss_without_spare_edges:.4f})",
     )
 
 
 def _means(made: Pruned) -> tuple[str, ...]:
-    over = made.circuit.found.get(MEANS_OVER)
+    over = made.circuit.found.means_over
     return () if over is None else (f"held at means over {over}, not at the model's own",)
 
 

@@ -34,8 +34,6 @@ TEST_SEED = 0
 SAME_LOSS = 1e-5  # nats: a stored loss that is computed again is nearer
 PAIRS = "pairs.jsonl"  # beside a circuit that was found for one's own pairs
 OWN_MEANS = "own_means.pt"  # beside a circuit that is held at other means than its model's
-MEANS_OVER = "means_over"  # what text those were taken over, in Circuit.found
-FOUND_HERE = "circuit_sparsity"  # a key of Circuit.found, in circuits that this project made
 KNOWN_ANSWERS = {  # of released tasks, as the paper describes them
     "single_double_quote": ("')", '")'),
     "bracket_counting": ("]\n", "]]\n"),
@@ -171,7 +169,7 @@ def task_of(store: Store, circuit: Circuit) -> Task | None:
 
     None for a circuit of others, whose prompts are those in its file.
     """
-    if FOUND_HERE not in circuit.found:
+    if not circuit.found.is_ours:
         return None
     path = store.path_of_viz(circuit.model, circuit.task, circuit.sweep, circuit.k)
     if path is not None and (path.parent / PAIRS).is_file():

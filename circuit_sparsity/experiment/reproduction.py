@@ -87,8 +87,8 @@ class NearTies:
         if not self._model.config.d_pos_emb:
             return norm(x)
         positions = self._model.get_parameter("transformer.wpe.weight")[: x.shape[1]]
-        beside = block.get_submodule(of_positions)(positions)
-        return torch.cat((norm(x), beside.expand(len(x), -1, -1)), dim=-1)
+        normed = block.get_submodule(of_positions)(positions)
+        return torch.cat((norm(x), normed.expand(len(x), -1, -1)), dim=-1)
 
 
 def _kept(model: GPT, location: Location) -> int | None:

@@ -11,17 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from circuit_sparsity.circuits.found import Moment
 from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.store.atomic import write_atomically
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A line of a run's history."""
-
-    step: int  # optimiser steps done
-    loss: float  # of the masked model on the prompts of that step, in nats per sequence
-    nodes: int  # nodes on
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.found import Found
 from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.release.errors import Source
 from circuit_sparsity.release.values import (
@@ -76,7 +77,7 @@ def read_viz(
             Location.parse(place): tuple(map(int, channels))
             for place, channels in raw["circuit_data"].items()
         }
-        circuit = Circuit(nodes, *names, found=dict(raw["prune_config"]))
+        circuit = Circuit(nodes, *names, found=Found.from_dict(raw["prune_config"]))
     with source.section("all_loss", "[(iteration, loss), ...]"):
         search = tuple(SearchPoint(int(i), float(x) / DOUBLED) for i, x in raw["all_loss"])
     with source.section("samples", "{location: {channel: {quantile: (bottom, top)}}}"):

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
-from release_cases import CIRCUITS
 
 from circuit_sparsity.__main__ import main
 from circuit_sparsity.experiment.answers import best_separating_pair, oriented
+from tests.release.cases import CIRCUITS
 
 YOLO1 = ("csp_yolo1", "single_double_quote", "prune_v2", "64")
 ANSWERS = ("--answers", "('", '("')

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.found import Found
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.core.names import FINAL_RESID, Location, Node
 from circuit_sparsity.release import (
@@ -167,7 +168,7 @@ def test_names_come_from_the_folders_unless_they_are_given(tmp_path: Path) -> No
     folder.mkdir(parents=True)
     circuit = read_viz(saved(contents(), folder), task="other").circuit
     assert circuit.title == "csp · other · prune_v4 · k_optim"
-    assert circuit.found == {"lr": 0.0048}
+    assert circuit.found.to_dict() == {"lr": 0.0048}
 
 
 def test_the_last_token_is_the_last_that_is_not_padding() -> None:
@@ -362,4 +363,4 @@ def test_written_means_have_memory_of_their_own(tmp_path: Path) -> None:
 def test_a_circuit_of_a_file_and_one_of_ours_are_the_same_kind_of_value(tmp_path: Path) -> None:
     circuit = read(contents(), tmp_path).circuit
     nodes = {READ: (4, 9), NEURON: (2,), FINAL_RESID: ()}
-    assert circuit == Circuit(nodes, "m", "t", "s", "3", found={"lr": 0.0048})
+    assert circuit == Circuit(nodes, "m", "t", "s", "3", found=Found(other={"lr": 0.0048}))

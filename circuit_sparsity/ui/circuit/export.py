@@ -86,11 +86,7 @@ def _found(view: LiveView) -> Investigation:
 
 
 def _effect(experiment: Experiment, recipe: Recipe) -> Effect | None:
-    if not len(recipe):
-        return None
-    found = apply(experiment, recipe)
-    parts = tuple(experiment.part(step.name) for step in recipe)
-    return Effect(parts, found.before, found.after)
+    return experiment.apply(recipe) if len(recipe) else None
 
 
 def _query() -> str:

@@ -11,7 +11,7 @@ from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.circuits.wiring import Neighbour, Wiring
 from circuit_sparsity.core.names import FINAL_RESID, Node
 from circuit_sparsity.experiment.experiment import Effect, Experiment, Outcome
-from circuit_sparsity.experiment.recipes import apply, faithfulness_of
+from circuit_sparsity.experiment.recipes import faithfulness_of
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.evidence import meter_html
 from circuit_sparsity.plots.words import place_in_words, recipe_in_words, signed
@@ -107,7 +107,7 @@ def _changed(view: LiveView, off: tuple[Node | Edge, ...]) -> None:
     with _running():
         of_model, before = experiment.of_model, experiment.of_circuit  # run once and kept
         start = time.perf_counter()
-        after = apply(experiment, recipe).after
+        after = experiment.apply(recipe).after
         seconds = time.perf_counter() - start
     nodes, edges = state.picked(view), state.picked_edges(view)
     effect = Effect((*nodes, *edges), before, after)

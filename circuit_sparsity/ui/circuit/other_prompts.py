@@ -9,9 +9,8 @@ from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.experiment.recipes import (
     TASK_PAIRS,
-    Elsewhere,
+    OtherPrompts,
     Where,
-    apply,
     faithfulness_of,
     snippet,
 )
@@ -63,7 +62,7 @@ def _chosen(view: LiveView) -> Elsewhere:
     if where == "pair":
         pairs = view.experiment.batch.n_pairs
         number = st.number_input(f"Pair, 1 to {pairs}", 1, pairs, **bound(_PAIR, 1), width=160)
-        return Elsewhere("pair", pair=int(number) - 1)
+        return OtherPrompts("pair", pair=int(number) - 1)
     if where == "task":
         task = st.selectbox("Task", sorted(TASKS), **bound(_TASK, min(TASKS)))
         st.caption(f"{TASKS[task].summary} The first {TASK_PAIRS} pairs of its test split.")
@@ -109,7 +108,7 @@ def _example(experiment: Experiment, tokenizer: Tokenizer) -> Pair:
 def _result(view: LiveView, recipe: Recipe, there: Elsewhere) -> None:
     moved = _taken(view, cached.identity(view), there)
     with st.spinner("Running these prompts …"):
-        found = apply(moved, recipe)
+        found = moved.apply(recipe)
         faithful = faithfulness_of(moved, found.after)
     before, after, of_model = found.before, found.after, moved.of_model
     st.metric(

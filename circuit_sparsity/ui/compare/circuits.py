@@ -153,7 +153,7 @@ def _tables(found: Comparison, a: StoredView, b: StoredView) -> None:
                 {
                     "node": str(node),
                     "what it is": place_in_words(node, a.config),
-                    "in": found.sides[node],
+                    "in": found.membership[node],
                     _RISE.format("A"): a.deltas.get(node),
                     _RISE.format("B"): b.deltas.get(node),
                 }
@@ -170,7 +170,7 @@ def _tables(found: Comparison, a: StoredView, b: StoredView) -> None:
                 {
                     "source": str(edge.source),
                     "target": str(edge.target),
-                    "in": found.sides[ends(edge)],
+                    "in": found.membership[ends(edge)],
                     "weight in A": weights[0].get(ends(edge)),
                     "weight in B": weights[1].get(ends(edge)),
                 }

@@ -81,10 +81,10 @@ def search(choice: Choice) -> None:
         )
         st.plotly_chart(figure, key="curve_search", config={"displaylogo": False})
         st.caption("Stored: the best loss that the search over settings had found after each run.")
-    elif history and all({"step", "loss", "nodes"} <= set(point) for point in history):
-        steps = [point["step"] for point in history]
+    elif history:
+        steps = [moment.step for moment in history]
         for name, axis in (("nodes", Axis("nodes still kept", log=True)), ("loss", Axis(_LOSS))):
-            line = Line(axis.title, steps, [point[name] for point in history])
+            line = Line(axis.title, steps, [getattr(moment, name) for moment in history])
             st.plotly_chart(
                 line_figure([line], Axis("pruning step"), axis, colours),
                 key=f"curve_search_{name}",

@@ -117,7 +117,7 @@ class _Measuring:
             self._task(),
         )
         if name == "stability":
-            target = circuit.found.get("target")
+            target = circuit.found.target
             k = circuit.size if target is None else None
             seen = stability(
                 circuit.model,

@@ -11,7 +11,7 @@ from circuit_sparsity.circuits.wiring import Neighbour
 from circuit_sparsity.core.names import FINAL_RESID, Node
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.labels import Labels
-from circuit_sparsity.nodes.card import Card, card
+from circuit_sparsity.nodes.card import NodeCard, card
 from circuit_sparsity.nodes.firing import Firing
 from circuit_sparsity.nodes.vocabulary import IGNORED, direct_effect
 from circuit_sparsity.nodes.weights import into, out_of

@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from circuit_sparsity.core.tokenizer import Tokenizer
-from circuit_sparsity.experiment.recipes import changes_of
 from circuit_sparsity.nodes.next_token import NextToken
 from circuit_sparsity.nodes.reading import Parting, Reader, Reading, divergences, parting
 from circuit_sparsity.plots.tokens import show_token

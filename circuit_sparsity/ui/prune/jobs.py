@@ -20,7 +20,6 @@ from circuit_sparsity.circuits.node_vector import Layout
 from circuit_sparsity.core.checkpoint import read_config
 from circuit_sparsity.core.names import Location
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.experiment.opening import PAIRS, open_tokenizer
 from circuit_sparsity.pruning.find import Cut
 from circuit_sparsity.pruning.learn import Snapshot
 from circuit_sparsity.pruning.ranking import Nested, write_nested

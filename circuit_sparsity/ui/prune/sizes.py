@@ -141,8 +141,8 @@ def _opened(choice: Choice, stamps: tuple[Stamp, ...]) -> Run:
 def _at(_run: Run, choice: Choice, stamps: tuple[Stamp, ...], k: int) -> AtSize:
     with _run.lock:
         circuit = _run.cut.circuit(Goal(k=k), minimal=False)
-    found = circuit.found
-    deciding = max(found["loss"], found["validation_loss"] or 0.0)
+    deciding = circuit.found.worst_loss
+    assert deciding is not None, "a circuit cut here tells its losses"
     subject = _run.cut.subject
     kept = subject.layout.join(circuit.masks(subject.model.config))
     return AtSize(circuit, deciding, _run.tests.loss(kept))

@@ -259,7 +259,7 @@ def _readings(seen: tuple[Reading, ...], any_mark: bool, one: Shown) -> pd.DataF
             "node": [str(each.node) for each in seen],
             f"on {one.positive_mark}": [round(each.positive, 3) for each in seen],
             f"on {one.negative_mark}": [round(each.negative, 3) for each in seen],
-            "else": [round(each.elsewhere, 3) for each in seen],
+            "else": [round(each.other_tokens, 3) for each in seen],
             "gap, sd": [round(each.finds if any_mark else each.tells, 2) for each in seen],
         }
     )
