@@ -2,60 +2,81 @@
 
 import argparse
 import dataclasses
+from typing import TYPE_CHECKING
 
-from circuit_sparsity.cli.answer import Answer, Say, add_circuit, open_named, table
-from circuit_sparsity.evidence.definitions import DEFINITIONS
-from circuit_sparsity.evidence.evidence import Evidence, write_evidence
-from circuit_sparsity.evidence.measures import DRAWS, measure
-from circuit_sparsity.evidence.prunings import (
-    nonsense_control,
-    ranking_of,
-    settings_of,
-    stability,
-    untrained_control,
+from circuit_sparsity.cli.answer import Answer, Say, table
+from circuit_sparsity.cli.arguments import (
+    PRESETS,
+    add_circuit,
+    check_place,
+    open_named,
+    whole_number,
 )
-from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.experiment.opening import open_tokenizer
-from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.request import open_subject
-from circuit_sparsity.pruning.settings import PRESETS, PruneSettings, preset
 from circuit_sparsity.store import Store
 
-HELP = "measure how real a circuit is, and store that beside it"
-SHOWN = ("sufficiency", "necessity", "faithfulness", "completeness", "kl", "exact_match")
-SHOWN += ("exact_match_full", "cpr", "cmd", "cpr_log", "cmd_log")
-SHOWN += ("relative_sparsity", "full_sparsity")
+if TYPE_CHECKING:
+    from circuit_sparsity.evidence.evidence import Evidence
+    from circuit_sparsity.experiment.experiment import Experiment
+    from circuit_sparsity.pruning.learn import Snapshot
+    from circuit_sparsity.pruning.settings import PruneSettings
+
+SHOWN = (
+    *("sufficiency", "necessity", "faithfulness", "completeness", "kl", "exact_match"),
+    *("exact_match_full", "cpr", "cmd", "cpr_log", "cmd_log"),
+    *("relative_sparsity", "full_sparsity"),
+)
+DRAWS = 10  # random circuits of each kind
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_circuit(parser)
-    parser.add_argument("--draws", type=int, default=DRAWS, help="random circuits of each kind")
+    parser.add_argument(
+        "--draws",
+        type=whole_number(0),
+        default=DRAWS,
+        help=f"random circuits of each kind ({DRAWS})",
+    )
     parser.add_argument(
         "--controls", action="store_true", help="prune for shuffled answers and without training"
     )
-    parser.add_argument("--seeds", type=int, default=0, help="prune from so many seeds: stability")
-    parser.add_argument("--preset", choices=sorted(PRESETS), help="of those prunings; as it was")
+    parser.add_argument(
+        "--seeds", type=_seeds, default=0, help="prune from so many seeds, 2 or more: stability"
+    )
+    parser.add_argument("--preset", choices=PRESETS, help="of those prunings; as it was")
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
-    store, it = Store.from_environment(), open_named(arguments)
-    ranking, words = ranking_of(store, it)
+    store = Store.from_environment()
+    check_place(store, arguments.model, arguments.task, arguments.sweep)
+
+    from circuit_sparsity.evidence.evidence import write_evidence
+    from circuit_sparsity.evidence.measures import measure
+    from circuit_sparsity.evidence.prunings import ranking_of
+
+    opened = open_named(arguments)
+    ranking, words = ranking_of(store, opened)
     evidence = measure(
-        it,
-        None if ranking is None else ranking.order,
+        opened,
+        ranking.order,
         words,
         arguments.draws,
         lambda done, of: say(f"{done} of {of} measurements"),
     )
     if arguments.controls or arguments.seeds:
-        settings = _settings(arguments.preset, it)
-        evidence = _with_prunings(evidence, it, settings, arguments, say)
-    path = write_evidence(evidence, store, it.circuit)
-    lines = (it.circuit.title, f"measured on {evidence.prompts}", *evidence_lines(evidence))
+        settings = _settings(arguments.preset, opened)
+        evidence = _with_prunings(evidence, opened, settings, arguments, say)
+    path = write_evidence(evidence, store, opened.circuit)
+    lines = (opened.circuit.title, f"measured on {evidence.prompts}", *evidence_lines(evidence))
     return Answer(evidence.to_dict(), (*lines, f"stored in {path}"))
 
 
-def evidence_data(evidence: Evidence) -> dict[str, object]:
+def _seeds(text: str) -> int:
+    if text == "0":
+        return 0
+    return whole_number(2)(text)  # one seed overlaps with nothing
+
+
+def evidence_data(evidence: "Evidence") -> dict[str, object]:
     """What ``prune`` prints of the evidence."""
     return {
         "necessity": evidence.necessity,
@@ -69,9 +90,11 @@ def evidence_data(evidence: Evidence) -> dict[str, object]:
     }
 
 
-def evidence_lines(evidence: Evidence) -> tuple[str, ...]:
+def evidence_lines(evidence: "Evidence") -> tuple[str, ...]:
     """A table of the measures, the controls, and what is wrong."""
-    rows = []
+    from circuit_sparsity.evidence.definitions import DEFINITIONS
+
+    rows = list[tuple[str, ...]]()
     for key in SHOWN:
         value, one = getattr(evidence, key), DEFINITIONS[key]
         rows.append((one.name, "-" if value is None else f"{value:.4f}", one.unit, one.anchor))
@@ -98,34 +121,40 @@ def evidence_lines(evidence: Evidence) -> tuple[str, ...]:
     return (*lines, *(f"LOOK OUT: {trouble}" for trouble in evidence.troubles))
 
 
-def _settings(name: str | None, it: Experiment) -> PruneSettings:
-    if name is not None:
-        return preset(name)
-    return settings_of(it)
+def _settings(name: str | None, opened: "Experiment") -> "PruneSettings":
+    from circuit_sparsity.evidence.prunings import settings_of
+    from circuit_sparsity.pruning.settings import preset
+
+    return settings_of(opened) if name is None else preset(name)
 
 
 def _with_prunings(
-    evidence: Evidence,
-    it: Experiment,
-    settings: PruneSettings,
+    evidence: "Evidence",
+    opened: "Experiment",
+    settings: "PruneSettings",
     arguments: argparse.Namespace,
     say: Say,
-) -> Evidence:
-    def report(snapshot: Snapshot) -> None:
+) -> "Evidence":
+    from circuit_sparsity.evidence.prunings import nonsense_control, stability, untrained_control
+    from circuit_sparsity.experiment.opening import open_tokenizer
+    from circuit_sparsity.pruning.request import open_subject
+
+    def report(snapshot: "Snapshot") -> None:
         say(f"{snapshot.stage} {snapshot.done} of {snapshot.of}: {snapshot.nodes} nodes")
 
-    model, task, target = it.circuit.model, it.circuit.task, it.circuit.found.get("target")
+    circuit, means = opened.circuit, opened.means
+    model, task, target = circuit.model, circuit.task, circuit.found.get("target")
     if arguments.controls:
-        subject = open_subject(model, task, settings, means=it.means)
+        subject = open_subject(model, task, settings, means=means)
         tokenizer = open_tokenizer(Store.from_environment(), model)
-        evidence = evidence.with_control(nonsense_control(subject, it.circuit, settings, report))
+        evidence = evidence.with_control(nonsense_control(subject, circuit, settings, report))
         evidence = evidence.with_control(
-            untrained_control(subject, it, tokenizer, settings, report)
+            untrained_control(subject, opened, tokenizer, settings, report)
         )
     if arguments.seeds:
-        seeds, k = range(arguments.seeds), it.circuit.size if target is None else None
+        seeds, k = range(arguments.seeds), circuit.size if target is None else None
         found = stability(
-            model, task, settings, target=target, k=k, seeds=seeds, means=it.means, report=report
+            model, task, settings, target=target, k=k, seeds=seeds, means=means, report=report
         )
         evidence = dataclasses.replace(evidence, stability=found)
     return evidence

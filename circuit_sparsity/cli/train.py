@@ -7,9 +7,6 @@ from typing import Any
 
 from circuit_sparsity.cli.answer import Answer, Say
 from circuit_sparsity.store import Store
-from circuit_sparsity.training.settings import TrainSettings
-
-HELP = "train a weight-sparse model from a settings file"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     from circuit_sparsity.training.corpus import prepare
-    from circuit_sparsity.training.loop import train  # torch's optimisers are slow to import
+    from circuit_sparsity.training.loop import train
     from circuit_sparsity.training.publication import publish
+    from circuit_sparsity.training.settings import TrainSettings
 
     settings = TrainSettings.read(arguments.settings)
     folder = arguments.folder or Path("runs") / settings.name
