@@ -16,7 +16,7 @@ _SEVERAL = {"models": "model"}  # arguments that take several of a kind
 
 def complete(parser: argparse.ArgumentParser) -> None:
     """Tell the shell what may come next, and end the process."""
-    CompletionFinder(default_completer=_Names())(parser)
+    CompletionFinder()(parser, default_completer=_Names())
 
 
 class _Names(BaseCompleter):
