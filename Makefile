@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NODE_MODULES := tests/azurite/node_modules
+QUICK := $(addprefix tests/,core circuits inference kernels programs release store tasks cli) \
+	tests/test_documentation.py tests/test_rows.py
 
-.PHONY: kernels help app test check format soak bench chromium clean
+.PHONY: kernels help app test quick check format soak bench docs wheel chromium clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -14,6 +16,9 @@ app: .venv/run kernels   ## set everything up and open the explorer
 
 test: .venv/dev kernels chromium $(NODE_MODULES)   ## every test, browser and blob service included
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not soak"
+
+quick: .venv/dev kernels   ## the inner loop's tests: no browser, no service, no pruning; two minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not soak and not browser and not azurite" $(QUICK)
 
 check: .venv/dev  ## format, lint and types
 	$(BIN)/ruff format --check .
@@ -30,6 +35,12 @@ soak: .venv/dev chromium $(NODE_MODULES)   ## the long series of faults and load
 bench: .venv/dev  ## print ratios against stated baselines
 	PYTHONPATH=. $(BIN)/python benchmarks/bench.py
 
+docs: .venv/dev  ## build the documentation as a site, offline, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -q --strict
+
+wheel: .venv/dev ## build the package into dist/
+	$(BIN)/python -m hatchling build -t wheel
+
 chromium: .venv/dev ## a browser for the browser tests
 	@sh tests/browser/get_chromium.sh $(BIN)
 
@@ -37,14 +48,14 @@ kernels: .venv/run
 	@echo "Compiling the kernels: half a minute, once"; $(BIN)/python -m circuit_sparsity.runtime.warm_up
 
 clean:           ## remove what make made (never your downloads or results)
-	rm -rf .venv $(NODE_MODULES)
+	rm -rf .venv $(NODE_MODULES) site dist
 
 .venv/run: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -r requirements.txt
 	touch $@
 
-.venv/dev: requirements-dev.txt requirements-cluster.txt .venv/run
+.venv/dev: requirements-dev.txt requirements-cluster.txt requirements-docs.txt .venv/run
 	$(BIN)/pip install -q -r requirements-dev.txt
 	touch $@
 

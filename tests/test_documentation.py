@@ -1,38 +1,47 @@
-"""The README names what exists, and what it links to is there."""
+"""The documents name what exists, and what they link to is there."""
 
+import os
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from circuit_sparsity.__main__ import COMMANDS
+from circuit_sparsity.cli import COMMANDS
 from circuit_sparsity.evidence.definitions import DEFINITIONS
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 TARGETS = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+def text_of(document: str) -> str:
+    return (ROOT / "docs" / document).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "pages").glob("*.py")), ids=lambda path: path.stem)
-def test_the_readme_names_every_page(page):
-    assert f"pages/{page.name}" in README
+def test_the_pages_are_documented(page):
+    assert f"pages/{page.name}" in text_of("PAGES.md")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_readme_names_every_command(command):
-    assert f"python -m circuit_sparsity {command}" in README
+def test_the_commands_and_their_json_are_documented(command):
+    assert f"python -m circuit_sparsity {command}" in text_of("COMMANDS.md")
+    assert command == "app" or f"\n## {command}\n" in text_of("JSON.md")
 
 
 @pytest.mark.parametrize("one", DEFINITIONS.values(), ids=DEFINITIONS)
 def test_measures_are_defined_in_the_documents_as_on_the_page(one):
-    text = (ROOT / "docs" / "EVIDENCE.md").read_text(encoding="utf-8")
-    assert f"| {one.name} | {one.sentence} | {one.unit} | {one.anchor} |" in text
+    row = f"| {one.name} | {one.sentence} | {one.unit} | {one.anchor} |"
+    assert row in text_of("EVIDENCE.md")
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_readme_names_every_make_target(target):
-    assert f"make {target}" in README
+def test_the_make_targets_are_documented(target):
+    assert f"make {target}" in text_of("CONTRIBUTING.md")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -43,7 +52,43 @@ def test_every_linked_file_exists(document):
 
 
 def test_every_package_is_pinned():
-    for name in ("requirements.txt", "requirements-cluster.txt", "requirements-dev.txt"):
+    for name in (path.name for path in ROOT.glob("requirements*.txt")):
         for line in (ROOT / name).read_text().splitlines():
             package = line.split("#")[0].strip()
             assert not package or package.startswith("-r ") or "==" in package, line
+
+
+@pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_runs_from_top_to_bottom(tutorial, tmp_path):
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", tutorial.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "CIRCUIT_SPARSITY_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_document_has_its_place_in_the_site():
+    listed = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for document in (ROOT / "docs").rglob("*.md"):
+        assert f": {document.relative_to(ROOT / 'docs').as_posix()}\n" in listed
+
+
+def test_what_is_tested_lies_in_the_ranges_that_the_package_states():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pinned = re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    stated = dict(one.split(">=") for one in project["dependencies"])
+    assert stated.keys() == dict(pinned).keys()
+    for name, version in pinned:
+        assert _numbers(version) >= _numbers(stated[name]), name
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]

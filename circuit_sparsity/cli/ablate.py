@@ -1,11 +1,13 @@
 """``ablate``: what ablating nodes and edges does to a circuit, one by one and together."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-from circuit_sparsity.cli.answer import Answer, Say, add_circuit, open_named, table
-from circuit_sparsity.experiment.experiment import Effect
+from circuit_sparsity.cli.answer import Answer, Say, table
+from circuit_sparsity.cli.arguments import add_circuit, open_named
 
-HELP = "ablate nodes and edges of a circuit and report the loss"
+if TYPE_CHECKING:
+    from circuit_sparsity.experiment.experiment import Effect
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,25 +28,26 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         raise ValueError(
             "name nodes or edges, or give --all for each kept node alone, or --edges for each edge"
         )
-    it, fill = open_named(arguments), arguments.fill
-    given = [it.part(text) for text in arguments.part]
-    each = given or (it.edges if arguments.edges else it.circuit.node_list)
-    effects = it.ablate_each(each, lambda done, of: say(f"{done} of {of}"), fill=fill)
+    opened, fill = open_named(arguments), arguments.fill
+    given = [opened.part(text) for text in arguments.part]
+    each = given or (opened.edges if arguments.edges else opened.circuit.node_list)
+    effects = opened.ablate_each(each, lambda done, of: say(f"{done} of {of}"), fill=fill)
     kind = "edges" if arguments.edges else "nodes"
     data = {
-        "circuit_loss": it.of_circuit.loss,
-        "prompts": len(it.batch),
+        "circuit_loss": opened.of_circuit.loss,
+        "prompts": len(opened.batch),
         "fill": fill,
         kind: [
             {kind[:-1]: str(effect.parts[0]), "loss": effect.after.loss, "delta": effect.delta}
             for effect in effects
         ],
     }
-    together = it.ablate(given, fill) if len(given) > 1 else None
+    together = opened.ablate(given, fill) if len(given) > 1 else None
     if together:
         data |= {"set_loss": together.after.loss, "set_delta": together.delta}
+    loss = f"loss {opened.of_circuit.loss:.4f} nats per sequence"
     lines = [
-        f"{it.circuit.title}: loss {it.of_circuit.loss:.4f} nats per sequence on {it.batch_name}",
+        f"{opened.circuit.title}: {loss} on {opened.batch_name}",
         *table((kind[:-1], "loss", "delta"), [_cells(effect) for effect in effects]),
     ]
     if together:
@@ -52,5 +55,5 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     return Answer(data, tuple(lines))
 
 
-def _cells(effect: Effect) -> tuple[str, str, str]:
+def _cells(effect: "Effect") -> tuple[str, str, str]:
     return str(effect.parts[0]), f"{effect.after.loss:.4f}", f"{effect.delta:+.4f}"

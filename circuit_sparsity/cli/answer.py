@@ -1,19 +1,21 @@
-"""What a command gives back: data for ``--json`` and lines for a person."""
+"""What a command gives back: data for ``--json``, lines for a person, and how both are written."""
 
 import argparse
-from collections.abc import Callable
+import codecs
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.experiment.opening import open_circuit
+SCHEMA = 1  # of what --json prints: raised when a key goes or changes its meaning (docs/JSON.md)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``data`` is JSON values; ``lines`` says the same in words."""
+    """``data`` is a JSON object's values by key; ``lines`` says the same in words."""
 
-    data: Any
+    data: Mapping[str, Any]
     lines: tuple[str, ...]
 
 
@@ -28,35 +30,26 @@ class Command(Protocol):
     def run(self, arguments: argparse.Namespace, say: Say) -> Answer: ...
 
 
-def add_circuit(parser: argparse.ArgumentParser) -> None:
-    """The four names of a circuit as positional arguments."""
-    for name, example in (
-        ("model", "starter"),
-        ("task", "single_double_quote"),
-        ("sweep", "prune"),
-        ("k", "64"),
-    ):
-        parser.add_argument(name, metavar=name.upper(), help=f"such as {example}")
-    parser.add_argument(
-        "--answers",
-        nargs=2,
-        metavar=("A", "B"),
-        help="answers to the stored prompts' first and second half: a token's text, or its id",
-    )
+def as_json(data: Mapping[str, Any]) -> str:
+    """One line of strict JSON, in ASCII; a number that is not finite is ``null``.
+
+    >>> as_json({"loss": float("nan"), "nodes": [44]})
+    '{"schema": 1, "loss": null, "nodes": [44]}'
+    """
+    return json.dumps({"schema": SCHEMA, **_finite(data)}, allow_nan=False)
 
 
-def open_named(arguments: argparse.Namespace) -> Experiment:
-    """The circuit that the arguments of ``add_circuit`` name."""
-    return open_circuit(
-        arguments.model,
-        arguments.task,
-        arguments.sweep,
-        arguments.k,
-        answers=arguments.answers and tuple(arguments.answers),
-    )
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inner) for key, inner in cast(Mapping[Any, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in cast(Sequence[Any], value)]
+    return value
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> tuple[str, ...]:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """Lines of left-aligned columns.
 
     >>> table(("k", "where"), [("64", "shipped")])
@@ -68,3 +61,25 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> tuple[str, ...]
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in everything
     )
+
+
+_PLAIN = {"·": "-", "…": "...", "–": "-", "—": "-", "×": "x", "“": '"', "”": '"', "’": "'"}
+_PLAIN.update({"«": "<<", "»": ">>", "→": "->", "≤": "<=", "≥": ">=", "−": "-", "Δ": "delta"})
+
+
+def register_plain_letters() -> str:
+    """The name of an error handler of encodings: a plain letter, or else the character's number.
+
+    >>> "a · b ☃".encode("ascii", errors=register_plain_letters())
+    b'a - b \\\\u2603'
+    """
+
+    def plain(error: UnicodeError) -> tuple[str | bytes, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        wrong = error.object[error.start : error.end]
+        told = [_PLAIN.get(letter) or letter.encode("unicode_escape").decode() for letter in wrong]
+        return "".join(told), error.end
+
+    codecs.register_error("plain_letters", plain)
+    return "plain_letters"

@@ -4,38 +4,40 @@ Circuits at every target come from the rankings stored with circuits; nothing is
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from circuit_sparsity.cli.answer import Answer, Say, table
-from circuit_sparsity.evidence.claims.measure import measure
-from circuit_sparsity.evidence.claims.values import TARGETS, Claims, read_claims, write_claims
-from circuit_sparsity.evidence.claims.words import HEAD, caution, command, rows
-from circuit_sparsity.experiment.opening import open_task
+from circuit_sparsity.cli.arguments import check_folder, target_loss
 from circuit_sparsity.store import Store
-from circuit_sparsity.tasks import TASKS
 
-HELP = "measure the paper's claims on the models that are here"
+if TYPE_CHECKING:
+    from circuit_sparsity.evidence.claims.values import Claims
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="a sparse model; without, what was measured last is shown")
     parser.add_argument("--dense", help="a dense model of about the same held-out loss")
     parser.add_argument("--task", nargs="+", metavar="TASK", help="only these")
-    parser.add_argument("--target", nargs="+", type=float, metavar="LOSS", help="nats per sequence")
+    parser.add_argument(
+        "--target", nargs="+", type=target_loss, metavar="LOSS", help="nats per sequence"
+    )
     parser.add_argument("--out", metavar="FOLDER", help="where claims.json goes; the user's folder")
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     store = Store.from_environment()
+    folder = Path(arguments.out) if arguments.out else store.folder
     if arguments.model is None:
         if arguments.dense or arguments.task or arguments.target or arguments.out:
             raise ValueError("nothing is measured without --model; name the sparse model too")
-        claims = read_claims(store)
-        if claims is None:
-            raise ValueError(
-                "no claims are stored; measure them with "
-                "`python -m circuit_sparsity claims --model starter`"
-            )
-        return Answer(claims.to_dict(), lines_of(claims))
+        return _stored(store)
+    check_folder(folder.absolute(), "claims.json", "give another --out")
+
+    from circuit_sparsity.evidence.claims.measure import measure
+    from circuit_sparsity.evidence.claims.values import TARGETS, write_claims
+    from circuit_sparsity.experiment.opening import open_task
+    from circuit_sparsity.tasks import TASKS
+
     claims = measure(
         store,
         arguments.model,
@@ -44,13 +46,26 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         tuple(arguments.target or TARGETS),
         lambda done, of, what: say(f"{done} of {of} circuits: {what}"),
     )
-    folder = Path(arguments.out) if arguments.out else store.folder
     path = write_claims(claims, folder)
     return Answer(claims.to_dict(), (*lines_of(claims), f"stored in {path}"))
 
 
-def lines_of(claims: Claims) -> tuple[str, ...]:
+def _stored(store: Store) -> Answer:
+    from circuit_sparsity.evidence.claims.values import read_claims
+
+    claims = read_claims(store)
+    if claims is None:
+        raise ValueError(
+            "no claims are stored; measure them with "
+            "`python -m circuit_sparsity claims --model starter`"
+        )
+    return Answer(claims.to_dict(), lines_of(claims))
+
+
+def lines_of(claims: "Claims") -> tuple[str, ...]:
     """The rows as a table, what is missing, and what measures it again."""
+    from circuit_sparsity.evidence.claims.words import HEAD, caution, command, rows
+
     lines = [*table(HEAD, [said.cells for said in rows(claims)]), ""]
     lines += caution(claims)
     if claims.missing:

@@ -6,8 +6,6 @@ from circuit_sparsity.cli.answer import Answer, Say
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.progress import size_in_words
 
-HELP = "delete downloads from this machine; what ships stays"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

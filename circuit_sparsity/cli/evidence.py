@@ -2,40 +2,47 @@
 
 import argparse
 import dataclasses
+from typing import TYPE_CHECKING
 
-from circuit_sparsity.cli.answer import Answer, Say, add_circuit, open_named, table
-from circuit_sparsity.evidence.definitions import DEFINITIONS
-from circuit_sparsity.evidence.evidence import Evidence, write_evidence
-from circuit_sparsity.evidence.further import PARTS, measure_further
-from circuit_sparsity.evidence.measures import DRAWS, measure
-from circuit_sparsity.evidence.prunings import (
-    nonsense_control,
-    ranking_of,
-    settings_of,
-    stability,
-    untrained_control,
+from circuit_sparsity.cli.answer import Answer, Say, table
+from circuit_sparsity.cli.arguments import (
+    PRESETS,
+    add_circuit,
+    check_place,
+    open_named,
+    whole_number,
 )
-from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.experiment.opening import open_tokenizer, task_of
-from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.request import open_subject
-from circuit_sparsity.pruning.settings import PRESETS, PruneSettings, preset
 from circuit_sparsity.store import Store
 
-HELP = "measure how real a circuit is, and store that beside it"
-SHOWN = ("sufficiency", "necessity", "faithfulness", "completeness", "kl", "exact_match")
-SHOWN += ("exact_match_full", "cpr", "cmd", "cpr_log", "cmd_log")
-SHOWN += ("relative_sparsity", "full_sparsity")
+if TYPE_CHECKING:
+    from circuit_sparsity.evidence.evidence import Evidence
+    from circuit_sparsity.experiment.experiment import Experiment
+    from circuit_sparsity.pruning.learn import Snapshot
+    from circuit_sparsity.pruning.settings import PruneSettings
+
+SHOWN = (
+    *("sufficiency", "necessity", "faithfulness", "completeness", "kl", "exact_match"),
+    *("exact_match_full", "cpr", "cmd", "cpr_log", "cmd_log"),
+    *("relative_sparsity", "full_sparsity"),
+)
+DRAWS = 10  # random circuits of each kind
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_circuit(parser)
-    parser.add_argument("--draws", type=int, default=DRAWS, help="random circuits of each kind")
+    parser.add_argument(
+        "--draws",
+        type=whole_number(0),
+        default=DRAWS,
+        help=f"random circuits of each kind ({DRAWS})",
+    )
     parser.add_argument(
         "--controls", action="store_true", help="prune for shuffled answers and without training"
     )
-    parser.add_argument("--seeds", type=int, default=0, help="prune from so many seeds: stability")
-    parser.add_argument("--preset", choices=sorted(PRESETS), help="of those prunings; as it was")
+    parser.add_argument(
+        "--seeds", type=_seeds, default=0, help="prune from so many seeds, 2 or more: stability"
+    )
+    parser.add_argument("--preset", choices=PRESETS, help="of those prunings; as it was")
 
     parser.add_argument(
         "--further",
@@ -47,35 +54,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
-    store, experiment = Store.from_environment(), open_named(arguments)
-    ranking, words = ranking_of(store, experiment)
+    store = Store.from_environment()
+    check_place(store, arguments.model, arguments.task, arguments.sweep)
+
+    from circuit_sparsity.evidence.evidence import write_evidence
+    from circuit_sparsity.evidence.measures import measure
+    from circuit_sparsity.evidence.prunings import ranking_of
+
+    opened = open_named(arguments)
+    ranking, words = ranking_of(store, opened)
     evidence = measure(
-        experiment,
-        None if ranking is None else ranking.order,
+        opened,
+        ranking.order,
         words,
         arguments.draws,
         lambda done, of: say(f"{done} of {of} measurements"),
     )
     if arguments.controls or arguments.seeds:
-        settings = _settings(arguments.preset, experiment)
-        evidence = _with_prunings(evidence, experiment, settings, arguments, say)
-    if arguments.further is not None:
-        tokenizer = open_tokenizer(store, experiment.circuit.model)
-        evidence = measure_further(
-            evidence,
-            experiment,
-            tokenizer,
-            task_of(store, experiment.circuit),
-            arguments.further or tuple(PARTS),
-            lambda done, of: say(f"further: {done} of {of} measurements"),
-        )
-    path = write_evidence(evidence, store, experiment.circuit)
-    lines = (experiment.circuit.title, f"measured on {evidence.prompts}", *evidence_lines(evidence))
-    told = {"troubles": list(evidence.troubles), "cautions": list(evidence.cautions)}
-    return Answer(evidence.to_dict() | told, (*lines, f"stored in {path}"))
+        settings = _settings(arguments.preset, opened)
+        evidence = _with_prunings(evidence, opened, settings, arguments, say)
+    path = write_evidence(evidence, store, opened.circuit)
+    lines = (opened.circuit.title, f"measured on {evidence.prompts}", *evidence_lines(evidence))
+    return Answer(evidence.to_dict(), (*lines, f"stored in {path}"))
 
 
-def evidence_data(evidence: Evidence) -> dict[str, object]:
+def _seeds(text: str) -> int:
+    if text == "0":
+        return 0
+    return whole_number(2)(text)  # one seed overlaps with nothing
+
+
+def evidence_data(evidence: "Evidence") -> dict[str, object]:
     """What ``prune`` prints of the evidence."""
     return {
         "necessity": evidence.necessity,
@@ -89,9 +98,11 @@ def evidence_data(evidence: Evidence) -> dict[str, object]:
     }
 
 
-def evidence_lines(evidence: Evidence) -> tuple[str, ...]:
+def evidence_lines(evidence: "Evidence") -> tuple[str, ...]:
     """A table of the measures, the controls, and what is wrong."""
-    rows = []
+    from circuit_sparsity.evidence.definitions import DEFINITIONS
+
+    rows = list[tuple[str, ...]]()
     for key in SHOWN:
         value, one = getattr(evidence, key), DEFINITIONS[key]
         rows.append((one.name, "-" if value is None else f"{value:.4f}", one.unit, one.anchor))
@@ -120,77 +131,40 @@ def evidence_lines(evidence: Evidence) -> tuple[str, ...]:
     return (*lines, *(f"LOOK OUT: {trouble}" for trouble in evidence.troubles))
 
 
-def _further_lines(evidence: Evidence) -> list[str]:
-    """A line for each further part that was measured."""
-    lines: list[str] = []
-    if (found := evidence.anchors) is not None:
-        first, second = ("-" if x is None else f"{x:.2f}" for x in found.margin_correlation)
-        ratio = "-" if found.faithfulness is None else f"{found.faithfulness:.4f}"
-        lines += [
-            f"against a constant guess ({found.constant_loss:.4f} nats): faithfulness {ratio}; "
-            f"margins of circuit and model correlate {first} and {second} within the two classes"
-        ]
-    if (low := evidence.intervals.get("sufficiency")) is not None:
-        lines += [f"95% interval of the circuit's loss: {low[0]:.4f} to {low[1]:.4f}"]
-    if evidence.shortcuts is not None:
-        lines += [f"shortcuts: {evidence.shortcuts.words}"]
-    for share in evidence.rest.shares if evidence.rest is not None else ():
-        lines += [
-            f"{share.share:.0%} of the rest ablated: loss {share.mean:.4f}, p90 {share.p90:.4f}, "
-            f"worst {share.worst:.4f}; random nodes kept {share.random_mean:.4f}"
-        ]
-    if evidence.resampled is not None:
-        lines += [evidence.resampled.words]
-    if evidence.adversary is not None:
-        lines += [evidence.adversary.words]
-    if evidence.reasons is not None:
-        lines += [evidence.reasons.words]
-    for one in evidence.specific.tasks if evidence.specific is not None else ():
-        lines += [f"without the circuit, {one.task}: {one.rise:+.4f} nats"]
-    return lines
+def _settings(name: str | None, opened: "Experiment") -> "PruneSettings":
+    from circuit_sparsity.evidence.prunings import settings_of
+    from circuit_sparsity.pruning.settings import preset
 
-
-def _settings(name: str | None, experiment: Experiment) -> PruneSettings:
-    if name is not None:
-        return preset(name)
-    return settings_of(experiment)
+    return settings_of(opened) if name is None else preset(name)
 
 
 def _with_prunings(
-    evidence: Evidence,
-    experiment: Experiment,
-    settings: PruneSettings,
+    evidence: "Evidence",
+    opened: "Experiment",
+    settings: "PruneSettings",
     arguments: argparse.Namespace,
     say: Say,
-) -> Evidence:
-    def report(snapshot: Snapshot) -> None:
+) -> "Evidence":
+    from circuit_sparsity.evidence.prunings import nonsense_control, stability, untrained_control
+    from circuit_sparsity.experiment.opening import open_tokenizer
+    from circuit_sparsity.pruning.request import open_subject
+
+    def report(snapshot: "Snapshot") -> None:
         say(f"{snapshot.stage} {snapshot.done} of {snapshot.of}: {snapshot.nodes} nodes")
 
-    model, task, target = (
-        experiment.circuit.model,
-        experiment.circuit.task,
-        experiment.circuit.found.target,
-    )
+    circuit, means = opened.circuit, opened.means
+    model, task, target = circuit.model, circuit.task, circuit.found.get("target")
     if arguments.controls:
-        subject = open_subject(model, task, settings, means=experiment.means)
+        subject = open_subject(model, task, settings, means=means)
         tokenizer = open_tokenizer(Store.from_environment(), model)
+        evidence = evidence.with_control(nonsense_control(subject, circuit, settings, report))
         evidence = evidence.with_control(
-            nonsense_control(subject, experiment.circuit, settings, report)
-        )
-        evidence = evidence.with_control(
-            untrained_control(subject, experiment, tokenizer, settings, report)
+            untrained_control(subject, opened, tokenizer, settings, report)
         )
     if arguments.seeds:
-        seeds, k = range(arguments.seeds), experiment.circuit.size if target is None else None
+        seeds, k = range(arguments.seeds), circuit.size if target is None else None
         found = stability(
-            model,
-            task,
-            settings,
-            target=target,
-            k=k,
-            seeds=seeds,
-            means=experiment.means,
-            report=report,
+            model, task, settings, target=target, k=k, seeds=seeds, means=means, report=report
         )
         evidence = dataclasses.replace(evidence, stability=found)
     return evidence

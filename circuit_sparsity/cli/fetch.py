@@ -3,13 +3,9 @@
 import argparse
 
 from circuit_sparsity.cli.answer import Answer, Say
-from circuit_sparsity.core.checkpoint import CheckpointError
-from circuit_sparsity.runtime.conversion import convert
 from circuit_sparsity.store import Store, StoreError, paths
 from circuit_sparsity.store.entries import files_for, missing
 from circuit_sparsity.store.progress import Progress, size_in_words, time_in_words
-
-HELP = "download models and circuits from the container"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +55,10 @@ def _make_compact(store: Store, name: str, say: Say) -> dict[str, str]:
     folder = model and store.path_of_model(model)
     if not folder:
         return {}
+
+    from circuit_sparsity.core.checkpoint import CheckpointError
+    from circuit_sparsity.runtime.conversion import convert
+
     try:
         convert(folder, lambda now: say(f"making {name} compact: {_share(now)}"))
     except CheckpointError as trouble:

@@ -4,12 +4,18 @@ import argparse
 import time
 
 from circuit_sparsity.cli.answer import Answer, Say, table
-from circuit_sparsity.store import Store
-from circuit_sparsity.store.entries import Entry, entries
+from circuit_sparsity.store import Store, Where
+from circuit_sparsity.store.entries import Entry, Place, entries
 from circuit_sparsity.store.progress import size_in_words, time_in_words
 
-HELP = "show models and circuits: where they are, how large, under which licence, last used when"
 _HEAD = ("what", "model", "task", "sweep", "k", "where", "size", "last used", "licence")
+_WHERE: dict[Place, Where] = {  # the words for a person, and those for a program
+    "made here": "local",
+    "downloaded": "cached",
+    "ships with the project": "shipped",
+    "partly here": "remote",
+    "not here": "remote",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +35,8 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         if arguments.model in (None, entry.model) and (entry.here or not arguments.here)
     ]
     cells = [_cells(entry, licence) for entry in shown]
-    return Answer(
-        [_data(entry, licence) for entry in shown], (*table(_HEAD, cells), "", _folder(store))
-    )
+    data = {"entries": [_data(entry, licence) for entry in shown], "folder": str(store.folder)}
+    return Answer(data, (*table(_HEAD, cells), "", _folder(store)))
 
 
 def _data(entry: Entry, licence: str) -> dict[str, object]:
@@ -42,7 +47,8 @@ def _data(entry: Entry, licence: str) -> dict[str, object]:
         "task": task,
         "sweep": sweep,
         "k": k,
-        "where": entry.place,
+        "where": _WHERE[entry.place],
+        "partly_here": entry.place == "partly here",
         "size": entry.size,
         "last_used": entry.last_used,
         "licence": entry.licence(licence),

@@ -2,27 +2,39 @@
 
 import argparse
 import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from circuit_sparsity.cli.answer import Answer, Say
+from circuit_sparsity.cli.arguments import (
+    PRESETS,
+    check_place,
+    check_size,
+    target_loss,
+    whole_number,
+)
 from circuit_sparsity.cli.evidence import evidence_data, evidence_lines
-from circuit_sparsity.evidence.evidence import write_evidence
-from circuit_sparsity.evidence.measures import measure
-from circuit_sparsity.pruning.find import SWEEP
-from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.request import Observer, Pruned, PruneRequest, carry_out
-from circuit_sparsity.pruning.settings import PRESETS, TARGET_LOSS, preset
 from circuit_sparsity.store import Store
 
-HELP = "find a circuit: fewest nodes at a target loss, or exactly k nodes"
+if TYPE_CHECKING:
+    from circuit_sparsity.pruning.learn import Snapshot
+    from circuit_sparsity.pruning.request import Pruned
+
+
+SWEEP = "local"  # folder of the result, where no other is named
+TARGET_LOSS = 0.15  # nats per sequence, the paper's
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="such as starter")
     parser.add_argument("task", metavar="TASK", help="such as single_double_quote")
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--k", type=int, help="exactly so many nodes")
+    size.add_argument("--k", type=whole_number(1), help="exactly so many nodes")
     size.add_argument(
-        "--target", type=float, metavar="LOSS", help=f"nats per sequence; the paper's {TARGET_LOSS}"
+        "--target",
+        type=target_loss,
+        metavar="LOSS",
+        help=f"nats per sequence; the paper's {TARGET_LOSS}",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", default=SWEEP, help=f"folder of the result ({SWEEP})")
@@ -39,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and .md files, in place of the model's own means",
     )
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--preset", choices=sorted(PRESETS), help="how to look (fast)")
+    how.add_argument("--preset", choices=PRESETS, help="how to look (fast)")
     how.add_argument(
         "--mode",
         choices=("quick", "full"),
@@ -48,6 +60,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    store = Store.from_environment()
+    check_place(store, arguments.model, arguments.task, arguments.sweep)
+    if arguments.means_over and not Path(arguments.means_over).expanduser().exists():
+        raise ValueError(
+            f"there is no {arguments.means_over} to take means over; give a text file or a folder"
+        )
+    if arguments.k is not None:
+        check_size(store, arguments.model, arguments.k)
+
+    from circuit_sparsity.evidence.evidence import write_evidence
+    from circuit_sparsity.evidence.measures import measure
+    from circuit_sparsity.pruning.request import PruneRequest, carry_out
+    from circuit_sparsity.pruning.settings import preset
+
     chosen = arguments.mode or arguments.preset or "fast"
     settings = dataclasses.replace(preset(chosen), seed=arguments.seed)
     request = PruneRequest(
@@ -69,7 +95,6 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     )
     data, more = _data(made), ()
     if arguments.mode:
-        store = Store.from_environment()
         evidence = measure(
             made.experiment,
             made.nested.ranking.order,
@@ -94,7 +119,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     )
 
 
-def _data(made: Pruned) -> dict[str, object]:
+def _data(made: "Pruned") -> dict[str, object]:
     found = made.circuit.found
     removal = {} if found.minimality is None else found.minimality.to_dict()
     return {
@@ -104,20 +129,20 @@ def _data(made: Pruned) -> dict[str, object]:
         "k": made.circuit.k,
         "nodes": made.circuit.size,
         "edges": len(made.experiment.edges),
-        "edges_needed": removal.get("edges_needed"),
-        "nodes_bisected": removal.get("nodes_bisected"),
-        "nodes_before": removal.get("nodes_before"),
-        "edges_before": removal.get("edges_before"),
-        "loss_without_spare_edges": removal.get("loss_without_spare_edges"),
-        "means_over": found.means_over,
-        "circuit_loss": found.loss,
+        "edges_needed": minimality.get("edges_needed"),
+        "nodes_bisected": minimality.get("nodes_bisected"),
+        "nodes_before": minimality.get("nodes_before"),
+        "edges_before": minimality.get("edges_before"),
+        "loss_without_spare_edges": minimality.get("loss_without_spare_edges"),
+        "means_over": found.get("means_over"),
+        "circuit_loss": found["loss"],
         "test_loss": made.experiment.of_circuit.loss,
         "seconds": found.seconds,
     }
 
 
-def _removal(made: Pruned) -> tuple[str, ...]:
-    told = made.circuit.found.minimality
+def _removal(made: "Pruned") -> tuple[str, ...]:
+    told = made.circuit.found.get("minimality")
     if told is None:
         return ()
     return (
@@ -127,12 +152,12 @@ def _removal(made: Pruned) -> tuple[str, ...]:
     )
 
 
-def _means(made: Pruned) -> tuple[str, ...]:
-    over = made.circuit.found.means_over
+def _means(made: "Pruned") -> tuple[str, ...]:
+    over = made.circuit.found.get("means_over")
     return () if over is None else (f"held at means over {over}, not at the model's own",)
 
 
-def _progress(snapshot: Snapshot) -> str:
+def _progress(snapshot: "Snapshot") -> str:
     return (
         f"{snapshot.stage} {snapshot.done} of {snapshot.of}: loss {snapshot.loss:.4f} nats, "
         f"{snapshot.nodes} nodes"

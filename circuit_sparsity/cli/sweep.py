@@ -8,15 +8,17 @@ import contextlib
 import dataclasses
 import itertools
 import os
+from typing import TYPE_CHECKING
 
 from circuit_sparsity.cli.answer import Answer, Say
-from circuit_sparsity.pruning.request import PruneRequest
-from circuit_sparsity.pruning.settings import PruneSettings, preset
-from circuit_sparsity.pruning.sweep.cell import Cell, Job, Tried, attempt
-from circuit_sparsity.pruning.sweep.workers import LocalWorkers, Workers
+from circuit_sparsity.cli.arguments import check_place, target_loss, whole_number
 from circuit_sparsity.store import Store
 
-HELP = "search over settings: the best circuit of each model, task and size"
+if TYPE_CHECKING:
+    from circuit_sparsity.pruning.settings import PruneSettings
+    from circuit_sparsity.pruning.sweep.cell import Cell, Job, Tried
+    from circuit_sparsity.pruning.sweep.workers import Workers
+
 SWEEP = "search"
 TRIALS = 64  # the published searches had 256 to 768
 
@@ -27,31 +29,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task", metavar="TASK", nargs="+", required=True, help="such as single_double_quote"
     )
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--k", type=int, nargs="+", help="lowest loss of exactly so many nodes")
     size.add_argument(
-        "--target", type=float, nargs="+", metavar="LOSS", help="fewest nodes, nats per sequence"
+        "--k", type=whole_number(1), nargs="+", help="lowest loss of exactly so many nodes"
     )
-    parser.add_argument("--trials", type=int, default=TRIALS, help=f"of each search ({TRIALS})")
+    size.add_argument(
+        "--target",
+        type=target_loss,
+        nargs="+",
+        metavar="LOSS",
+        help="fewest nodes, nats per sequence",
+    )
+    parser.add_argument(
+        "--trials", type=whole_number(1), default=TRIALS, help=f"of each search ({TRIALS})"
+    )
     parser.add_argument(
         "--preset", choices=("fast", "full", "published"), default="fast", help="searched around"
     )
-    parser.add_argument("--steps", type=int, help="optimiser steps of a trial (the preset's)")
+    parser.add_argument(
+        "--steps", type=whole_number(0), help="optimiser steps of a trial (the preset's)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", default=SWEEP, help=f"folder of the results ({SWEEP})")
     where = parser.add_mutually_exclusive_group()
     cores = os.cpu_count() or 1
     where.add_argument(
-        "--jobs", type=int, default=cores, help=f"trials at once, a process each ({cores})"
+        "--jobs",
+        type=whole_number(1),
+        default=cores,
+        help=f"trials at once, a process each ({cores})",
     )
     where.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="of a Dask cluster")
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
-    from circuit_sparsity.pruning.sweep.search import search_all  # Optuna is slow to import
+    store = Store.from_environment()
+    for model, task in itertools.product(arguments.models, arguments.task):
+        check_place(store, model, task, arguments.sweep)
 
-    if arguments.trials < 1:
-        raise ValueError(f"got --trials {arguments.trials}; expected 1 or more")
-    store, cells = Store.from_environment(), _cells(arguments)
+    from circuit_sparsity.pruning.sweep.search import search_all
+
+    cells = _cells(arguments)
     for cell in cells:
         cell.check(store)
     with contextlib.closing(_workers(arguments)) as workers:
@@ -62,7 +79,10 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     )
 
 
-def _cells(arguments: argparse.Namespace) -> list[Cell]:
+def _cells(arguments: argparse.Namespace) -> "list[Cell]":
+    from circuit_sparsity.pruning.request import PruneRequest
+    from circuit_sparsity.pruning.sweep.cell import Cell
+
     settings = _settings(arguments)
     if arguments.k:
         goals = [{"k": k} for k in dict.fromkeys(arguments.k)]
@@ -75,16 +95,19 @@ def _cells(arguments: argparse.Namespace) -> list[Cell]:
     ]
 
 
-def _settings(arguments: argparse.Namespace) -> PruneSettings:
+def _settings(arguments: argparse.Namespace) -> "PruneSettings":
+    from circuit_sparsity.pruning.settings import preset
+
     chosen = dataclasses.replace(preset(arguments.preset), seed=arguments.seed)
     if arguments.steps is not None:
         chosen = dataclasses.replace(chosen, steps=arguments.steps)
     return chosen
 
 
-def _workers(arguments: argparse.Namespace) -> Workers[Job, Tried]:
-    if arguments.scheduler:
-        from circuit_sparsity.pruning.sweep.workers import DaskWorkers
+def _workers(arguments: argparse.Namespace) -> "Workers[Job, Tried]":
+    from circuit_sparsity.pruning.sweep.cell import attempt
+    from circuit_sparsity.pruning.sweep.workers import DaskWorkers, LocalWorkers
 
+    if arguments.scheduler:
         return DaskWorkers(attempt, arguments.scheduler)
     return LocalWorkers(attempt, arguments.jobs)

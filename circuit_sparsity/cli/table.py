@@ -4,11 +4,9 @@ import argparse
 from pathlib import Path
 
 from circuit_sparsity.cli.answer import Answer, Say
-from circuit_sparsity.evidence.claims.table import cells, markdown, models_of
+from circuit_sparsity.cli.arguments import check_out
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.atomic import write_atomically
-
-HELP = "write a table of tasks by models: accuracy, loss, edges, necessity, control"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
-    store = Store.from_environment()
+    store, out = Store.from_environment(), arguments.out and Path(arguments.out)
+    if out:
+        check_out(out)
+
+    from circuit_sparsity.evidence.claims.table import cells, markdown, models_of
+
     models = tuple(arguments.models) or models_of(store)
     unknown = [name for name in models if store.path_of_model(name) is None]
     if unknown:
@@ -25,9 +28,10 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
             f"no model {', '.join(unknown)} is on this machine; "
             "`python -m circuit_sparsity list` shows what is"
         )
-    data = {model: [list(cell.words) for cell in cells(store, model)] for model in models}
+    words = {model: [list(cell.words) for cell in cells(store, model)] for model in models}
+    data = {"models": words}
     text = markdown(store, models)
-    if arguments.out is None:
+    if out is None:
         return Answer(data, tuple(text.rstrip("\n").split("\n")))
-    write_atomically(Path(arguments.out), lambda file: file.write(text.encode()))
+    write_atomically(out, lambda file: file.write(text.encode()))
     return Answer(data, (f"{len(models)} models written to {arguments.out}",))

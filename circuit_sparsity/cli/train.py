@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from circuit_sparsity.cli.answer import Answer, Say
+from circuit_sparsity.cli.app import PACKAGE
 from circuit_sparsity.store import Store
-from circuit_sparsity.training.settings import TrainSettings
-
-HELP = "train a weight-sparse model from a settings file"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "settings", metavar="SETTINGS", type=Path, help="such as settings/starter.json"
+        "settings", metavar="SETTINGS", type=Path, help="such as settings/starter.json, which ships"
     )
     parser.add_argument(
         "--run",
@@ -26,10 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     from circuit_sparsity.training.corpus import prepare
-    from circuit_sparsity.training.loop import train  # torch's optimisers are slow to import
+    from circuit_sparsity.training.loop import train
     from circuit_sparsity.training.publication import publish
+    from circuit_sparsity.training.settings import TrainSettings
 
-    settings = TrainSettings.read(arguments.settings)
+    settings = TrainSettings.read(_shipped(arguments.settings))
     folder = arguments.folder or Path("runs") / settings.name
     say("tokenizer and corpus ...")
     tokenizer, corpus = prepare(settings, folder)
@@ -37,6 +36,12 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     say("measuring what was stored ...")
     made = publish(model, settings, tokenizer, corpus, folder, Store.from_environment())
     return Answer(dict(made.card), (f"{settings.name} is in {made.folder}", *_scores(made.card)))
+
+
+def _shipped(path: Path) -> Path:
+    """``path``, or the settings of that name inside an installed package."""
+    inside = PACKAGE / "settings" / path.name
+    return inside if not path.exists() and inside.is_file() else path
 
 
 def _progress(line: dict[str, int | float], steps: int) -> str:

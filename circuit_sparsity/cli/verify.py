@@ -6,8 +6,6 @@ from circuit_sparsity.cli.answer import Answer, Say
 from circuit_sparsity.store import Damaged, NotHere, Progress, Store
 from circuit_sparsity.store.progress import size_in_words
 
-HELP = "read downloads again and compare their hashes"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -17,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     store = Store.from_environment()
-    whole, damaged = [], {}
+    whole, damaged = list[str](), dict[str, str]()
     for name in _names(store, arguments.path):
         try:
             whole.append(store.verify(name, lambda now: say(_line(now))))
@@ -34,7 +32,7 @@ def _names(store: Store, asked: list[str]) -> list[str]:
     here = [item for item in store.items() if item.where != "remote"]
     if not asked:
         return [item.name for item in here if item.where == "cached"]
-    names = []
+    names = list[str]()
     for path in asked:
         found = [item.name for item in here if f"{item.name}/".startswith(f"{path.rstrip('/')}/")]
         if not found:

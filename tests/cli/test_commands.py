@@ -37,10 +37,10 @@ def refused(capsys, *arguments) -> str:
 
 
 def test_list_says_of_models_and_circuits_where_and_how_large_they_are(cache, capsys):
-    rows = run(capsys, "list")
+    rows = run(capsys, "list")["entries"]
     found = {(row["what"], row["model"], row["task"], row["sweep"], row["k"]): row for row in rows}
     circuit, model = found["circuit", *YOLO1], found["model", "dense1_1x", None, None, None]
-    assert (circuit["where"], model["where"]) == ("downloaded", "downloaded")
+    assert (circuit["where"], model["where"]) == ("cached", "cached")
     assert circuit["size"] == cache.joinpath("viz", *YOLO1, "viz_data.pt").stat().st_size
     folder = cache / "models" / "dense1_1x"
     assert model["size"] == sum(path.stat().st_size for path in folder.iterdir())
@@ -228,20 +228,20 @@ def mirror(release_fixture, monkeypatch, tmp_path):
 
 
 def where(capsys, *arguments) -> dict[tuple, str]:
-    rows = run(capsys, "list", *arguments)
+    rows = run(capsys, "list", *arguments)["entries"]
     return {(row["model"], row["task"], row["sweep"], row["k"]): row["where"] for row in rows}
 
 
 def test_what_is_fetched_can_be_run_and_cleared(mirror, capsys):
-    assert where(capsys, "--refresh")[YOLO1] == "not here"
+    assert where(capsys, "--refresh")[YOLO1] == "remote"
     fetched = run(capsys, "fetch", *YOLO1)
     assert "models/csp_yolo1/final_model.pt" in fetched["fetched"]
-    assert where(capsys)[YOLO1] == "downloaded"
+    assert where(capsys)[YOLO1] == "cached"
     assert run(capsys, "evaluate", *YOLO1, *ANSWERS)["nodes"] == 64
     assert run(capsys, "fetch", *YOLO1)["fetched"] == []
     size = sum(path.stat().st_size for path in mirror.rglob("*.pt"))
     assert run(capsys, "clear")["freed"] >= size
-    assert where(capsys)[YOLO1] == "not here"
+    assert where(capsys)[YOLO1] == "remote"
 
 
 def test_fetching_what_a_circuit_stores_leaves_its_model_behind(mirror, capsys):
