@@ -41,7 +41,7 @@ def page(choice: Choice) -> None:
     view = cached.live(choice)
     if is_film:
         st.markdown(_what_it_does(choice.task, _ALL_SIZES))
-    if over := view.circuit.found.get(MEANS_OVER):
+    if over := view.circuit.found.means_over:
         st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
     if is_film:
         answers.field(choice, view.experiment)

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
 
     from circuit_sparsity.evidence.evidence import write_evidence
     from circuit_sparsity.evidence.measures import measure
-    from circuit_sparsity.pruning.request import PruneRequest, carry_out
+    from circuit_sparsity.pruning.request import Observer, PruneRequest, carry_out
     from circuit_sparsity.pruning.settings import preset
 
     chosen = arguments.mode or arguments.preset or "fast"
@@ -129,20 +129,20 @@ def _data(made: "Pruned") -> dict[str, object]:
         "k": made.circuit.k,
         "nodes": made.circuit.size,
         "edges": len(made.experiment.edges),
-        "edges_needed": minimality.get("edges_needed"),
-        "nodes_bisected": minimality.get("nodes_bisected"),
-        "nodes_before": minimality.get("nodes_before"),
-        "edges_before": minimality.get("edges_before"),
-        "loss_without_spare_edges": minimality.get("loss_without_spare_edges"),
-        "means_over": found.get("means_over"),
-        "circuit_loss": found["loss"],
+        "edges_needed": removal.get("edges_needed"),
+        "nodes_bisected": removal.get("nodes_bisected"),
+        "nodes_before": removal.get("nodes_before"),
+        "edges_before": removal.get("edges_before"),
+        "loss_without_spare_edges": removal.get("loss_without_spare_edges"),
+        "means_over": found.means_over,
+        "circuit_loss": found.loss,
         "test_loss": made.experiment.of_circuit.loss,
         "seconds": found.seconds,
     }
 
 
 def _removal(made: "Pruned") -> tuple[str, ...]:
-    told = made.circuit.found.get("minimality")
+    told = made.circuit.found.minimality
     if told is None:
         return ()
     return (
@@ -153,7 +153,7 @@ def _removal(made: "Pruned") -> tuple[str, ...]:
 
 
 def _means(made: "Pruned") -> tuple[str, ...]:
-    over = made.circuit.found.get("means_over")
+    over = made.circuit.found.means_over
     return () if over is None else (f"held at means over {over}, not at the model's own",)
 
 

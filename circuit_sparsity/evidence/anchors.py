@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from circuit_sparsity.experiment.experiment import Experiment, faithfulness
+from circuit_sparsity.experiment.experiment import Alive, Experiment, faithfulness
 from circuit_sparsity.tasks.task import answer_margin
 
 STILL = 1e-6  # standard deviation of margins below which they do not vary
@@ -56,12 +56,19 @@ class Answers:
         kept = experiment.alive
         nothing = {place: torch.zeros_like(mask) for place, mask in kept.items()}
         others = {place: ~mask for place, mask in kept.items()}
-        logits: list[Float[Tensor, "prompt vocab"]] = []
-        for alive in (None, kept, nothing, others):
+
+        def logits(alive: Alive | None) -> Float[Tensor, "prompt vocab"]:
             step()
-            logits.append(experiment.logits(alive))
-        batch = experiment.batch
-        return cls(*logits, batch.right, batch.wrong)
+            return experiment.logits(alive)
+
+        return cls(
+            logits(None),
+            logits(kept),
+            logits(nothing),
+            logits(others),
+            experiment.batch.right,
+            experiment.batch.wrong,
+        )
 
     def margins(self, logits: Float[Tensor, "prompt vocab"]) -> Float[Tensor, " prompt"]:
         """Logit of the right answer less that of the wrong one."""

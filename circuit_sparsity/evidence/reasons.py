@@ -75,10 +75,12 @@ def reasons(experiment: Experiment, step: Callable[[], None] = lambda: None) -> 
         experiment.model.residual(experiment.batch.tokens, chain(*hooks, recorder))
         runs.append(recorder.tensors)
     layers = range(experiment.model.config.n_layer)
-    heads = [one for layer in layers for one in _heads(experiment, *runs, layer)]
+    model, circuit = runs
+    heads = [one for layer in layers for one in _heads(experiment, model, circuit, layer)]
     places = itertools.product(layers, ("attn", "mlp"))
     writes = [
-        _write(experiment, *runs, Location(layer, block, "resid_delta")) for layer, block in places
+        _write(experiment, model, circuit, Location(layer, block, "resid_delta"))
+        for layer, block in places
     ]
     return Reasons(tuple(heads), tuple(one for one in writes if one.nodes))
 

@@ -50,7 +50,7 @@ def _inks(palette: Palette) -> dict[Membership, str]:
 
 def _marks(
     found: Comparison,
-    side: Side,
+    side: Membership,
     layout: GraphLayout,
     config: GPTConfig,
     ink: str,
@@ -85,7 +85,9 @@ def _hover(node: Node, side: Membership, config: GPTConfig, names: tuple[str, st
     return f"<b>{node}</b><br>{place_in_words(node, config)}<br>in {escape(where[side])}"
 
 
-def _lines(edges: Sequence[Edge], side: Side, layout: GraphLayout, ink: str) -> dict[str, Any]:
+def _lines(
+    edges: Sequence[Edge], side: Membership, layout: GraphLayout, ink: str
+) -> dict[str, Any]:
     """One trace with gaps: it goes with its marks when the legend hides them."""
     xs: list[float | None] = []
     ys: list[float | None] = []

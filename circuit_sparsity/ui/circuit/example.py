@@ -11,7 +11,6 @@ from torch import Tensor
 from circuit_sparsity.core.hooks import no_hook
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.experiment.labels import read_labels
-from circuit_sparsity.experiment.recipes import apply
 from circuit_sparsity.nodes.firing import Firing
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.example import Answers, answers_html, prompt_html
@@ -84,7 +83,7 @@ def answers(view: LiveView) -> None:
     runs = {"model": experiment.of_model, "circuit": experiment.of_circuit}
     recipe = state.recipe()
     if len(recipe):
-        runs["as changed"] = apply(experiment, recipe).after
+        runs["as changed"] = experiment.apply(recipe).after
     right, wrong = (
         show_token(tokenizer.token_bytes(int(answers[row])))
         for answers in (experiment.batch.right, experiment.batch.wrong)

@@ -12,7 +12,6 @@ from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.evidence.evidence import read_evidence
 from circuit_sparsity.experiment.experiment import Effect, Experiment
 from circuit_sparsity.experiment.labels import read_labels
-from circuit_sparsity.experiment.recipes import apply
 from circuit_sparsity.export.document import Document, as_json, document, stored_document
 from circuit_sparsity.export.investigation import Investigation, rises_of
 from circuit_sparsity.export.program import Written, program

@@ -57,7 +57,7 @@ def section(view: LiveView, recipe: Recipe) -> None:
         st.caption("Copy it: where this project is installed, it prints the number above.")
 
 
-def _chosen(view: LiveView) -> Elsewhere:
+def _chosen(view: LiveView) -> OtherPrompts:
     where = _WHERES[among("Prompts", list(_WHERES), WHERE)]
     if where == "pair":
         pairs = view.experiment.batch.n_pairs
@@ -66,8 +66,8 @@ def _chosen(view: LiveView) -> Elsewhere:
     if where == "task":
         task = st.selectbox("Task", sorted(TASKS), **bound(_TASK, min(TASKS)))
         st.caption(f"{TASKS[task].summary} The first {TASK_PAIRS} pairs of its test split.")
-        return Elsewhere("task", task=task)
-    return Elsewhere("text", text=_texts(view)) if where == "text" else Elsewhere()
+        return OtherPrompts("task", task=task)
+    return OtherPrompts("text", text=_texts(view)) if where == "text" else OtherPrompts()
 
 
 def _texts(view: LiveView) -> tuple[Prompt, Prompt]:
@@ -105,7 +105,7 @@ def _example(experiment: Experiment, tokenizer: Tokenizer) -> Pair:
     return Pair(*made)
 
 
-def _result(view: LiveView, recipe: Recipe, there: Elsewhere) -> None:
+def _result(view: LiveView, recipe: Recipe, there: OtherPrompts) -> None:
     moved = _taken(view, cached.identity(view), there)
     with st.spinner("Running these prompts …"):
         found = moved.apply(recipe)
@@ -134,5 +134,5 @@ def _result(view: LiveView, recipe: Recipe, there: Elsewhere) -> None:
 
 
 @st.cache_resource(max_entries=32, show_spinner="Preparing these prompts …")
-def _taken(_view: LiveView, identity: int, there: Elsewhere) -> Experiment:
+def _taken(_view: LiveView, identity: int, there: OtherPrompts) -> Experiment:
     return there.take(_view.experiment)

@@ -11,7 +11,6 @@ from circuit_sparsity.experiment.experiment import Experiment, Outcome
 from circuit_sparsity.experiment.recipes import (
     RecipeEffect,
     StepEffect,
-    apply,
     effects,
     faithfulness_of,
     in_whole_model,
@@ -62,7 +61,7 @@ def _effects(_view: LiveView, identity: int, steps: str) -> RecipeEffect:
 
 @st.cache_resource(max_entries=512, show_spinner=False)
 def _delta(_view: LiveView, identity: int, steps: str) -> float:
-    return apply(_view.experiment, Recipe.parse(steps.split())).delta
+    return _view.experiment.apply(Recipe.parse(steps.split())).delta
 
 
 def _steps(view: LiveView, found: RecipeEffect) -> None:
@@ -289,4 +288,4 @@ def _some(_view: LiveView, identity: int, pairs: int) -> Experiment:
 def _losses(_view: LiveView, identity: int, steps: str, pairs: int) -> tuple[Outcome, Outcome]:
     """Of the circuit and of the model with the recipe. No more is kept: there are many recipes."""
     some, recipe = _some(_view, identity, pairs), Recipe.parse(steps.split())
-    return apply(some, recipe).after, in_whole_model(some, recipe)
+    return some.apply(recipe).after, in_whole_model(some, recipe)

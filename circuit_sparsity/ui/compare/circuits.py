@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from circuit_sparsity.circuits.comparison import SIDES, Comparison, ends
+from circuit_sparsity.circuits.comparison import MEMBERSHIPS, Comparison, ends
 from circuit_sparsity.core.checkpoint import read_config
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.experiment.experiment import Experiment, Outcome
@@ -182,7 +182,7 @@ def _tables(found: Comparison, a: StoredView, b: StoredView) -> None:
 
 
 def _in_words(found: Comparison) -> str:
-    return ", ".join(f"{side}: {len(found.nodes(side))}" for side in SIDES) + "."
+    return ", ".join(f"{side}: {len(found.nodes(side))}" for side in MEMBERSHIPS) + "."
 
 
 _KEPT = "compared with"

@@ -71,7 +71,7 @@ def sizes(choice: Choice) -> None:
 def search(choice: Choice) -> None:
     """How the loss fell during the search that found the chosen circuit."""
     file = cached.stored(choice).stored
-    history = file.circuit.found.get("history") or ()
+    history = file.circuit.found.history
     st.subheader("The search", help="Kept in the circuit's file by whoever found it.")
     colours = palette(st.context.theme.type)
     if len(file.search) > 1:

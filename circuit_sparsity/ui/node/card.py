@@ -59,7 +59,7 @@ def show(view: LiveView, node: Node, tokenizer: Tokenizer, labels: Labels) -> No
                 column.markdown(plain(words[title]))
 
 
-def _card(view: LiveView, node: Node, firing: Firing, measured_on: str) -> Card:
+def _card(view: LiveView, node: Node, firing: Firing, measured_on: str) -> NodeCard:
     return card(view.experiment, node, firing, measured_on, state.fill())
 
 

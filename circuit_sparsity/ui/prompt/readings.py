@@ -38,7 +38,7 @@ def readers(view: LiveView) -> dict[str, Reader]:
     }
     recipe = state.recipe()
     if len(recipe):
-        changes = changes_of(experiment, recipe)
+        changes = experiment.changes(recipe)
         name = recipe_in_words(recipe, [part for part, _ in changes])
         found[f"Circuit {name}"] = Reader(
             experiment.model, experiment.circuit, experiment.means, changes

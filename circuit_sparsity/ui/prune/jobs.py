@@ -22,8 +22,8 @@ from circuit_sparsity.core.names import Location
 from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.pruning.find import Cut
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.ranking import Nested, write_nested
-from circuit_sparsity.pruning.request import PruneRequest, carry_out, document_windows, keep
+from circuit_sparsity.pruning.ranking import Nested
+from circuit_sparsity.pruning.request import Observer, PruneRequest, carry_out, keep
 from circuit_sparsity.pruning.settings import Goal, PruneSettings
 from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.store.atomic import write_atomically
@@ -111,16 +111,7 @@ def prune(store: Store, request: PruneRequest, task: OwnTask | None = None) -> J
             report, PruningProgress(target=request.target, model=request.model), store
         )
         with on_disk(store, title, request, task):
-            made = carry_out(
-                request,
-                store,
-                listener.snapshot,
-                listener.measured,
-                cancel,
-                task,
-                beside=_pairs_writer(task),
-                no_room=listener.no_room,
-            )
+            made = carry_out(request, store, listener.observer(cancel), task)
             return _found(made.experiment, made.path)
 
     goal = f"exactly {request.k} nodes" if request.k is not None else f"loss {request.target:g}"
@@ -148,22 +139,7 @@ def cut(
         named = f"{choice.k}_{'refined' if refine else 'cut'}{k}"
         circuit = dataclasses.replace(circuit, k=named)
         experiment = dataclasses.replace(experiment, circuit=circuit)
-        windows = document_windows(experiment.model, open_tokenizer(store, choice.model))
-        write_pairs = _pairs_writer(task)
-
-        def beside(folder: Path) -> None:
-            write_nested(nested, folder)
-            write_pairs(folder)
-
-        path = keep(
-            experiment,
-            store,
-            windows,
-            listener.measured,
-            cancel,
-            beside=beside,
-            no_room=listener.no_room,
-        )
+        path = keep(experiment, store, nested, task, observer=listener.observer(cancel))
         return _found(experiment, path)
 
     how = "refined" if refine else "cut"
@@ -187,6 +163,10 @@ class _ProgressListener:
         self._layout = None if folder is None else Layout(read_config(folder / paths.CONFIG))
         report(so_far)
 
+    def observer(self, cancel: threading.Event) -> Observer:
+        """What a pruning reports to and is stopped by."""
+        return Observer(self.snapshot, self.measured, self.no_room, cancel)
+
     def snapshot(self, snapshot: Snapshot) -> None:
         nodes = {} if self._layout is None else self._layout.nodes(snapshot.kept)
         self._so_far = self._so_far.after(snapshot, nodes)
@@ -201,28 +181,19 @@ class _ProgressListener:
 
 def _found(experiment: Experiment, path: Path) -> PruningResult:
     circuit = experiment.circuit
+    removal, loss = circuit.found.minimality, circuit.found.loss
+    assert loss is not None, "a circuit found here tells its loss"
     return PruningResult(
         Choice(circuit.model, circuit.task, circuit.sweep, circuit.k),
         path,
         circuit.size,
         len(experiment.edges),
-        circuit.found.get("minimality", {}),
-        float(circuit.found["loss"]),
+        {} if removal is None else removal.to_dict(),
+        loss,
         experiment.of_circuit.loss,
         experiment.of_model.loss,
         experiment.batch_name,
     )
-
-
-def _pairs_writer(task: OwnTask | None) -> Callable[[Path], None]:
-    """What puts the pairs of one's own task into a circuit's folder; nothing for other tasks."""
-
-    def write(folder: Path) -> None:
-        if task is not None:
-            data = pairs_as_jsonl(task.all_pairs).encode()
-            write_atomically(folder / PAIRS, lambda file: file.write(data))
-
-    return write
 
 
 _FOLDER = "unfinished"
