@@ -7,8 +7,11 @@ import torch
 
 from circuit_sparsity import open_circuit, prune
 from circuit_sparsity.__main__ import main
+from circuit_sparsity.core.checkpoint import Unfilled
 from circuit_sparsity.core.device import device_named
+from circuit_sparsity.core.model import GPT
 from circuit_sparsity.pruning.settings import PruneSettings
+from circuit_sparsity.runtime.compiled import compile_circuit
 
 CIRCUIT = ("starter", "single_double_quote", "full", "k24_seed0_full")
 HERE = [
