@@ -1,12 +1,13 @@
 """The wheel in an empty environment, from another folder, with an empty home and no network.
 
-What the package depends on is lent by a path file, so that nothing is downloaded; the package
-itself is what was built and installed.
+What the package depends on is lent by a path file, so that nothing is downloaded, and so are the
+kernels that the clone compiled; the package itself is what was built and installed.
 """
 
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -71,7 +72,20 @@ def installed(wheel, tmp_path_factory) -> Path:
     )
     (packages,) = place.glob("lib/python*/site-packages")
     (packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
+    _lend_kernels(packages / "circuit_sparsity")
     return place / "bin"
+
+
+def _lend_kernels(package: Path) -> None:
+    """What numba compiled for the clone, and the times of the files by which it knows them."""
+    clone = ROOT / "circuit_sparsity"
+    for source in (*clone.rglob("*.py"), *clone.rglob("__pycache__/*.nb?")):
+        place = package / source.relative_to(clone)
+        place.parent.mkdir(exist_ok=True)
+        if source.suffix == ".py":
+            shutil.copystat(source, place)
+        else:
+            shutil.copy2(source, place)
 
 
 @pytest.fixture(scope="module")

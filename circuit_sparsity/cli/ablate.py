@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from circuit_sparsity.cli.answer import Answer, Say, table
-from circuit_sparsity.cli.arguments import add_circuit, open_named
+from circuit_sparsity.cli.arguments import add_circuit, add_device, open_named
 
 if TYPE_CHECKING:
     from circuit_sparsity.experiment.experiment import Effect
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_circuit(parser)
+    add_device(parser)
     parser.add_argument(
         "part",
         metavar="NODE",

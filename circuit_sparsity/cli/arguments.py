@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,22 @@ def add_circuit(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_device(parser: argparse.ArgumentParser, default: str = "cpu") -> None:
+    """Where a model runs; whether that device is here is asked before anything is read."""
+    parser.add_argument(
+        "--device",
+        type=_device,
+        default=default,
+        help=f"auto, cpu, cuda, cuda:N or mps ({default})",
+    )
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"got {text}; expected auto, cpu, cuda, cuda:N or mps")
+    return text
+
+
 def open_named(arguments: argparse.Namespace) -> "Experiment":
     """The circuit that the arguments of ``add_circuit`` name."""
     from circuit_sparsity.experiment.opening import open_circuit
@@ -43,6 +60,7 @@ def open_named(arguments: argparse.Namespace) -> "Experiment":
         arguments.sweep,
         arguments.k,
         answers=arguments.answers and tuple(arguments.answers),
+        device=getattr(arguments, "device", "cpu"),
     )
 
 

@@ -3,11 +3,12 @@
 import argparse
 
 from circuit_sparsity.cli.answer import Answer, Say
-from circuit_sparsity.cli.arguments import add_circuit, open_named
+from circuit_sparsity.cli.arguments import add_circuit, add_device, open_named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_circuit(parser)
+    add_device(parser)
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:

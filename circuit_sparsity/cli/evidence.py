@@ -8,6 +8,7 @@ from circuit_sparsity.cli.answer import Answer, Say, table
 from circuit_sparsity.cli.arguments import (
     PRESETS,
     add_circuit,
+    add_device,
     check_place,
     open_named,
     whole_number,
@@ -30,6 +31,7 @@ DRAWS = 10  # random circuits of each kind
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_circuit(parser)
+    add_device(parser)
     parser.add_argument(
         "--draws",
         type=whole_number(0),
@@ -155,7 +157,7 @@ def _with_prunings(
     circuit, means = opened.circuit, opened.means
     model, task, target = circuit.model, circuit.task, circuit.found.get("target")
     if arguments.controls:
-        subject = open_subject(model, task, settings, means=means)
+        subject = open_subject(model, task, settings, means=means, device=arguments.device)
         tokenizer = open_tokenizer(Store.from_environment(), model)
         evidence = evidence.with_control(nonsense_control(subject, circuit, settings, report))
         evidence = evidence.with_control(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from circuit_sparsity.cli.answer import Answer, Say
 from circuit_sparsity.cli.arguments import (
     PRESETS,
+    add_device,
     check_place,
     check_size,
     target_loss,
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hold what is left out at means over this text file, or over a folder's .py, .txt "
         "and .md files, in place of the model's own means",
     )
+    add_device(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--preset", choices=PRESETS, help="how to look (fast)")
     how.add_argument(
@@ -85,6 +87,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         settings,
         start=tuple(arguments.start) if arguments.start else None,
         means_over=arguments.means_over,
+        device=arguments.device,
     )
     made = carry_out(
         request,

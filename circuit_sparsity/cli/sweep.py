@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from circuit_sparsity.cli.answer import Answer, Say
-from circuit_sparsity.cli.arguments import check_place, target_loss, whole_number
+from circuit_sparsity.cli.arguments import add_device, check_place, target_loss, whole_number
 from circuit_sparsity.store import Store
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", default=SWEEP, help=f"folder of the results ({SWEEP})")
+    add_device(parser)
     where = parser.add_mutually_exclusive_group()
     cores = os.cpu_count() or 1
     where.add_argument(
@@ -90,7 +91,16 @@ def _cells(arguments: argparse.Namespace) -> "list[Cell]":
         goals = [{"target": target} for target in dict.fromkeys(arguments.target)]
     named = itertools.product(dict.fromkeys(arguments.models), dict.fromkeys(arguments.task), goals)
     return [
-        Cell(PruneRequest(model, task, sweep=arguments.sweep, settings=settings, **goal))
+        Cell(
+            PruneRequest(
+                model,
+                task,
+                sweep=arguments.sweep,
+                settings=settings,
+                device=arguments.device,
+                **goal,
+            )
+        )
         for model, task, goal in named
     ]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from circuit_sparsity.cli.answer import Answer, Say
 from circuit_sparsity.cli.app import PACKAGE
+from circuit_sparsity.cli.arguments import add_device
 from circuit_sparsity.store import Store
 
 
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of checkpoints; a run found there goes on (runs/NAME)",
     )
+    add_device(parser, "auto")
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
@@ -32,7 +34,13 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     folder = arguments.folder or Path("runs") / settings.name
     say("tokenizer and corpus ...")
     tokenizer, corpus = prepare(settings, folder)
-    model = train(settings, corpus, folder, lambda line: say(_progress(line, settings.steps)))
+    model = train(
+        settings,
+        corpus,
+        folder,
+        lambda line: say(_progress(line, settings.steps)),
+        device=arguments.device,
+    )
     say("measuring what was stored ...")
     made = publish(model, settings, tokenizer, corpus, folder, Store.from_environment())
     return Answer(dict(made.card), (f"{settings.name} is in {made.folder}", *_scores(made.card)))

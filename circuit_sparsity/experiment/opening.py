@@ -8,6 +8,7 @@ from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means
+from circuit_sparsity.core.device import device_named
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.tokenizer import Tokenizer, load_tokenizer
 from circuit_sparsity.experiment.answers import best_separating_pair, oriented, pair_of_losses
@@ -47,6 +48,7 @@ def open_circuit(
     k: str,
     store: Store | None = None,
     answers: tuple[str, str] | None = None,
+    device: str = "cpu",
 ) -> Experiment:
     """The circuit at those four names, with its model, means and prompts, ready to ablate.
 
@@ -54,12 +56,14 @@ def open_circuit(
     file's own samples for released ones. Released files do not say which tokens answer: give
     ``answers`` (each the text of one token, or a token id; right for the first and for the second
     half of the samples), or the known or inferred ones are used and named in ``batch_name``.
+    ``device`` is where the model runs: auto, cpu, cuda, cuda:N or mps.
     Raises ValueError when a name is unknown, a file is not on this machine or is damaged; the
     message says what to do.
     """
+    device_named(device)  # speaks up before anything is read
     store = store or Store.from_environment()
     stored = open_stored(store, model, task, sweep, k)
-    whole, means = open_model(store, model), means_for(store, stored.circuit)
+    whole, means = open_model(store, model, device=device), means_for(store, stored.circuit)
     return experiment_of(store, stored, whole, means, answers)
 
 
@@ -77,8 +81,9 @@ def open_model(
     engine: Engine = "auto",
     progress: Report | None = None,
     cancel: threading.Event | None = None,
+    device: str = "cpu",
 ) -> GPT:
-    """The model of that name, frozen.
+    """The model of that name, frozen; dense where ``device`` is not the CPU.
 
     A large checkpoint is made compact the first time; ``progress`` hears how far that is.
     """
@@ -91,7 +96,12 @@ def open_model(
                 f"download it with `python -m circuit_sparsity fetch {name}`"
             )
         raise NotHere(f"there is no model named {name!r}; there are: {', '.join(known)}")
-    return open_converted(folder, engine, progress, cancel)
+    place = device_named(device)
+    if place.type == "cpu":
+        return open_converted(folder, engine, progress, cancel)
+    if engine == "sparse":
+        raise ValueError(f'engine is "sparse", which computes on a CPU; leave it out with {device}')
+    return open_converted(folder, "dense", progress, cancel).to(place)
 
 
 def open_means(store: Store, model: str) -> Means:
@@ -158,7 +168,7 @@ def experiment_of(
     if task is not None and answers is None:
         return experiment_on_tests(stored.circuit, model, means, tokenizer, task)
     tokens, how = stored_answers(stored, model, tokenizer, answers, means)
-    batch = task_batch(stored, tokens)
+    batch = task_batch(stored, tokens).to(model.device)
     shown = " and ".join(repr(tokenizer.decode([token])) for token in tokens)
     name = f"{len(batch)} prompts stored in the file, answers {shown} ({how})"
     return Experiment(stored.circuit, model, means, batch, name)
@@ -192,7 +202,7 @@ def batch_of_tests(
 ) -> TaskBatch:
     """The prompts that everything of ours is measured on: never pruned on, seeded."""
     chosen = pairs_up_to(task, "test", pairs, TEST_SEED)
-    return encode(chosen, tokenizer, task_context(model.config.block_size))
+    return encode(chosen, tokenizer, task_context(model.config.block_size)).to(model.device)
 
 
 def stored_answers(
@@ -211,7 +221,7 @@ def stored_answers(
     if chosen is not None:
         first, second = (answer_token(text, tokenizer) for text in chosen)
         return (first, second), "chosen"
-    batch = task_batch(stored, (0, 1))
+    batch = task_batch(stored, (0, 1)).to(model.device)
     with torch.no_grad():
         logits = answer_logits(model, batch.tokens, batch.last)
     known = KNOWN_ANSWERS.get(stored.circuit.task.removesuffix("_beeg"))

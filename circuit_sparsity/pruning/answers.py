@@ -127,7 +127,9 @@ def by_length(
 
 
 def _sent(batch: TaskBatch, device: torch.device | str) -> TaskBatch:
-    """The batch on its way to ``device``; from pinned memory, so that nobody waits."""
+    """The batch on its way to ``device``; to CUDA from pinned memory, so that nobody waits."""
+    if batch.tokens.device.type != "cpu" or torch.device(device).type != "cuda":
+        return batch.to(device)
     parts = (batch.tokens, batch.last, batch.right, batch.wrong)
     return TaskBatch(*(x.pin_memory().to(device, non_blocking=True) for x in parts))
 

@@ -124,6 +124,7 @@ class PruneRequest:
     name: str | None = None  # of the circuit's folder; without one, its size, seed and settings
     start: tuple[str, str] | None = None  # sweep and k of a circuit whose nodes come first
     means_over: str | None = None  # a text file or a folder; without one, the model's means
+    device: str = "cpu"  # where it is looked for: auto, cpu, cuda, cuda:N or mps
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ def prune(
     tokenizer: Tokenizer | None = None,
     means: Means | None = None,
     start: Circuit | None = None,
+    device: str = "cpu",
     report: SnapshotReport = lambda snapshot: None,
     cancel: threading.Event | None = None,
 ) -> Circuit:
@@ -155,11 +157,13 @@ def prune(
 
     A model or a task may be given by its name. A model that is given itself needs its
     ``tokenizer``; without ``means``, they are taken over generated programs. ``start`` is a circuit
-    to begin with: only its nodes are on at first, and others may come in. Nothing is stored.
+    to begin with: only its nodes are on at first, and others may come in. ``device`` is where a
+    model that is named runs (auto, cpu, cuda, cuda:N, mps); one that is given runs where it is.
+    Nothing is stored.
     Raises as ``find`` does, and ValueError for an unknown name or a missing tokenizer.
     """
     Goal.of(target, k)  # speaks up before any work
-    subject = open_subject(model, task, settings, tokenizer, means)
+    subject = open_subject(model, task, settings, tokenizer, means, device=device)
     return find(subject, settings, target=target, k=k, start=start, report=report, cancel=cancel)
 
 
@@ -171,6 +175,7 @@ def open_subject(
     means: Means | None = None,
     store: Store | None = None,
     means_over: str | None = None,
+    device: str = "cpu",
 ) -> Subject:
     """What is pruned, from a model or its name and a task or its name.
 
@@ -179,7 +184,8 @@ def open_subject(
     task = open_task(task) if isinstance(task, str) else task
     if isinstance(model, str):
         store, name = store or Store.from_environment(), model
-        model, tokenizer = open_model(store, name), tokenizer or open_tokenizer(store, name)
+        model = open_model(store, name, device=device)
+        tokenizer = tokenizer or open_tokenizer(store, name)
         means = means or open_means(store, name)
     else:
         name = "model"
@@ -221,7 +227,13 @@ def carry_out(
     task, goal = task or open_task(request.task), Goal.of(request.target, request.k)
     means, over = _own_means(store, request)
     subject = open_subject(
-        request.model, task, request.settings, means=means, store=store, means_over=over
+        request.model,
+        task,
+        request.settings,
+        means=means,
+        store=store,
+        means_over=over,
+        device=request.device,
     )
     if goal.k is not None:
         check_size(goal.k, subject)

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from circuit_sparsity.core.device import device_named
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.training.corpus import Corpus, Sampler, Tokens
 from circuit_sparsity.training.optimiser import SparseAdam
@@ -29,14 +30,16 @@ def train(
     folder: Path,
     report: Report = lambda line: None,
     cancel: threading.Event | None = None,
+    device: str = "auto",
 ) -> GPT:
     """The trained model. ``folder`` keeps ``checkpoint.pt`` and ``progress.json`` (JSON lines).
 
     A folder that holds a checkpoint of the same settings is taken up where it stopped, and ends
     at the same weights as a run that never stopped. Batches depend on seed and step alone. Raises
     ValueError when the checkpoint belongs to other settings. ``cancel`` stops after a checkpoint.
+    ``device`` is auto (a GPU where there is one), cpu, cuda, cuda:N or mps.
     """
-    run = _Run(settings, corpus, folder)
+    run = _Run(settings, corpus, folder, device_named(device))
     run.resume()
     while run.step < settings.last_step:
         run.advance()
@@ -51,11 +54,13 @@ def train(
 
 
 class _Run:
-    def __init__(self, settings: TrainSettings, corpus: Corpus, folder: Path) -> None:
+    def __init__(
+        self, settings: TrainSettings, corpus: Corpus, folder: Path, device: torch.device
+    ) -> None:
         self.settings, self.folder = settings, folder
         self.sampler = Sampler(corpus)
         self.held_out = {"generated": corpus.heldout_generated, "real": corpus.heldout_real}
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device
         self.model = GPT(settings.model)
         self.model.initialise(settings.seed)
         if settings.start_from is not None:

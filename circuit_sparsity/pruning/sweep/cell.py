@@ -111,7 +111,7 @@ def attempt(job: Job) -> Tried:
     """
     torch.set_num_threads(1)  # one try to a core is faster than several cores to a try
     request, goal = job.cell.request, job.cell.goal
-    subject = open_subject(request.model, request.task, job.settings)
+    subject = open_subject(request.model, request.task, job.settings, device=request.device)
     cut = Cut(subject, rank(subject, job.settings, goal))
     try:
         found = cut.circuit(goal, request.sweep)
