@@ -31,7 +31,9 @@ def page(choice: Choice) -> None:
         reproduced.cannot(choice.model)
         stored.page(cached.stored(choice), lambda: texts.of_picked_node(choice))
         return
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="medium", key="circuit_views"
+    ):
         is_stored = stored.asked()
         is_film = not is_stored and film.wanted()
         messages.tour_link()

@@ -160,6 +160,19 @@ class Explorer:
         if shift:
             self.page.keyboard.up("Shift")
 
+    def cut(self, node: str) -> None:
+        """Ablate the node, or restore it: a double click."""
+        self.page.mouse.dblclick(*self.pixel(node))
+
+    def card(self, part: str) -> None:
+        """Wait until the inspector has the card of the node or edge that is looked at."""
+        self.page.wait_for_selector(f"h5:text-is('{part}')")
+        self.wait_until_idle()
+
+    def tab(self, name: str) -> None:
+        """Open a tab of the drawer below the graph."""
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
     def without(self, what: str) -> None:
         """Wait until the panel speaks of the circuit without `what`."""
         self.page.wait_for_selector(f"h5:has-text('Without'):has-text('{what}')")

@@ -77,6 +77,7 @@ def test_the_page_opens_from_a_file_without_a_network(browser, page_file):
 
 def test_everything_can_be_taken_from_the_circuit_page(explorer, tmp_path):
     page = explorer.open(urlencode(QUERY)).page
+    page.get_by_role("tab", name="Export", exact=True).click()
     page.get_by_role("button", name="Take it with you").click()
     page.wait_for_selector("text=The graph as a picture")
     explorer.wait_until_idle()
@@ -98,7 +99,7 @@ def test_everything_can_be_taken_from_the_circuit_page(explorer, tmp_path):
 def test_the_copied_link_restores_the_view_in_another_browser(explorer, browser):
     page = explorer.open(urlencode(QUERY)).page
     node = explorer.names()[0]
-    explorer.click(node)
+    explorer.cut(node)
     explorer.without(node)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy", exact=True).click()

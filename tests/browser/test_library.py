@@ -182,7 +182,7 @@ def test_a_chosen_circuit_is_fetched_and_its_stored_graph_is_drawn(explorer, sto
     assert explorer.names() == [str(node) for node in sorted(stored.circuit.node_list)]
     page.wait_for_function(f"!!document.querySelector('{PLOT}')?.dataset.linked")
     node = max(stored.circuit.node_list, key=stored.node_delta)
-    explorer.click(str(node))
+    explorer.cut(str(node))
     explorer.without(str(node))
     assert explorer.metric("Task loss, nats, stored")[0] == pytest.approx(
         stored.node_losses[node], abs=1e-4

@@ -104,7 +104,10 @@ def test_a_click_on_a_neighbour_goes_there(open_app, experiment):
     app = open_app(**QUERY, nodes=[str(edge.source)])
     label = f"`{edge.target}`"
     next(b for b in app.button if b.label.startswith(label)).click().run()
-    assert app.multiselect(key="nodes").value == [str(edge.target)]
+    assert app.query_params["selected"] == [str(edge.target)]
+    assert any(text.value == f"##### `{edge.target}`" for text in app.markdown)
+    app.button(key="cut_selected").click().run()
+    assert app.multiselect(key="nodes").value == [str(edge.source), str(edge.target)]
 
 
 def test_neighbours_are_shown_with_sign_and_three_digits(open_app, experiment):

@@ -71,7 +71,7 @@ def chosen(view: LiveView, below: DeltaGenerator) -> Colouring | None:
         [_COST, _ONE, _TWO, _APART, *([_OWN] if _has_tokenizer(view) else [])],
         **bound(BY, _COST),
         help=_HELP,
-        width=190,
+        width=175,
         label_visibility="collapsed",
     )
     costs = costs_of_nodes(view, state.fill()) if view.circuit.size <= MOST_PARTS else None
@@ -242,6 +242,11 @@ def graph_by_cost(view: LiveView) -> None:
     with explained:
         graph.legend(view)
         st.caption(f"The picture: {edges}.")
+        if words:
+            st.caption(
+                "Captions, on the nodes that cost most: your label, else the token on which the "
+                "node's mean activation in the whole model stands out most, and that mean."
+            )
         if colours is not None:
             theme = palette(st.context.theme.type)
             st.html(scale_legend(theme, colours.shading.largest, colours.legend, note=""))

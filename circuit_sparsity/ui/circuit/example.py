@@ -15,6 +15,7 @@ from circuit_sparsity.nodes.firing import Firing
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.example import Answers, answers_html, prompt_html
 from circuit_sparsity.plots.tokens import show_token
+from circuit_sparsity.plots.words import signed
 from circuit_sparsity.runtime.ablation import mean_fill
 from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
@@ -26,7 +27,7 @@ from circuit_sparsity.ui.shell.costs import MOST_PARTS, costs_of_nodes
 _CLASS, _PAIR = "example", "example_pair"  # keys of widgets and parameters of the address
 _CLASSES = ("class 1", "class 2")
 _CAPTIONS = 10  # nodes that are captioned
-_PROMPTS = 32  # on which their words are measured
+_PROMPTS = 128  # on which their words are measured
 _HELP = (
     "The prompt below the graph: one of the task's own. Its pairs differ in what decides the "
     "answer, and class 1 and class 2 have different right answers."
@@ -59,7 +60,7 @@ def fields(view: LiveView) -> None:
         "Example",
         _CLASSES,
         **bound(_CLASS, _CLASSES[0]),
-        width=110,
+        width=95,
         label_visibility="collapsed",
         help=_HELP,
     )
@@ -68,7 +69,7 @@ def fields(view: LiveView) -> None:
         1,
         pairs,
         **bound(_PAIR, 1),
-        width=110,
+        width=95,
         label_visibility="collapsed",
         help=f"Which of the {pairs} pairs.",
     )
@@ -130,14 +131,14 @@ def _on_pair(
 
 
 def captions(view: LiveView) -> Mapping[Node, str]:
-    """Words for the nodes that cost most: the reader's own, else what each fires on."""
+    """Words for the nodes that cost most: the reader's own, else the token that each tells."""
     if view.circuit.size > MOST_PARTS or not view.circuit.size:
         return {}
     try:
         labels = read_labels(Store.from_environment(), view.circuit).texts
     except (ValueError, OSError):  # the node's page says what is wrong with their file
         labels = {}
-    found = dict(_fires_on(view, cached.identity(view), state.fill()))
+    found = dict(_telling_tokens(view, cached.identity(view), state.fill()))
     for node in list(found):
         if node in labels:
             found[node] = labels[node]
@@ -145,8 +146,12 @@ def captions(view: LiveView) -> Mapping[Node, str]:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _fires_on(_view: LiveView, identity: int, fill: str) -> Mapping[Node, str]:
-    """The costliest nodes, the first one first, and the token that each fires on most."""
+def _telling_tokens(_view: LiveView, identity: int, fill: str) -> Mapping[Node, str]:
+    """The costliest nodes, the first one first, each with a token and its mean activation there.
+
+    It is the token whose mean stands out most from the node's own: by how far, times the root of
+    how often it occurs, so that a rare token does not win by chance.
+    """
     experiment, tokenizer = _view.experiment, _tokenizer(_view)
     rises = costs_of_nodes(_view, state.fill()).rises
     nodes = sorted(_view.circuit.node_list, key=lambda node: -rises[node])[:_CAPTIONS]
@@ -157,9 +162,13 @@ def _fires_on(_view: LiveView, identity: int, fill: str) -> Mapping[Node, str]:
     real = torch.arange(some.tokens.shape[1]) <= some.last[:, None]
     words = {}
     for node in nodes:
-        most = Firing(some.tokens, found[node].float(), real).by_token(1)
-        token = show_token(tokenizer.token_bytes(most[0].token)) if most else ""
-        words[node] = f"fires on “{token}”" if token else ""
+        firing = Firing(some.tokens, found[node].float(), real)
+        tokens = firing.by_token()
+        if tokens:
+            mean = firing.mean
+            best = max(tokens, key=lambda one: abs(one.mean - mean) * one.count**0.5)
+            token = show_token(tokenizer.token_bytes(best.token))
+            words[node] = f"{token} {signed(best.mean, 1)}"
     return words
 
 

@@ -35,12 +35,17 @@ _KEYS = "graph_keys"
 _STYLE = """<style>
 .st-key-circuit_graph {{height: max({height}px, 100vh - 214px)}}
 [data-circuit-full] .st-key-circuit_graph {{height: max({height}px, 100vh - 150px)}}
+[data-circuit-full] :is(.st-key-circuit_views, .stHeading) {{display: none}}
+[data-circuit-full] .stMainBlockContainer {{padding-top: .5rem !important}}
 @media (max-width: 640px) {{ .st-key-circuit_graph {{height: {height}px}} }}
 .st-key-circuit_graph .circuit-lit .shapelayer {{opacity: .12}}
 .st-key-circuit_graph .circuit-lit .scatterlayer .trace:first-child .point:not(.lit) {{
   opacity: .15 !important
 }}
 .st-key-circuit_graph .circuit-lit .textpoint {{opacity: .35}}
+.st-key-circuit_graph .textpoint text {{
+  paint-order: stroke; stroke: {ground}; stroke-width: 3px; stroke-linejoin: round
+}}
 </style>"""
 _MOUSE_AND_KEYS = (
     "**Click** a node, or the middle of an edge, to look at it. **Double click**, the key **A** or "
@@ -74,7 +79,7 @@ def draw(
     theme = st.context.theme.type
     baked = parts if st.session_state.get(_BARE) else ()
     drawn = figure(view, cached.identity(view), theme, baked)
-    st.html(_STYLE.format(height=drawn["layout"]["height"]))
+    st.html(_STYLE.format(height=drawn["layout"]["height"], ground=palette(theme).band))
     st.plotly_chart(
         drawn,
         height="stretch",
@@ -135,18 +140,28 @@ _ARRANGEMENT = """<style>
 .stMainBlockContainer:has(.st-key-graph_and_panel) {padding: 2.2rem 1rem 2rem 1rem; gap: .4rem}
 .stMainBlockContainer:has(.st-key-graph_and_panel) .stVerticalBlock {gap: .4rem}
 .stMainBlockContainer:has(.st-key-graph_and_panel) h1 {font-size: 1.35rem; padding: 0}
+.st-key-circuit_views [data-testid="stWidgetLabel"] {display: none}
+.st-key-graph_controls {flex-wrap: nowrap; min-height: 2.5rem; gap: .4rem}
 .st-key-graph_controls > * {min-width: 0}
+.st-key-graph_controls .stSlider [data-testid="stWidgetLabel"] {display: none}
 @media (min-width: 641px) {
   .st-key-graph_and_panel > .stHorizontalBlock,
   .st-key-graph_and_panel .stHorizontalBlock:has(> .stColumn .st-key-circuit_graph) {
     gap: .75rem; align-items: stretch
   }
   .stColumn:has(> * .st-key-circuit_graph) {flex: 1 1 0; min-width: 0}
-  .stColumn:has(> * .st-key-inspector) {flex: 0 0 clamp(258px, 22vw, 440px); min-width: 0}
+  .stColumn:has(> * .st-key-inspector) {flex: 0 0 clamp(250px, 20vw, 440px); min-width: 0}
+  .st-key-circuit_views {margin: -2.7rem 0 0 6rem; width: calc(100% - 6rem); min-height: 2.2rem}
   .st-key-inspector {max-height: calc(100vh - 118px); overflow-y: auto; position: sticky; top: 3rem;
     padding-right: .25rem}
 }
+@media (min-width: 641px) and (max-width: 1500px) {
+  body:has(.st-key-graph_and_panel) [data-testid="stSidebar"][data-collapsed="false"] {
+    width: 216px !important; min-width: 216px !important
+  }
+}
 @media (max-width: 640px) {
+  .st-key-graph_controls {flex-wrap: wrap}
   .st-key-graph_controls > * {flex: 1 1 40% !important}
 }
 </style>"""
@@ -199,7 +214,7 @@ def block_field(view: CircuitView) -> CircuitView:
         "Show",
         options,
         **bound(BLOCK, _WHOLE),
-        width=140,
+        width=125,
         label_visibility="collapsed",
         help="One block alone is drawn larger: its reads, what is between, and its writes. What "
         "is switched off elsewhere stays so.",
@@ -242,7 +257,8 @@ def weight_field(shown: CircuitView) -> tuple[CircuitView, str]:
         "Weights from",
         stops,
         **bound(WEIGHT, stops[0]),
-        width=120,
+        width=100,
+        label_visibility="collapsed",
         help="Weaker edges are left out of the picture; they run all the same.",
     )
     count = sum(strength >= float(least) for strength in strengths)

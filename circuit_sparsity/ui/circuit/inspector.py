@@ -62,8 +62,8 @@ def inspector(view: LiveView) -> None:
         _looked_at(view, part)
     if off:
         _changed(view, off)
-    elif part is None:
-        _whole(view)
+    else:
+        _whole(view, is_all=part is None)
     if part is None and len(off) == 1:
         _place_and_neighbours(view, off[0])
 
@@ -152,7 +152,8 @@ def _size(view: LiveView) -> None:
     )
 
 
-def _whole(view: LiveView) -> None:
+def _whole(view: LiveView, is_all: bool) -> None:
+    """The circuit with nothing changed; what to do next where it ``is_all`` that is shown."""
     experiment = view.experiment
     with _running():
         of_circuit, of_model = experiment.of_circuit, experiment.of_model
@@ -164,6 +165,8 @@ def _whole(view: LiveView) -> None:
     _meter(experiment, of_circuit)
     if history.past() or history.future():
         history.buttons(view)
+    if not is_all:
+        return
     st.info(
         "**Click a node**, or the middle of an edge, to look at it. **Double click** it to ablate "
         "it: the task is run again without it, here and now. **Shift+click** collects several. The "

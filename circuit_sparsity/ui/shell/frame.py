@@ -28,7 +28,6 @@ _STYLE = """<style>
 }
 .stMainBlockContainer .stButton button[kind="tertiary"] {min-height: 1.7rem; text-align: left}
 </style>"""
-_SIDEBAR = 220  # pixels: the canvas has the rest
 _FLAT = {
     "height": 10,
     "margin": dict.fromkeys("lrtb", 0),
@@ -50,12 +49,7 @@ def through_app() -> None:
 
 def set_up() -> None:
     """Page settings; call first."""
-    st.set_page_config(
-        page_title="Circuit explorer",
-        page_icon=str(_ICON),
-        layout="wide",
-        initial_sidebar_state=_SIDEBAR,
-    )
+    st.set_page_config(page_title="Circuit explorer", page_icon=str(_ICON), layout="wide")
     st.html(_STYLE)
 
 
