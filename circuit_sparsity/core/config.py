@@ -103,16 +103,16 @@ class GPTConfig:
             good = type(value) is int
             if not (good and least <= value <= _MOST[name]):
                 raise ValueError(
-                    f"{name} is {str(value)[:60]!r}; expected a whole number from {least} to "
+                    f"{name} is {repr(value)[:60]}; expected a whole number from {least} to "
                     f"{_MOST[name]:,}"
                 )
         elif name in ("afrac", "dropout"):
             good = type(value) in (int, float)
             if not (good and 0 <= value <= 1):
-                raise ValueError(f"{name} is {str(value)[:60]!r}; expected a share from 0 to 1")
+                raise ValueError(f"{name} is {repr(value)[:60]}; expected a share from 0 to 1")
         elif not isinstance(value, bool if kind is bool else str):
             expected = "true or false" if kind is bool else "text"
-            raise ValueError(f"{name} is {str(value)[:60]!r}; expected {expected}")
+            raise ValueError(f"{name} is {repr(value)[:60]}; expected {expected}")
 
     @property
     def top_k_places(self) -> tuple[str, ...]:
