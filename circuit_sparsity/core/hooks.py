@@ -66,6 +66,11 @@ def ambient_hook() -> Hook:
     return _ambient.get()
 
 
+def set_ambient(hook: Hook) -> None:
+    """Apply ``hook`` to every forward pass of this thread from now on."""
+    _ambient.set(hook)
+
+
 @contextmanager
 def ambient(hook: Hook) -> Iterator[None]:
     """Apply ``hook`` to every forward pass of this thread inside the block."""

@@ -5,15 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from circuits.random_circuits import (
-    EVERY_TOP_K,
-    GOLDEN,
-    Ties,
-    random_circuit,
-    random_means,
-    random_model,
-    random_prompts,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +18,15 @@ from circuit_sparsity.runtime import assemble
 from circuit_sparsity.runtime.ablation import answer_logits
 from circuit_sparsity.runtime.assemble import with_engine
 from circuit_sparsity.runtime.panel_block import PanelBlock
+from tests.runtime.random_circuits import (
+    EVERY_TOP_K,
+    GOLDEN,
+    Ties,
+    random_circuit,
+    random_means,
+    random_model,
+    random_prompts,
+)
 
 EVERYTHING = {
     "afrac": 0.4,
