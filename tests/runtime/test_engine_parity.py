@@ -5,15 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from circuits.random_circuits import (
-    EVERY_TOP_K,
-    GOLDEN,
-    Ties,
-    random_circuit,
-    random_means,
-    random_model,
-    random_prompts,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,10 +14,18 @@ from circuit_sparsity.core.hooks import Recorder, ambient, chain, no_hook, repla
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import Location
 from circuit_sparsity.core.sparse_modules import SparseLinear, compressed
-from circuit_sparsity.runtime import assemble
 from circuit_sparsity.runtime.ablation import answer_logits
-from circuit_sparsity.runtime.assemble import with_engine
+from circuit_sparsity.runtime.assemble import assemble, with_engine
 from circuit_sparsity.runtime.panel_block import PanelBlock
+from tests.runtime.random_circuits import (
+    EVERY_TOP_K,
+    GOLDEN,
+    Ties,
+    random_circuit,
+    random_means,
+    random_model,
+    random_prompts,
+)
 
 EVERYTHING = {
     "afrac": 0.4,
