@@ -14,9 +14,8 @@ from circuit_sparsity.core.hooks import Recorder, ambient, chain, no_hook, repla
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import Location
 from circuit_sparsity.core.sparse_modules import SparseLinear, compressed
-from circuit_sparsity.runtime import assemble
 from circuit_sparsity.runtime.ablation import answer_logits
-from circuit_sparsity.runtime.assemble import with_engine
+from circuit_sparsity.runtime.assemble import assemble, with_engine
 from circuit_sparsity.runtime.panel_block import PanelBlock
 from tests.runtime.random_circuits import (
     EVERY_TOP_K,
