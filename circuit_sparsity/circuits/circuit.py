@@ -1,5 +1,7 @@
 """``Circuit``: the value that files, pruner, executor, graph and pages all speak."""
 
+# pyright: reportUnknownMemberType=false  (torch does not type Tensor.tolist)
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -106,7 +108,7 @@ def masks(
             f"the model has {config.n_layer} layers; the circuit names {', '.join(strange)}: "
             "it belongs to another model"
         )
-    found = {}
+    found: dict[Location, Bool[Tensor, " width"]] = {}
     for location in places:
         mask = torch.zeros(config.width(location), dtype=torch.bool)
         channels = list(nodes.get(location, ()))
@@ -127,4 +129,8 @@ def total_nodes(config: GPTConfig) -> int:
 
 def from_masks(found: Mapping[Location, Bool[Tensor, " width"]]) -> dict[Location, tuple[int, ...]]:
     """The ``nodes`` of a circuit from masks."""
-    return {location: tuple(mask.nonzero().flatten().tolist()) for location, mask in found.items()}
+    nodes: dict[Location, tuple[int, ...]] = {}
+    for location, mask in found.items():
+        channels: list[int] = mask.nonzero().flatten().tolist()
+        nodes[location] = tuple(channels)
+    return nodes

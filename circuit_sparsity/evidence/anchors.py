@@ -96,7 +96,7 @@ def best_constant_guess(right: Int[Tensor, " prompt"], wrong: Int[Tensor, " prom
 
     with torch.enable_grad():
         optimiser.step(loss)
-        return float(loss())
+        return float(loss().detach())
 
 
 def anchors(answers: Answers) -> Anchors:

@@ -47,7 +47,9 @@ def random_nodes(
                 "outside to draw a control from"
             )
         drawn = free[torch.randperm(len(free), generator=generator)[: like.size]]
-        masks = layout.split(layout.first(drawn, like.size))
+        chosen = torch.zeros(layout.size, dtype=torch.bool)
+        chosen[drawn] = True
+        masks = layout.split(chosen)
     elif per_location:
         masks = {
             place: _draw(width, len(like.nodes.get(place, ())), generator)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
-from circuit_sparsity.circuits.node_vector import Layout
 from circuit_sparsity.experiment.experiment import Experiment
+from circuit_sparsity.pruning.answers import Evaluation
+from circuit_sparsity.pruning.subject import Subject
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 DRAWS = 16
@@ -75,7 +76,9 @@ def part_of_rest(
     A draw's control keeps as many nodes as the circuit has, drawn from all nodes, and ablates the
     same share of what is outside them. ``step`` is called before each draw.
     """
-    layout = Layout(experiment.model.config)
+    batch, names = experiment.batch, (experiment.circuit.model, experiment.circuit.task)
+    subject = Subject(experiment.model, experiment.means, batch, batch, *names)
+    layout, runs = subject.layout, Evaluation(subject, batch)
     kept = layout.join(experiment.alive)
     found: list[ShareOfRest] = []
     for share in shares:
@@ -91,7 +94,7 @@ def part_of_rest(
                 gone = outside[order[outside].argsort()[: round(share * len(outside))]]
                 alive = torch.ones_like(kept)
                 alive[gone] = False
-                into.append(experiment.run(layout.split(alive)).loss)
+                into.append(runs.loss(alive))
         found.append(ShareOfRest(share, tuple(losses), tuple(random)))
     return PartOfRest(experiment.batch_name, experiment.of_circuit.loss, tuple(found))
 
