@@ -36,7 +36,7 @@ from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.release import write_means, write_viz
 from circuit_sparsity.release.values import SearchPoint
 from circuit_sparsity.store import NoSpace, Store, paths
-from circuit_sparsity.store.fetch import disk_errors
+from circuit_sparsity.store.download import disk_errors
 from circuit_sparsity.tasks.task import Task
 
 LONGEST = 128  # tokens of a window, at most

@@ -19,7 +19,7 @@ from circuit_sparsity.pruning.request import PruneRequest
 from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.atomic import write_atomically
-from circuit_sparsity.store.fetch import lock_path
+from circuit_sparsity.store.download import lock_path
 from circuit_sparsity.tasks.own import OwnTask, pairs_as_jsonl, read_pairs
 
 _FOLDER = "unfinished"
