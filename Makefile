@@ -5,7 +5,7 @@ NODE_MODULES := tests/azurite/node_modules
 QUICK := $(addprefix tests/,core circuits inference kernels programs release store tasks cli) \
 	tests/test_documentation.py tests/test_rows.py
 
-.PHONY: kernels help app test quick check format soak bench docs wheel chromium clean
+.PHONY: kernels help app test quick check format soak manifest bench docs wheel chromium clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -31,6 +31,9 @@ format: .venv/dev ## bring the code into its format
 
 soak: .venv/dev chromium $(NODE_MODULES)   ## the long series of faults and load
 	$(BIN)/pytest -q -m soak
+
+manifest: .venv/run   ## write down the sums of what ships, after a change of it on purpose
+	$(BIN)/python -m circuit_sparsity.store
 
 bench: .venv/dev  ## print ratios against stated baselines
 	PYTHONPATH=. $(BIN)/python benchmarks/bench.py

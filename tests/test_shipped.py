@@ -19,6 +19,7 @@ from circuit_sparsity.experiment.opening import (
     open_tokenizer,
 )
 from circuit_sparsity.store import Store
+from circuit_sparsity.store.health import MANIFEST, shipped_files
 from circuit_sparsity.tasks.task import encode, task_context
 from circuit_sparsity.training.publication import task_scores
 
@@ -166,3 +167,13 @@ def test_the_longest_prompts_fit_the_context(store):
     for name in TASKS:
         batch = encode(open_task(name).pairs("test", 128, 0), tokenizer, context, cut=False)
         assert batch.tokens.shape[1] <= context
+
+
+def test_the_manifest_says_what_every_shipped_file_holds():
+    """After a change on purpose: `python -m circuit_sparsity.store`."""
+    shipped = Store.from_environment().shipped
+    written = json.loads((shipped / MANIFEST).read_text(encoding="utf-8"))["files"]
+    assert written == {
+        name: {"size": file.size, "sha256": file.sha256}
+        for name, file in shipped_files(shipped).items()
+    }

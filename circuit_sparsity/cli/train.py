@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         folder,
         lambda line: say(_progress(line, settings.steps)),
         device=arguments.device,
+        say=say,
     )
     say("measuring what was stored ...")
     made = publish(model, settings, tokenizer, corpus, folder, Store.from_environment())

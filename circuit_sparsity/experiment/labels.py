@@ -4,19 +4,20 @@ They lie in the user's folder under ``labels/``, apart from downloads and result
 fetched, cleared or made again touches them.
 """
 
-import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast
 
 from filelock import FileLock
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.store import Store, paths
-from circuit_sparsity.store.atomic import write_atomically
+from circuit_sparsity.store.json_files import read_json_object, write_json
 
 LONGEST = 200  # letters of a label
 _FILE = "labels.json"
@@ -34,7 +35,7 @@ class Labels:
     ('a quote opens', '')
     """
 
-    texts: Mapping[Node, str] = field(default_factory=dict)
+    texts: Mapping[Node, str] = field(default_factory=dict[Node, str])
 
     def __post_init__(self) -> None:
         found = {node: one_line(text) for node, text in sorted(self.texts.items())}
@@ -58,10 +59,12 @@ class Labels:
         """The labels of a `to_dict`; ValueError says what is no label."""
         if not isinstance(found, Mapping):
             raise ValueError(f"expected an object of node names and texts, got {found!r:.80}")
-        strange = [name for name, text in found.items() if not isinstance(text, str)]
-        if strange:
-            raise ValueError(f"the label of {strange[0]} is no text: {found[strange[0]]!r:.80}")
-        return cls({Node.parse(name): text for name, text in found.items()})
+        texts: dict[Node, str] = {}
+        for name, text in cast(Mapping[str, object], found).items():
+            if not isinstance(text, str):
+                raise ValueError(f"the label of {name} is no text: {text!r:.80}")
+            texts[Node.parse(name)] = text
+        return cls(texts)
 
 
 def one_line(text: str) -> str:
@@ -83,9 +86,8 @@ def read_labels(store: Store, circuit: Circuit) -> Labels:
     """The labels of a circuit, none when nobody gave one; ValueError for a damaged file."""
     path = _path(store, circuit)
     try:
-        return Labels.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return Labels()
+        found = read_json_object(path, "labels of nodes")
+        return Labels() if found is None else Labels.from_dict(found)
     except ValueError as error:
         raise ValueError(
             f"the labels in {path} cannot be read: {error}; mend the file or delete it"
@@ -94,21 +96,35 @@ def read_labels(store: Store, circuit: Circuit) -> Labels:
 
 def write_labels(labels: Labels, store: Store, circuit: Circuit) -> Path:
     """Keep these labels in place of the former ones, whole or not at all; where they lie."""
-    text = json.dumps(labels.to_dict(), indent=1) + "\n"
-    return write_atomically(_path(store, circuit), lambda file: file.write(text.encode()))
+    path = _path(store, circuit)
+    write_json(path, labels.to_dict())
+    return path
 
 
-def set_label(store: Store, circuit: Circuit, node: Node, text: str) -> Labels:
+def set_label(
+    store: Store, circuit: Circuit, node: Node, text: str, config: GPTConfig | None = None
+) -> Labels:
     """Give ``node`` a label, or with an empty text none; the circuit's labels afterwards.
 
-    Others who label another node of the circuit at the same time lose nothing.
+    Others who label another node of the circuit at the same time lose nothing. Raises ValueError
+    for a node that a model of ``config``, where that is given, does not have.
     """
+    if config is not None and not _has(config, node):
+        raise ValueError(
+            f"there is no node {node} in a model of {config.n_layer} layers whose {node.location} "
+            f"has {config.width(node.location)} channels; check the name"
+        )
     path = _path(store, circuit)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock"), timeout=10):
         labels = read_labels(store, circuit).with_label(node, text)
         write_labels(labels, store, circuit)
     return labels
+
+
+def _has(config: GPTConfig, node: Node) -> bool:
+    layer = node.location.layer
+    return (layer is None or layer < config.n_layer) and node.channel < config.width(node.location)
 
 
 def _path(store: Store, circuit: Circuit) -> Path:

@@ -17,8 +17,8 @@ from circuit_sparsity.release import StoredCircuit, read_means, read_viz, task_b
 from circuit_sparsity.runtime.ablation import answer_logits
 from circuit_sparsity.runtime.assemble import Engine
 from circuit_sparsity.runtime.conversion import open_converted
-from circuit_sparsity.store import NotHere, Store, paths
-from circuit_sparsity.store.progress import Report
+from circuit_sparsity.store import NotHere, Row, Store, paths
+from circuit_sparsity.store.progress import ProgressReport
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.own import OwnTask, read_pairs
 from circuit_sparsity.tasks.task import (
@@ -79,13 +79,13 @@ def open_model(
     store: Store,
     name: str,
     engine: Engine = "auto",
-    progress: Report | None = None,
+    progress: ProgressReport | None = None,
     cancel: threading.Event | None = None,
     device: str = "cpu",
 ) -> GPT:
     """The model of that name, frozen; dense where ``device`` is not the CPU.
 
-    A large checkpoint is made compact the first time; ``progress`` hears how far that is.
+    A large checkpoint is made compact the first time; ``progress`` is told how far that is.
     """
     folder = store.path_of_model(name)
     if folder is None:
@@ -295,6 +295,6 @@ def _unknown_circuit(store: Store, model: str, task: str, sweep: str, k: str) ->
     )
 
 
-def _among(rows: list, part: str) -> str:
+def _among(rows: list[Row], part: str) -> str:
     chosen = {"model": "", "task": "of that model", "sweep": "of that task", "k": "of that sweep"}
     return f" {chosen[part]}" if chosen[part] else ""

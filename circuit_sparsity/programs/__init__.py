@@ -65,7 +65,8 @@ class Mixture:
     """What programs are made of."""
 
     list_names: float = LIST_NAMES  # share of the lists whose elements are names
-    shares: Mapping[str, float] = field(default_factory=dict)  # of families, where not as above
+    # Of families, where not as above.
+    shares: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def __reduce__(self) -> tuple[type, tuple[float, dict[str, float]]]:
         """To another process go the shares alone, not the templates drawn so far."""

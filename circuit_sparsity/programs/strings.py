@@ -120,7 +120,7 @@ def conversation(w: Writer) -> Lines:
 def lookup(w: Writer) -> Lines:
     """Items of a dict by string keys, with both kinds of quote."""
     name = w.known("dict") or w.name_for("dict")
-    out = []
+    out: list[str] = []
     for _ in range(w.between(1, 4)):
         roll = w.random()
         if roll < 0.35:

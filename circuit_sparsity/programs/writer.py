@@ -1,7 +1,7 @@
 """The pen that templates write with: random choices, names, literals, and what is in scope."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeVar
 
@@ -73,7 +73,7 @@ class Writer:
     # Scope
 
     @contextmanager
-    def scope(self) -> Iterator[None]:
+    def scope(self) -> Generator[None, None, None]:
         """Inside, as in a function's body, the variables outside are not used."""
         self._scopes.append({})
         yield

@@ -37,7 +37,7 @@ from circuit_sparsity.release import write_means, write_viz
 from circuit_sparsity.release.values import SearchPoint, StoredCircuit
 from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.store.atomic import write_atomically
-from circuit_sparsity.store.fetch import disk_errors
+from circuit_sparsity.store.download import disk_errors
 from circuit_sparsity.tasks.own import OwnTask, pairs_as_jsonl
 from circuit_sparsity.tasks.task import Task
 

@@ -31,9 +31,9 @@ from circuit_sparsity.core.checkpoint import (
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.kernels import SparseMatrix
 from circuit_sparsity.runtime.assemble import Engine, open_weights
-from circuit_sparsity.store import Cancelled, write_atomically
+from circuit_sparsity.store import TransferCancelled, write_atomically
 from circuit_sparsity.store.manifest import sha256_of
-from circuit_sparsity.store.progress import Meter, Report
+from circuit_sparsity.store.progress import Meter, ProgressReport
 
 CONVERTED_FILE = "final_model.compact.safetensors"
 LARGE = 64 << 20  # bytes of a source under which opening it is quick anyway
@@ -43,7 +43,7 @@ _WORTHWHILE = 0.25  # share of entries that are not zero: above, the compact fil
 def open_converted(
     folder: Path,
     engine: Engine = "auto",
-    progress: Report | None = None,
+    progress: ProgressReport | None = None,
     cancel: threading.Event | None = None,
 ) -> GPT:
     """Like ``load_model``, and a large sparse ``final_model.pt`` is converted on first opening."""
@@ -54,13 +54,13 @@ def open_converted(
 
 
 def convert(
-    folder: Path, progress: Report | None = None, cancel: threading.Event | None = None
+    folder: Path, progress: ProgressReport | None = None, cancel: threading.Event | None = None
 ) -> Path | None:
     """The compact file of the folder's dense checkpoint, made if it is not there or of another.
 
     None where it is not worth it: a small file, dense weights, or a folder that cannot be written.
     Raises CheckpointError for a source that is cut, damaged or does not fit its configuration, and
-    Cancelled when ``cancel`` is set; nothing is left over then.
+    TransferCancelled when ``cancel`` is set; nothing is left over then.
     """
     source, target = folder / DENSE_FILE, folder / CONVERTED_FILE
     if not source.exists() or 0 < source.stat().st_size < LARGE:
@@ -135,7 +135,7 @@ class _Passes:
     """Three passes over the source, told as one: for its hash, to pack it, to compare."""
 
     def __init__(
-        self, source: Path, progress: Report | None, cancel: threading.Event | None
+        self, source: Path, progress: ProgressReport | None, cancel: threading.Event | None
     ) -> None:
         self._name, self._size = source.name, source.stat().st_size
         self._meter, self._cancel = Meter(str(source), progress), cancel
@@ -151,7 +151,9 @@ class _Passes:
         done = 0
         for name, x in state.items():
             if self._cancel is not None and self._cancel.is_set():
-                raise Cancelled(f"stopped while converting {self._name}; the original is as it was")
+                raise TransferCancelled(
+                    f"stopped while converting {self._name}; the original is as it was"
+                )
             yield name, x
             done += x.numel() * x.element_size()
             self.tell(done)

@@ -7,7 +7,6 @@ from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.store.container import Fetched, Refreshed
 from circuit_sparsity.store.errors import (
     Busy,
-    Cancelled,
     Damaged,
     NoSpace,
     NotFound,
@@ -15,6 +14,7 @@ from circuit_sparsity.store.errors import (
     NotListable,
     Refused,
     StoreError,
+    TransferCancelled,
     Unreachable,
 )
 from circuit_sparsity.store.local import Item, ModelRow, Row, Where
@@ -24,7 +24,7 @@ from circuit_sparsity.store.upkeep import Usage
 
 __all__ = [
     "Busy",
-    "Cancelled",
+    "TransferCancelled",
     "Damaged",
     "Fetched",
     "Item",

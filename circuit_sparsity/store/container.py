@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from circuit_sparsity.store import manifest as missing
+from circuit_sparsity.store import manifest
 from circuit_sparsity.store.catalogue import Blob, Catalogue, read_catalogue, write_catalogue
+from circuit_sparsity.store.download import Transfer, disk_errors, download, locked
 from circuit_sparsity.store.errors import (
     Damaged,
     NotFound,
@@ -17,23 +18,22 @@ from circuit_sparsity.store.errors import (
     StoreError,
     Unreachable,
 )
-from circuit_sparsity.store.fetch import Job, disk_errors, download, locked
 from circuit_sparsity.store.http_source import HttpSource
 from circuit_sparsity.store.manifest import Record
-from circuit_sparsity.store.progress import Meter, Pace, Progress, Report, time_left
+from circuit_sparsity.store.progress import Meter, Pace, Progress, ProgressReport, time_left
 from circuit_sparsity.store.remote import FolderSource, Source, checked_url, public_url
-from circuit_sparsity.store.retry import Patience, patiently
+from circuit_sparsity.store.retry import RetryPolicy, with_retries
 
 
 @dataclass(frozen=True)
-class Work:
+class ContainerCall:
     """Where from, where to, who is told, and when to stop."""
 
     folder: Path
     url: str
-    progress: Report | None
+    progress: ProgressReport | None
     cancel: threading.Event
-    patience: Patience
+    retry: RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -53,32 +53,38 @@ class Fetched:
     troubles: Mapping[str, StoreError]  # by name
 
 
-def source_at(url: str, patience: Patience) -> Source:
+def source_at(url: str, retry: RetryPolicy) -> Source:
     """The container at an address."""
     if urlsplit(checked_url(url)).scheme == "file":
         return FolderSource(url)
-    return HttpSource(url, patience)
+    return HttpSource(url, retry)
 
 
-def fetch(work: Work, name: str, here: Callable[[], Path | None]) -> Path:
+def fetch(work: ContainerCall, name: str, here: Callable[[], Path | None]) -> Path:
     """Download one file; `here` tells, once the lock is held, whether another process was first."""
     url = public_url(work.url)
-    missing.refuse_if_missing(work.folder, url, name)
+    manifest.refuse_if_missing(work.folder, url, name)
     meter = Meter(name, work.progress)
-    source = source_at(work.url, work.patience)
+    source = source_at(work.url, work.retry)
+    catalogue = read_catalogue(work.folder, url)
+    listed = catalogue.files.get(name) if catalogue.origin == "listed" else None
     with locked(work.folder, name, meter, work.cancel):
         if path := here():
             return path
-        return download(Job(name, work.folder, url, source, meter, work.cancel, work.patience))
+        return download(
+            Transfer(name, work.folder, url, source, meter, work.cancel, work.retry, listed)
+        )
 
 
 def fetch_all(
     sizes: Mapping[str, int | None],
-    fetch_one: Callable[[str, Report], Path],
-    progress: Report | None,
+    fetch_one: Callable[[str, ProgressReport], Path],
+    progress: ProgressReport | None,
 ) -> Fetched:
     """Fetch files in order. `sizes` are in bytes, where known."""
-    done, found, troubles, pace = 0, [], {}, Pace()
+    found: list[Path] = []
+    troubles: dict[str, StoreError] = {}
+    done, pace = 0, Pace()
     total = None if None in sizes.values() else sum(size or 0 for size in sizes.values())
     for name, size in sizes.items():
 
@@ -99,18 +105,18 @@ def fetch_all(
     return Fetched(tuple(found), troubles)
 
 
-def look(work: Work, name: str) -> Blob:
+def look(work: ContainerCall, name: str) -> Blob:
     """Size and marks of one file in the container."""
-    source = source_at(work.url, work.patience)
-    return patiently(lambda: source.look(name), name, work.patience, work.cancel)
+    source = source_at(work.url, work.retry)
+    return with_retries(lambda: source.look(name), name, work.retry, work.cancel)
 
 
-def refresh(work: Work) -> Refreshed:
+def refresh(work: ContainerCall) -> Refreshed:
     """Take a new listing, if the service gives one."""
     url = public_url(work.url)
-    source = source_at(work.url, work.patience)
+    source = source_at(work.url, work.retry)
     try:
-        files, left_out = patiently(source.listing, "the list", work.patience, work.cancel)
+        files, left_out = with_retries(source.listing, "the list", work.retry, work.cancel)
     except NotListable as trouble:
         return _not_refreshed(work, f"{url} does not list its files ({trouble})")
     except (Unreachable, Refused) as trouble:
@@ -118,13 +124,13 @@ def refresh(work: Work) -> Refreshed:
     listed = Catalogue("listed", files, time.time(), left_out)
     with disk_errors(work.folder, "the list of files"):
         write_catalogue(work.folder, url, listed)
-        missing.forget_all(work.folder)
+        manifest.forget_all_missing(work.folder)
     odd = f"; {left_out:,} names were left out, as no such file can be stored" if left_out else ""
     note = f"{url} lists {len(files):,} files{odd}"
     return Refreshed(True, note, read_catalogue(work.folder, url))
 
 
-def _not_refreshed(work: Work, reason: str) -> Refreshed:
+def _not_refreshed(work: ContainerCall, reason: str) -> Refreshed:
     known = read_catalogue(work.folder, public_url(work.url))
     shown = "is what is publicly documented; more may be there"
     if known.when is not None:

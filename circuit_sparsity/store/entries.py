@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from circuit_sparsity.store import paths
-from circuit_sparsity.store.errors import Damaged, NotFound, StoreError
+from circuit_sparsity.store.download import part_path
+from circuit_sparsity.store.errors import NotFound, StoreError
 from circuit_sparsity.store.local import Item, Where, is_whole
-from circuit_sparsity.store.partial import part_path
 from circuit_sparsity.store.store import Store
 
 
@@ -70,14 +70,7 @@ def _to_run(store: Store, model: str) -> list[str]:
 def missing(store: Store, names: tuple[str, ...]) -> dict[str, int | None]:
     """Those of ``names`` that are not here or damaged, with their sizes where they are known."""
     sizes = {item.name: item.size for item in store.items()}
-    return {name: sizes.get(name) for name in names if not _is_whole(store, name)}
-
-
-def _is_whole(store: Store, name: str) -> bool:
-    try:
-        return store.find(name) is not None
-    except Damaged:
-        return False  # fetching replaces it
+    return {name: sizes.get(name) for name in names if not store.is_whole(name)}
 
 
 Kind = Literal["model", "circuit", "means", "training curve", "tokenizer"]
@@ -157,7 +150,7 @@ class Entry:
 
 def entries(store: Store) -> list[Entry]:
     """Everything that is here or known to be in the container, models first within each model."""
-    gathered: dict[tuple, list[Item]] = defaultdict(list)
+    gathered: dict[_Key, list[Item]] = defaultdict(list)
     for item in store.items():
         if (key := _key(item.name)) is not None:
             gathered[key].append(item)
@@ -208,7 +201,8 @@ def unfinished(store: Store) -> dict[str, int]:
 
 def remove(store: Store, names: Iterable[str]) -> tuple[int, list[str]]:
     """Delete files one by one; the bytes freed, and what went wrong with the others."""
-    freed, troubles = 0, []
+    freed = 0
+    troubles: list[str] = []
     for name in names:
         try:
             freed += store.remove(name)
@@ -217,7 +211,10 @@ def remove(store: Store, names: Iterable[str]) -> tuple[int, list[str]]:
     return freed, troubles
 
 
-def _key(name: str) -> tuple[Kind, str | None, tuple[str | None, str | None, str | None]] | None:
+_Key = tuple[Kind, str | None, tuple[str | None, str | None, str | None]]
+
+
+def _key(name: str) -> _Key | None:
     nothing = (None, None, None)
     if circuit := paths.circuit_of(name):
         return "circuit", circuit.model, (circuit.task, circuit.sweep, circuit.k)
@@ -233,7 +230,7 @@ def _outdated(store: Store, item: Item) -> bool:
     return item.where == "cached" and store.is_outdated(item.name)
 
 
-def _rank(entry: Entry) -> tuple:
+def _rank(entry: Entry) -> tuple[object, ...]:
     names = (entry.model or "~", *(part or "" for part in entry.circuit))
     model, *rest = map(paths.natural, names)
     return (model, _ORDER.index(entry.kind), rest)

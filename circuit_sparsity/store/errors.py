@@ -33,7 +33,7 @@ class Busy(StoreError):
     """Another process works on the same file."""
 
 
-class Cancelled(StoreError):
+class TransferCancelled(StoreError):
     """The caller's `cancel` was set; what had arrived is kept for the next try."""
 
 

@@ -2,9 +2,10 @@
 
 import contextlib
 import email.utils
+import io
 import time
 import xml.etree.ElementTree as etree  # for the type and the error; never for parsing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -18,10 +19,21 @@ from circuit_sparsity.store import paths
 from circuit_sparsity.store.catalogue import Blob
 from circuit_sparsity.store.errors import Later, NotFound, NotListable, Refused, Replaced
 from circuit_sparsity.store.remote import Answer, Version, public_url
-from circuit_sparsity.store.retry import Patience
+from circuit_sparsity.store.retry import RetryPolicy
 
 PagesOf = Callable[[str, str], bytes]  # (prefix, marker) -> XML
 _MOST_PAGES = 10_000
+_DEEPEST = 16  # tags inside one another; a listing has five
+
+
+def _count(text: str | None) -> int | None:
+    """A number of bytes from a header or a listing; None for what is none, or is beyond 10^18.
+
+    >>> _count(" 12"), _count("-1"), _count("9" * 5000), _count(None)
+    (12, None, None, None)
+    """
+    digits = (text or "").strip()
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= 18 else None
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,8 @@ def list_all(page_of: PagesOf) -> tuple[dict[str, Blob], int]:
 
 def pages(page_of: PagesOf, prefix: str) -> Iterator[Page]:
     """The pages of one prefix, until the service names no next one."""
-    marker, seen = "", set()
+    marker = ""
+    seen: set[str] = set()
     while True:
         page = read_page(page_of(prefix, marker))
         yield page
@@ -72,7 +85,7 @@ def read_page(xml: bytes) -> Page:
     ((('models/m/x', Blob(size=5, etag='0x8D', md5=None)),), ('models/n/',), '')
     """
     try:
-        root = defusedxml.ElementTree.fromstring(xml)
+        root = _parsed(xml)
     except (etree.ParseError, defusedxml.DefusedXmlException, ValueError) as error:
         raise NotListable("the answer is no list") from error
     if root.tag != "EnumerationResults":
@@ -84,6 +97,20 @@ def read_page(xml: bytes) -> Page:
     )
 
 
+def _parsed(xml: bytes) -> etree.Element:
+    """The tree of a listing; one that is nested without end is refused while it is read."""
+    depth, root = 0, None
+    events = defusedxml.ElementTree.iterparse(io.BytesIO(xml), events=("start", "end"))
+    for event, element in events:
+        root = element if root is None else root
+        depth += 1 if event == "start" else -1
+        if depth > _DEEPEST:
+            raise NotListable("the answer is no list: it is nested too deep")
+    if root is None:
+        raise NotListable("the answer is no list: it is empty")
+    return root
+
+
 def _name(element: etree.Element) -> str:
     name = element.find("Name")
     if name is None or not name.text:
@@ -93,9 +120,8 @@ def _name(element: etree.Element) -> str:
 
 
 def _properties(blob: etree.Element) -> Blob:
-    size = (blob.findtext("Properties/Content-Length") or "").strip()
     return Blob(
-        size=int(size) if size.isdecimal() else None,
+        size=_count(blob.findtext("Properties/Content-Length")),
         etag=blob.findtext("Properties/Etag") or None,
         md5=blob.findtext("Properties/Content-MD5") or None,
     )
@@ -121,11 +147,11 @@ class HttpSource:
     the traceback of an error, still holds its pool. A file's transfer costs much more than opening.
     """
 
-    def __init__(self, url: str, patience: Patience) -> None:
-        self._url, self._patience = url, patience
+    def __init__(self, url: str, retry: RetryPolicy) -> None:
+        self._url, self._retry = url, retry
 
     @contextlib.contextmanager
-    def open(self, name: str, start: int, known: Version) -> Iterator[Answer]:
+    def open(self, name: str, start: int, known: Version) -> Generator[Answer, None, None]:
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers |= {"Range": f"bytes={start}-"} | _conditions(known)
@@ -137,9 +163,8 @@ class HttpSource:
         headers = {"Accept-Encoding": "identity"}
         with self._answered("HEAD", self._address(name), headers) as response:
             self._judge(response, name)
-            size = response.headers.get("Content-Length")
-            etag, md5 = response.headers.get("ETag"), response.headers.get("Content-MD5")
-            return Blob(int(size) if size and size.isdecimal() else None, etag, md5)
+            size = _count(response.headers.get("Content-Length"))
+            return Blob(size, response.headers.get("ETag"), response.headers.get("Content-MD5"))
 
     def listing(self) -> tuple[Mapping[str, Blob], int]:
         return list_all(self.listing_page)
@@ -154,10 +179,18 @@ class HttpSource:
                 raise self._later(response)
             if response.status_code != 200:
                 raise NotListable(_status(response))
-            page = response.raw.read(_LARGEST_PAGE + 1, decode_content=True)
-        if len(page) > _LARGEST_PAGE:
-            raise NotListable(f"a page of the listing is longer than {_LARGEST_PAGE:,} bytes")
-        return page
+            return self._page(response)
+
+    def _page(self, response: requests.Response) -> bytes:
+        """The body of a page of the listing, within bounds of length and time."""
+        page, end = bytearray(), time.monotonic() + self._retry.grace
+        while block := response.raw.read1(_BLOCK, decode_content=True):
+            page += block
+            if len(page) > _LARGEST_PAGE:
+                raise NotListable(f"a page of the listing is longer than {_LARGEST_PAGE:,} bytes")
+            if time.monotonic() > end:
+                raise Later(f"{public_url(self._url)} sends its list too slowly")
+        return bytes(page)
 
     def _address(self, name: str) -> str:
         parts = urlsplit(self._url)
@@ -167,9 +200,9 @@ class HttpSource:
     @contextlib.contextmanager
     def _answered(
         self, method: str, url: str, headers: dict[str, str], query: dict[str, str] | None = None
-    ) -> Iterator[requests.Response]:
+    ) -> Generator[requests.Response, None, None]:
         """The answer to a request, its body unread; every trouble of the wire becomes `Later`."""
-        timeout = (self._patience.connect, self._patience.read)
+        timeout = (self._retry.connect, self._retry.read)
         headers = HEADERS | headers
         try:
             with (
@@ -230,15 +263,14 @@ def _blocks(response: requests.Response) -> Iterator[bytes]:
 
 def _extent(response: requests.Response) -> tuple[int, int | None]:
     """Offset of the first byte of the body, and length of the whole file."""
-    length = response.headers.get("Content-Length", "")
     if response.status_code == 200:
-        return 0, int(length) if length.isdecimal() else None
+        return 0, _count(response.headers.get("Content-Length"))
     unit, _, span = response.headers.get("Content-Range", "").partition(" ")
     range_, _, total = span.partition("/")
-    first, _, last = range_.partition("-")
-    if unit.lower() != "bytes" or not (first.isdecimal() and last.isdecimal()):
+    first, last = (_count(end) for end in (range_.partition("-")[0], range_.partition("-")[2]))
+    if unit.lower() != "bytes" or first is None or last is None:
         raise Replaced("the server answered with a part of the file and did not say which")
-    return int(first), int(total) if total.isdecimal() else None
+    return first, _count(total)
 
 
 def _conditions(known: Version) -> dict[str, str]:
@@ -269,7 +301,7 @@ def _asked_wait(header: str | None, now: float | None = None) -> float | None:
         return float(header)
     try:
         moment = email.utils.parsedate_to_datetime(header).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, moment - (time.time() if now is None else now))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from circuit_sparsity.store import manifest, paths
+from circuit_sparsity.store.atomic import MADE_HERE
 
 # shipped: came with the project; cached: downloaded, or put into the user's folder by hand;
 # local: made here by training or pruning; remote: in the container, as far as is known
@@ -39,14 +40,14 @@ def own_items(folder: Path) -> Iterator[Item]:
     for name, size in _files(folder):
         parent = (folder / name).parent
         if parent not in marked:
-            marked[parent] = (parent / manifest.MADE_HERE).is_file()
+            marked[parent] = (parent / MADE_HERE).is_file()
         where = "local" if marked[parent] else "cached"
         yield Item(name, where, size, manifest.last_used(folder, name))
 
 
 def is_made_here(folder: Path, name: str) -> bool:
     """Whether the file lies in a folder that training or pruning wrote."""
-    return ((folder / name).parent / manifest.MADE_HERE).is_file()
+    return ((folder / name).parent / MADE_HERE).is_file()
 
 
 def _files(root: Path) -> Iterator[tuple[str, int]]:
@@ -62,7 +63,7 @@ def _under(folder: Path, name: str) -> Iterator[tuple[str, int]]:
         return
     for entry in entries:
         inner = f"{name}/{entry.name}"
-        if entry.name == manifest.MADE_HERE or not paths.is_allowed(inner):
+        if entry.name == MADE_HERE or not paths.is_allowed(inner):
             continue
         if entry.is_dir():  # ends in loops of links too: no allowed name is that deep
             yield from _under(folder / entry.name, inner)

@@ -7,31 +7,32 @@ the time of the file's last use.
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-from circuit_sparsity.store.atomic import write_atomically
-from circuit_sparsity.store.errors import Cancelled, Damaged, NotFound, NotHere
+import msgspec
 
-BOOKS = ".store"  # the folder of all bookkeeping, inside the user's folder
-MADE_HERE = "made_here.json"  # lies in a folder of own results, and travels with it
+from circuit_sparsity.store.errors import Damaged, NotFound, NotHere, TransferCancelled
+from circuit_sparsity.store.json_files import read_json_as, write_json
+
+BOOKKEEPING = ".store"  # the folder of all bookkeeping, inside the user's folder
 _BLOCK = 1 << 20
-_USE_IS_NEWS_AFTER = 60.0  # seconds: below that, a further use is not written down
+_USE_IS_RECORDED_AFTER = 60.0  # seconds: below that, a further use is not written down
 
 
 @dataclass(frozen=True)
 class Record:
     """A file as it was when it was found to be whole."""
 
-    size: int  # bytes
-    changed: int  # the file's time of change, ns since 1970
-    sha256: str
+    size: Annotated[int, msgspec.Meta(ge=0)]  # bytes
+    changed: int  # the file's time of change, ns since 1970; 0 when it has to be read again
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     etag: str | None  # as the service wrote it
     md5: str | None  # base64, where the service gave one
     url: str  # the container that it came from, or "" when it was put here by hand
@@ -39,15 +40,23 @@ class Record:
 
 
 def record_path(folder: Path, name: str) -> Path:
-    return folder / BOOKS / "files" / f"{name}.json"
+    return folder / BOOKKEEPING / "files" / f"{name}.json"
 
 
 def read_record(folder: Path, name: str) -> Record | None:
-    """The record of a file, or None when there is none that can be read."""
-    known = read_json(record_path(folder, name))
-    if known is None or set(known) != {field.name for field in fields(Record)}:
-        return None
-    return Record(**known)
+    """The record of a file, or None when there is none.
+
+    Raises `Damaged` for a record that cannot be read: without it nobody can say whether the file
+    is what was downloaded.
+    """
+    what = f"the record of the download of {name}"
+    try:
+        return read_json_as(record_path(folder, name), Record, what)
+    except Damaged as damaged:
+        raise Damaged(
+            f"{damaged}. So {folder / name} cannot be compared with what was downloaded. "
+            f"{what_next(name)}"
+        ) from damaged
 
 
 def write_record(folder: Path, name: str, record: Record) -> None:
@@ -58,25 +67,12 @@ def forget(folder: Path, name: str) -> None:
     record_path(folder, name).unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> dict | None:
-    """A JSON object, or None when the file is missing or is not one."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def write_json(path: Path, value: dict) -> None:
-    write_atomically(path, lambda file: file.write(json.dumps(value, indent=1).encode()))
-
-
 def sha256_of(
     path: Path,
     cancel: threading.Event | None = None,
     report: Callable[[int], object] | None = None,
 ) -> str:
-    """The SHA-256 of a file in hex; `report` hears the bytes read so far.
+    """The SHA-256 of a file in hex; `report` is told the bytes read so far.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -93,15 +89,15 @@ def sha256_of(
             if report is not None:
                 report(done)
             if cancel is not None and cancel.is_set():
-                raise Cancelled(f"stopped while reading {path}")
+                raise TransferCancelled(f"stopped while reading {path}")
     return digest.hexdigest()
 
 
-def note_use(folder: Path, name: str) -> None:
+def record_use(folder: Path, name: str) -> None:
     """Remember that a file was used now."""
     path = record_path(folder, name)
     try:
-        if time.time() - path.stat().st_mtime > _USE_IS_NEWS_AFTER:
+        if time.time() - path.stat().st_mtime > _USE_IS_RECORDED_AFTER:
             os.utime(path)
     except (FileNotFoundError, PermissionError):
         return  # no record, or a folder that somebody else owns: nothing depends on it
@@ -146,6 +142,10 @@ def compare_hash(
     path = folder / name
     changed = path.stat().st_mtime_ns
     if sha256_of(path, cancel, report) != record.sha256:
+        with contextlib.suppress(
+            OSError
+        ):  # from now on the file is refused wherever it is asked for
+            write_record(folder, name, replace(record, changed=0))
         raise Damaged(
             f"{path} has the right length, {record.size:,} bytes, but other content than what was "
             f"downloaded. {what_next(name)}"
@@ -178,24 +178,34 @@ def what_next(name: str) -> str:
 REMEMBERED = 600.0  # seconds
 
 
-def remember(folder: Path, url: str, name: str) -> None:
-    write_json(_note(folder, name), {"url": url, "when": time.time()})
+@dataclass(frozen=True)
+class _Missing:
+    """What the container said that it does not have, and when."""
+
+    url: str
+    when: float  # seconds since 1970
 
 
-def forget_missing(folder: Path, name: str) -> None:
-    _note(folder, name).unlink(missing_ok=True)
+def remember_missing(folder: Path, url: str, name: str) -> None:
+    write_json(_missing_path(folder, name), {"url": url, "when": time.time()})
 
 
-def forget_all(folder: Path) -> None:
-    shutil.rmtree(folder / BOOKS / "missing", ignore_errors=True)
+def forget_all_missing(folder: Path) -> None:
+    shutil.rmtree(folder / BOOKKEEPING / "missing", ignore_errors=True)
 
 
 def refuse_if_missing(folder: Path, url: str, name: str) -> None:
-    """Raise `NotFound` if the container was asked lately."""
-    note = read_json(_note(folder, name))
-    if note is None or note.get("url") != url:
+    """Raise `NotFound` if the container was asked lately; a damaged note says nothing."""
+    path = _missing_path(folder, name)
+    try:
+        known = read_json_as(path, _Missing, "a file that the container did not have")
+    except Damaged:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
         return
-    age = time.time() - float(note.get("when", 0.0))
+    if known is None or known.url != url:
+        return
+    age = time.time() - known.when
     if 0 <= age < REMEMBERED:
         raise NotFound(
             f"{name} was not in {url} {age:,.0f} seconds ago; it is asked for again "
@@ -203,5 +213,5 @@ def refuse_if_missing(folder: Path, url: str, name: str) -> None:
         )
 
 
-def _note(folder: Path, name: str) -> Path:
-    return folder / BOOKS / "missing" / f"{name}.json"
+def _missing_path(folder: Path, name: str) -> Path:
+    return folder / BOOKKEEPING / "missing" / f"{name}.json"

@@ -45,7 +45,7 @@ class Progress:
     remaining: float | None  # seconds; None when it cannot be said
 
 
-Report = Callable[[Progress], object]
+ProgressReport = Callable[[Progress], object]
 
 _WINDOW = 5.0  # seconds over which the speed is taken
 _PAUSE = 0.1  # seconds between two reports at the least
@@ -92,7 +92,7 @@ class Meter:
     """
 
     def __init__(
-        self, name: str, report: Report | None, clock: Callable[[], float] = time.monotonic
+        self, name: str, report: ProgressReport | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._name, self._report, self._clock = name, report, clock
         self._pace, self._told = Pace(), -math.inf

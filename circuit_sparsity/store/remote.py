@@ -1,7 +1,7 @@
 """What a container is to the rest of the store: a place that opens a file at an offset."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ class FolderSource:
         self._folder = Path(url2pathname(urlsplit(url).path))
 
     @contextlib.contextmanager
-    def open(self, name: str, start: int, known: Version) -> Iterator[Answer]:
+    def open(self, name: str, start: int, known: Version) -> Generator[Answer, None, None]:
         blob = self.look(name)
         if start and blob.etag != known.etag:
             raise Replaced(f"{self._folder / name} was replaced")

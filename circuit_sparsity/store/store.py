@@ -12,14 +12,15 @@ from platformdirs import user_cache_dir
 
 from circuit_sparsity.store import container, local, manifest, paths, upkeep
 from circuit_sparsity.store import local as rows
-from circuit_sparsity.store.atomic import write_atomically
+from circuit_sparsity.store.atomic import MADE_HERE, write_atomically
 from circuit_sparsity.store.catalogue import Catalogue, read_catalogue
 from circuit_sparsity.store.container import Fetched, Refreshed
 from circuit_sparsity.store.errors import Damaged, NotHere, StoreError
+from circuit_sparsity.store.health import check_content
 from circuit_sparsity.store.local import Item, ModelRow, Row
-from circuit_sparsity.store.progress import Report
+from circuit_sparsity.store.progress import ProgressReport
 from circuit_sparsity.store.remote import checked_url, public_url
-from circuit_sparsity.store.retry import Patience
+from circuit_sparsity.store.retry import RetryPolicy
 from circuit_sparsity.store.upkeep import Usage
 
 DEFAULT_URL = "https://openaipublic.blob.core.windows.net/circuit-sparsity"
@@ -37,7 +38,7 @@ class Store:
     shipped: Path  # read only
     folder: Path  # the user's: downloads and own results
     url: str  # of the container: Azure, a plain HTTP server, or file:///folder
-    patience: Patience = Patience()
+    retry: RetryPolicy = RetryPolicy()
 
     @classmethod
     def from_environment(cls) -> "Store":
@@ -76,17 +77,18 @@ class Store:
     def find(self, name: str) -> Path | None:
         """The file of that relative path on this machine, or None.
 
-        Raises `Damaged` for a download whose content is no longer what was downloaded.
+        Raises `Damaged` for a file whose content is no longer what was downloaded, written or
+        shipped, as far as a sum is known of it (see `health`).
         """
         paths.checked(name)
         own = self.folder / name
         if own.is_file():
             if not local.is_made_here(self.folder, name):
                 manifest.check_unchanged(self.folder, name)
-            manifest.note_use(self.folder, name)
-            return own
+            manifest.record_use(self.folder, name)
+            return check_content(own)
         shipped = self.shipped / name
-        return shipped if shipped.is_file() else None
+        return check_content(shipped) if shipped.is_file() else None
 
     def require(self, name: str) -> Path:
         """Like `find`, but a file that is not here is an error that says how to get it."""
@@ -139,7 +141,7 @@ class Store:
     def fetch(
         self,
         name: str,
-        progress: Report | None = None,
+        progress: ProgressReport | None = None,
         cancel: threading.Event | None = None,
         *,
         renew: bool = False,
@@ -148,7 +150,8 @@ class Store:
 
         What has arrived before a break, a crash or `cancel` is kept, and the next call goes on
         from there. `renew` downloads again what is here, e.g. after it was replaced in the
-        container. Raises `Cancelled`, `NotFound`, `Refused`, `Unreachable`, `NoSpace` or `Damaged`.
+        container. Raises `TransferCancelled`, `NotFound`, `Refused`, `Unreachable`, `NoSpace` or
+        `Damaged`.
         """
         if not renew and (path := self._whole(name)):
             return path
@@ -157,13 +160,13 @@ class Store:
                 f"{(self.folder / name).parent} holds results made here, and downloads never mix "
                 "with them; delete or rename that folder first"
             )
-        work = self._work(progress, cancel, self.patience)
+        work = self._work(progress, cancel, self.retry)
         return container.fetch(work, name, lambda: None if renew else self._whole(name))
 
     def fetch_all(
         self,
         names: Iterable[str],
-        progress: Report | None = None,
+        progress: ProgressReport | None = None,
         cancel: threading.Event | None = None,
     ) -> Fetched:
         """Fetch several files one after the other; progress counts all of them.
@@ -180,31 +183,39 @@ class Store:
 
     def refresh(self, cancel: threading.Event | None = None) -> Refreshed:
         """Ask the container what it holds. If it does not say, what was known stays known."""
-        return container.refresh(self._work(None, cancel, self._short_patience))
+        return container.refresh(self._work(None, cancel, self._short_retry))
 
     def remote_size(self, name: str) -> int | None:
         """Bytes of a file in the container: from its last listing, or by asking for this one."""
         blob = self.catalogue.files.get(paths.checked(name))
         if blob is not None and blob.size is not None:
             return blob.size
-        return container.look(self._work(None, None, self._short_patience), name).size
+        return container.look(self._work(None, None, self._short_retry), name).size
 
     def _work(
-        self, progress: Report | None, cancel: threading.Event | None, patience: Patience
-    ) -> container.Work:
-        return container.Work(
-            self.folder, self.url, progress, cancel or threading.Event(), patience
+        self, progress: ProgressReport | None, cancel: threading.Event | None, retry: RetryPolicy
+    ) -> container.ContainerCall:
+        return container.ContainerCall(
+            self.folder, self.url, progress, cancel or threading.Event(), retry
         )
 
     @property
-    def _short_patience(self) -> Patience:
-        return replace(self.patience, tries=min(2, self.patience.tries))
+    def _short_retry(self) -> RetryPolicy:
+        return replace(self.retry, tries=min(2, self.retry.tries))
 
     def _whole(self, name: str) -> Path | None:
+        """The file if it is here and nothing speaks against it; what `verify` refuses is not."""
         try:
-            return self.find(name)
+            path = self.find(name)
+            if path == self.folder / name and not local.is_made_here(self.folder, name):
+                upkeep.check_by_hand(self.folder, name, self.catalogue.files.get(name))
+            return path
         except Damaged:
             return None
+
+    def is_whole(self, name: str) -> bool:
+        """Whether the file is here, and `fetch` would leave it as it is."""
+        return self._whole(name) is not None
 
     def model_files(self, model: str) -> tuple[str, ...]:
         """Names of the files that running a model needs, whether they are here or not."""
@@ -220,13 +231,20 @@ class Store:
 
     def is_outdated(self, name: str) -> bool:
         """Whether the last listing shows another version than the one downloaded."""
-        record, blob = manifest.read_record(self.folder, name), self.catalogue.files.get(name)
+        try:
+            record = manifest.read_record(self.folder, name)
+        except Damaged:
+            return False  # nobody can say; `find` and `verify` tell
+        blob = self.catalogue.files.get(name)
         return container.differ(record, blob, self.url)
 
     # Keeping house
 
     def verify(
-        self, name: str, progress: Report | None = None, cancel: threading.Event | None = None
+        self,
+        name: str,
+        progress: ProgressReport | None = None,
+        cancel: threading.Event | None = None,
     ) -> str:
         """Read a whole file again; a sentence that says what it was compared with.
 
@@ -258,7 +276,7 @@ class Store:
         `how` is kept in the mark, as JSON. Write files in it with `write_atomically`. A folder
         that holds downloads is refused: own results never mix with them.
         """
-        place = paths.inside(self.folder, f"{folder}/{manifest.MADE_HERE}")
+        place = paths.inside(self.folder, f"{folder}/{MADE_HERE}")
         others = place.parent.iterdir() if place.parent.is_dir() else ()
         if not place.is_file() and any(other.is_file() for other in others):
             raise StoreError(

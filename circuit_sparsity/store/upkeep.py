@@ -7,19 +7,19 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from circuit_sparsity.store import health, local, manifest, paths
+from circuit_sparsity.store.atomic import MADE_HERE, sum_path
 from circuit_sparsity.store.catalogue import Blob
+from circuit_sparsity.store.download import disk_errors, lock_path, part_path
 from circuit_sparsity.store.errors import Busy, Damaged, NotHere
-from circuit_sparsity.store.fetch import disk_errors, lock_path
-from circuit_sparsity.store.manifest import BOOKS, MADE_HERE
-from circuit_sparsity.store.partial import part_path
-from circuit_sparsity.store.progress import Meter, Report
+from circuit_sparsity.store.manifest import BOOKKEEPING
+from circuit_sparsity.store.progress import Meter, ProgressReport
 
 _DRAFT_IS_LEFT_OVER_AFTER = 3600.0  # seconds
 
@@ -36,10 +36,10 @@ class Usage:
 
 def usage(folder: Path) -> Usage:
     """What the user's folder holds, and what its disk could still hold."""
-    sizes = {"cached": 0, "local": 0}
+    sizes: dict[local.Where, int] = {"cached": 0, "local": 0}
     for item in local.own_items(folder):
         sizes[item.where] += item.size or 0
-    parts = (path for path in _files(folder / BOOKS / "partial") if path.suffix == ".part")
+    parts = (path for path in _files(folder / BOOKKEEPING / "partial") if path.suffix == ".part")
     partial = sum(path.stat().st_size for path in parts)
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     return Usage(sizes["cached"], sizes["local"], partial, shutil.disk_usage(existing).free)
@@ -50,7 +50,7 @@ def verify(
     shipped: Path,
     name: str,
     blob: Blob | None,
-    progress: Report | None,
+    progress: ProgressReport | None,
     cancel: threading.Event | None,
 ) -> str:
     """Compare a file with all that is known of it."""
@@ -59,10 +59,10 @@ def verify(
         if not (shipped / name).is_file():
             raise NotHere(f"{name} is not on this machine, so there is nothing to verify")
         health.check_whole(shipped / name)
-        return f"{name} came with the project: `git status` tells whether it was changed"
+        return f"{name} came with the project{_as_known(shipped / name)}"
     if local.is_made_here(folder, name):
         health.check_whole(path)
-        return f"{name} was made here: there is nothing to compare it with"
+        return f"{name} was made here{_as_known(path)}"
     meter, size = Meter(name, progress), path.stat().st_size
     record = manifest.read_record(folder, name)
     if record is None:
@@ -75,6 +75,21 @@ def verify(
     manifest.compare_hash(folder, name, record, cancel, lambda done: meter(done, size))
     health.check_whole(path)  # a file may have been cut before it was published
     return f"{name} is what was downloaded: {size:,} bytes, SHA-256 {record.sha256[:16]}..."
+
+
+def _as_known(path: Path) -> str:
+    """What a file that passed was compared with."""
+    origin = health.origin_of_sum(path)
+    return (
+        ": there is nothing to compare it with" if origin is None else f" and is what {origin} says"
+    )
+
+
+def check_by_hand(folder: Path, name: str, blob: Blob | None) -> None:
+    """Raise `Damaged` if a file put here by hand is cut, or is other than the list says."""
+    if manifest.read_record(folder, name) is None:
+        health.check_whole(folder / name)
+        _compare_with_listing(folder / name, name, blob)
 
 
 def _compare_with_listing(path: Path, name: str, blob: Blob | None) -> str:
@@ -119,7 +134,7 @@ def clear(folder: Path, own_results: bool) -> int:
 
 def _names_at(folder: Path, name: str) -> list[str]:
     """Every file of the layout, finished or not, at a name or under it; links are not followed."""
-    partial = folder / BOOKS / "partial"
+    partial = folder / BOOKKEEPING / "partial"
     finished = [path.relative_to(folder).as_posix() for path in _files(folder / name)]
     parts = [*_files(partial / name), *_files(part_path(folder, name))]
     unfinished = [path.relative_to(partial).as_posix() for path in parts]
@@ -142,10 +157,11 @@ def _remove_file(folder: Path, name: str) -> int:
     part = part_path(folder, name)
     with disk_errors(folder, name), _unused(folder, name):
         freed = sum(_unlink(path) for path in (folder / name, part))
+        sum_path(folder / name).unlink(missing_ok=True)
         part.with_suffix(".part.json").unlink(missing_ok=True)
         manifest.forget(folder, name)
     _drop_empty_folders(folder, (folder / name).parent)
-    _drop_empty_folders(folder / BOOKS / "partial", part.parent)
+    _drop_empty_folders(folder / BOOKKEEPING / "partial", part.parent)
     return freed
 
 
@@ -173,7 +189,7 @@ def _unlink(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _unused(folder: Path, name: str) -> Iterator[None]:
+def _unused(folder: Path, name: str) -> Generator[None, None, None]:
     path = lock_path(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -192,6 +208,9 @@ def _unused(folder: Path, name: str) -> Iterator[None]:
 def _drop_empty_folders(root: Path, folder: Path) -> None:
     """Delete a folder that holds nothing but its mark, and those above it that become empty."""
     while folder != root and folder.is_dir():
+        for name in {path.name for path in folder.glob(".*.sha256")}:
+            if not (folder / name.removeprefix(".").removesuffix(".sha256")).exists():
+                (folder / name).unlink(missing_ok=True)  # of a file that is gone
         left = [path.name for path in folder.iterdir()]
         if left == [MADE_HERE]:
             (folder / MADE_HERE).unlink(missing_ok=True)

@@ -80,7 +80,8 @@ def beginning(program: str, length: int) -> tuple[Line, Line]:
 
 def shapes(examples: Iterable[tuple[str, int, int]]) -> Shapes:
     """The shapes at the cut of programs, each given with its cut and how many lines count."""
-    lines, pairs = set(), set()
+    lines: set[str] = set()
+    pairs: set[tuple[str, int, str]] = set()
     for program, cut, n_lines in examples:
         before, last = beginning(program, cut)
         if n_lines == 1:
@@ -93,7 +94,8 @@ def shapes(examples: Iterable[tuple[str, int, int]]) -> Shapes:
 def _logical_lines(text: str, length: int) -> list[tuple[int, list[str]]]:
     """Depth and kinds of tokens of each logical line, up to `length` characters."""
     offsets = _line_offsets(text)
-    depth, out = 0, []
+    depth = 0
+    out: list[tuple[int, list[str]]] = []
     kinds: list[str] = []
     try:
         for token in _tokens(text):

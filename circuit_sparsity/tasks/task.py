@@ -5,6 +5,7 @@ the other, so that a guess which does not look at the difference is right half o
 """
 
 import math
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -101,6 +102,10 @@ class TaskBatch:
         return TaskBatch(self.tokens[rows], self.last[rows], self.right[rows], self.wrong[rows])
 
 
+class PromptsCut(UserWarning):
+    """Prompts were longer than the model's context, and lost their beginning."""
+
+
 class TooFewPairs(ValueError):
     """A split of a task has not as many different pairs as were asked for."""
 
@@ -151,8 +156,8 @@ def encode(
 
     Prompt and continuation are tokenised together. The answers are the first tokens in which the
     two continuations of a prompt differ; tokens that both begin with belong to the prompt. A
-    prompt longer than `max_tokens` (`task_context` of the model) loses its beginning, or is an
-    error when `cut` is false.
+    prompt longer than `max_tokens` (`task_context` of the model) loses its beginning, and the
+    warning PromptsCut says how many did and what was cut, or it is an error when `cut` is false.
 
     Raises ValueError when there are no pairs, when a continuation changes the prompt's own
     tokens, when one continuation is the beginning of the other, when a prompt is too long and not
@@ -171,11 +176,39 @@ def encode(
     for i, pair in enumerate(pairs):
         if kept[i] == kept[i + len(pairs)]:
             raise ValueError(_same_message(pair, max_tokens))
+    if told := _cut_message(prompts, encoded, tokenizer, max_tokens):
+        warnings.warn(told, PromptsCut, stacklevel=2)
     return TaskBatch(
         tokens=_padded(kept),
         last=torch.tensor([len(tokens) - 1 for tokens in kept]),
         right=torch.tensor([e.right for e in encoded]),
         wrong=torch.tensor([e.wrong for e in encoded]),
+    )
+
+
+def prompts_cut(pairs: Sequence[Pair], tokenizer: Tokenizer, max_tokens: int) -> str | None:
+    """What `encode` would say of prompts longer than `max_tokens`; None when there are none."""
+    prompts = [p.positive for p in pairs] + [p.negative for p in pairs]
+    encoded = [_encode_prompt(prompt, tokenizer) for prompt in prompts]
+    return _cut_message(prompts, encoded, tokenizer, max_tokens)
+
+
+def _cut_message(
+    prompts: Sequence[Prompt], encoded: "Sequence[_Encoded]", tokenizer: Tokenizer, max_tokens: int
+) -> str | None:
+    cut = [
+        (len(e.tokens) - max_tokens, prompt, e.tokens)
+        for prompt, e in zip(prompts, encoded, strict=True)
+        if len(e.tokens) > max_tokens
+    ]
+    if not cut:
+        return None
+    most, prompt, tokens = max(cut, key=lambda one: one[0])
+    lost = tokenizer.decode(list(tokens[:most]))
+    return (
+        f"{len(cut)} of {len(prompts)} prompts have more than the {max_tokens} tokens that the "
+        f"model reads before an answer, and lose their beginning: up to {most} tokens, as in "
+        f"{_shortened(prompt.text)!r}, of which {_shortened(lost)!r} is cut"
     )
 
 

@@ -37,7 +37,7 @@ def train_bpe(documents: Iterable[str], n_ranks: int = RELEASE_RANKS) -> tuple[M
     """
     counts = count_pieces(documents)
     learner = _Learner(sorted(counts.items()))
-    merges = []
+    merges: list[Merge] = []
     while len(merges) < n_ranks - len(BYTE_ORDER):
         pair = learner.most_frequent()
         if pair is None:

@@ -10,6 +10,8 @@ import json
 import os
 import sys
 import sysconfig
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from torch import Tensor
 from circuit_sparsity import programs
 from circuit_sparsity.core.tokenizer import Tokenizer, load_tokenizer
 from circuit_sparsity.programs import generate_documents
+from circuit_sparsity.store.json_files import set_aside
 from circuit_sparsity.tasks import words
 from circuit_sparsity.training.bpe import train_bpe, write_bpe
 from circuit_sparsity.training.generation import generated_tokens
@@ -70,8 +73,8 @@ class Sampler:
     def __init__(self, corpus: Corpus) -> None:
         self._settings = corpus.settings
         parts = (corpus.train_real, corpus.train_generated)
-        self._parts = [torch.from_numpy(part.astype(np.int16)) for part in parts]
-        self._starts = [torch.from_numpy(document_starts(part, corpus.eot)) for part in parts]
+        self._parts = [torch.as_tensor(part.astype(np.int16)) for part in parts]
+        self._starts = [torch.as_tensor(document_starts(part, corpus.eot)) for part in parts]
 
     def batch(
         self, generator: torch.Generator, batch: int, context: int
@@ -128,6 +131,19 @@ def build_corpus(
     path = Path(folder) / f"corpus_{_key(settings, tokenizer)}.npz"
     if not path.exists():
         _make(settings, tokenizer, path, processes)
+    try:
+        return _read(settings, tokenizer, path)
+    except _UNREADABLE:
+        set_aside(path)  # it can be made again, and to the same tokens
+        _make(settings, tokenizer, path, processes)
+        return _read(settings, tokenizer, path)
+
+
+# numpy checks the sums inside the archive; what they find, and what is no such archive.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, OSError)
+
+
+def _read(settings: CorpusSettings, tokenizer: Tokenizer, path: Path) -> Corpus:
     with np.load(path) as stored:
         arrays = {name: stored[name] for name in stored.files}
     stats = json.loads(str(arrays.pop("stats")))
@@ -135,7 +151,8 @@ def build_corpus(
 
 
 def _make(settings: CorpusSettings, tokenizer: Tokenizer, path: Path, processes: int) -> None:
-    parts, n_bytes = {}, {}
+    parts: dict[str, Tokens] = {}
+    n_bytes: dict[str, int] = {}
     for name, held_out in (("train_real", False), ("heldout_real", True)):
         parts[name], n_bytes[name] = _encode(real_documents(settings, held_out), tokenizer)
     for name, series, n in (
@@ -152,7 +169,7 @@ def _make(settings: CorpusSettings, tokenizer: Tokenizer, path: Path, processes:
         stats[f"{name}_bytes_per_token"] = n_bytes[name] / max(1, len(tokens))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(partial, stats=np.array(json.dumps(stats)), **parts)
+    np.savez(partial, allow_pickle=False, stats=np.array(json.dumps(stats)), **parts)
     partial.replace(path)
 
 
@@ -175,7 +192,8 @@ def real_files(settings: CorpusSettings) -> list[tuple[str, Path]]:
     if settings.package_bytes == 0:
         return library
     packages = _python_files(Path(sysconfig.get_path("purelib")))
-    taken, size = [], 0
+    taken: list[tuple[str, Path]] = []
+    size = 0
     # In order of a hash, so that a limit takes some files of every package.
     for relative, path in sorted(packages, key=lambda entry: _digest(entry[0])):
         size += path.stat().st_size

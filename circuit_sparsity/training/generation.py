@@ -52,7 +52,8 @@ def _in_order(
 
 def _first(n: int, chunks: Iterator[Chunk]) -> tuple[Tokens, int]:
     """As many whole documents as it takes to have `n` tokens."""
-    parts, n_tokens, n_bytes = [], 0, 0
+    parts: list[Tokens] = []
+    n_tokens = n_bytes = 0
     for tokens, ends, sizes in chunks:
         kept = min(int(np.searchsorted(ends, n - n_tokens)) + 1, len(ends))
         parts.append(tokens[: ends[kept - 1]])

@@ -4,7 +4,6 @@ The loop prints nothing; it hands each progress line to ``report``.
 """
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -16,31 +15,39 @@ from torch import Tensor
 
 from circuit_sparsity.core.device import device_named
 from circuit_sparsity.core.model import GPT
+from circuit_sparsity.training.checkpoints import (
+    CHECKPOINT,
+    Checkpoint,
+    Line,
+    add_progress,
+    keep_progress,
+    read_checkpoint,
+    write_checkpoint,
+)
 from circuit_sparsity.training.corpus import Corpus, Sampler, Tokens
 from circuit_sparsity.training.optimiser import SparseAdam
 from circuit_sparsity.training.settings import TrainSettings
-
-Line = dict[str, int | float]
-Report = Callable[[Line], None]
 
 
 def train(
     settings: TrainSettings,
     corpus: Corpus,
     folder: Path,
-    report: Report = lambda line: None,
+    report: Callable[[Line], object] = lambda line: None,
     cancel: threading.Event | None = None,
     device: str = "auto",
+    say: Callable[[str], object] = lambda text: None,
 ) -> GPT:
     """The trained model. ``folder`` keeps ``checkpoint.pt`` and ``progress.json`` (JSON lines).
 
     A folder that holds a checkpoint of the same settings is taken up where it stopped, and ends
-    at the same weights as a run that never stopped. Batches depend on seed and step alone. Raises
-    ValueError when the checkpoint belongs to other settings. ``cancel`` stops after a checkpoint.
-    ``device`` is auto (a GPU where there is one), cpu, cuda, cuda:N or mps.
+    at the same weights as a run that never stopped. Batches depend on seed and step alone. A
+    damaged checkpoint is left aside for the one before it, and ``say`` is told so. Raises
+    ValueError when the checkpoint belongs to other settings, or none can be read. ``cancel`` stops
+    after a checkpoint. ``device`` is auto (a GPU where there is one), cpu, cuda, cuda:N or mps.
     """
     run = _Run(settings, corpus, folder, device_named(device))
-    run.resume()
+    run.resume(say)
     while run.step < settings.last_step:
         run.advance()
         if run.step % settings.evaluate_every == 0 or run.step == settings.last_step:
@@ -64,7 +71,7 @@ class _Run:
         self.model = GPT(settings.model)
         self.model.initialise(settings.seed)
         if settings.start_from is not None:
-            self._take_weights(folder.parent / settings.start_from / "checkpoint.pt")
+            self._take_weights(folder.parent / settings.start_from)
         self.model.to(self.device).train()
         self.optimiser = SparseAdam(self.model, settings)
         self.step = 0
@@ -77,7 +84,7 @@ class _Run:
         tokens, targets = self.sampler.batch(generator, self.settings.batch, self.settings.context)
         loss = self._loss(tokens, targets)
         self.optimiser.adam.zero_grad()
-        loss.backward()
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]  # torch leaves a type open
         self.optimiser.step(self.step)
         self.losses.append(loss.detach())
         self.step += 1
@@ -104,44 +111,59 @@ class _Run:
             line[f"test_xent/{part}"] = held_out_loss(self.model, some, self.settings.context)
         line["test_xent"] = line["test_xent/generated"]
         self.losses = []
-        with (self.folder / "progress.json").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        add_progress(line, self.folder)
         return line
 
     def save(self) -> None:
-        state = {
-            "settings": json.dumps(self.settings.to_dict(), sort_keys=True),
-            "model": self.model.state_dict(),
-            "adam": self.optimiser.adam.state_dict(),
-            "step": self.step,
-        }
-        temporary = self.folder / "checkpoint.pt.part"
-        torch.save(state, temporary)
-        os.replace(temporary, self.folder / "checkpoint.pt")
+        settings, adam = self._settings_text(), self.optimiser.adam.state_dict()
+        write_checkpoint(
+            Checkpoint(settings, self.model.state_dict(), adam, self.step), self.folder
+        )
 
-    def _take_weights(self, path: Path) -> None:
-        if not path.exists():
+    def _settings_text(self) -> str:
+        return json.dumps(self.settings.to_dict(), sort_keys=True)
+
+    def _take_weights(self, folder: Path) -> None:
+        before = read_checkpoint(folder)
+        if before is None:
+            path = folder / CHECKPOINT
             raise ValueError(f"this run starts from {path}, which is not there: train that first")
-        self.model.load_state_dict(torch.load(path, weights_only=True)["model"])
+        self._load(before, folder)
 
-    def resume(self) -> None:
-        path = self.folder / "checkpoint.pt"
-        if not path.exists():
+    def resume(self, say: Callable[[str], object] = lambda text: None) -> None:
+        state = read_checkpoint(self.folder, self.device, say)
+        if state is None:
+            keep_progress(self.folder, 0)
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["settings"] != json.dumps(self.settings.to_dict(), sort_keys=True):
+        if state.settings != self._settings_text():
             raise ValueError(
-                f"{path} belongs to a run with other settings; "
+                f"{self.folder / CHECKPOINT} belongs to a run with other settings; "
                 "name another folder, or delete it to start afresh"
             )
-        self.model.load_state_dict(state["model"])
-        self.optimiser.adam.load_state_dict(state["adam"])
-        self.step = state["step"]
+        self._load(state, self.folder)
+        try:
+            self.optimiser.adam.load_state_dict(state.adam)
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"the optimiser's state in {self.folder / CHECKPOINT} does not fit this run "
+                f"({error}): name another folder, or delete it to start afresh"
+            ) from error
+        self.step = state.step
+        keep_progress(self.folder, self.step)
+
+    def _load(self, state: Checkpoint, folder: Path) -> None:
+        try:
+            self.model.load_state_dict(state.model)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(
+                f"the weights in {folder / CHECKPOINT} do not fit this run's model: {reason}"
+            ) from error
 
 
 def as_tensor(tokens: Tokens) -> Int[Tensor, " token"]:
     """Stored 16-bit tokens as the integers that embeddings take."""
-    return torch.from_numpy(tokens.astype("int64"))
+    return torch.as_tensor(tokens.astype("int64"))
 
 
 @torch.no_grad()

@@ -125,7 +125,7 @@ class SparseAdam:
         )
         rate = settings.learning_rate * factor
         self.adam.param_groups[0]["lr"] = rate
-        self.adam.step()
+        self.adam.step()  # pyright: ignore[reportUnknownMemberType]  # torch leaves a type open
         for group in self.groups:
             self._project(group, step)
             if group.decays:

@@ -22,8 +22,10 @@ from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.scores import CARD, KINDS, score
 from circuit_sparsity.release import write_means
 from circuit_sparsity.runtime.assemble import load_model
-from circuit_sparsity.store import Store, paths
+from circuit_sparsity.store import Store, paths, write_atomically
+from circuit_sparsity.store.atomic import write_sum
 from circuit_sparsity.tasks import TASKS
+from circuit_sparsity.training.checkpoints import read_checkpoint, read_progress
 from circuit_sparsity.training.corpus import Corpus, tokenizer_folder
 from circuit_sparsity.training.loop import as_tensor, held_out_loss
 from circuit_sparsity.training.settings import TrainSettings
@@ -69,11 +71,13 @@ def _pair_counts(
 
 def stages(run: Path) -> list[dict[str, Any]]:
     """Settings and steps of each run that led to the one in folder ``run``, the first one first."""
-    state = torch.load(run / "checkpoint.pt", weights_only=True)
-    settings = json.loads(state["settings"])
+    state = read_checkpoint(run)
+    if state is None:
+        raise ValueError(f"{run} holds no checkpoint: train that run first")
+    settings: dict[str, Any] = json.loads(state.settings)
     before = settings.get("start_from")
     earlier = stages(run.parent / before) if before else []
-    return [*earlier, {"run": run.name, "steps": state["step"], "settings": settings}]
+    return [*earlier, {"run": run.name, "steps": state.step, "settings": settings}]
 
 
 def tokens_seen(made: list[dict[str, Any]]) -> int:
@@ -86,8 +90,7 @@ def joined_curve(run: Path) -> Iterator[str]:
     """Lines of ``progress.json`` over all stages; steps and tokens count from the first one."""
     steps = tokens = 0
     for stage in stages(run):
-        text = (run.parent / stage["run"] / paths.CURVE).read_text(encoding="utf-8")
-        for line in map(json.loads, text.splitlines()):
+        for line in read_progress(run.parent / stage["run"]):
             if line["step"] <= stage["steps"]:
                 line |= {"step": line["step"] + steps, "tokens": line["tokens"] + tokens}
                 yield json.dumps(line)
@@ -121,17 +124,19 @@ def publish(
     save_model(model.cpu(), folder)
     for file in paths.TOKENIZER:
         shutil.copyfile(tokenizer_folder(settings, run) / file, folder / file)
+    for file in (*paths.TOKENIZER, paths.CONFIG, paths.COMPACT_WEIGHTS):
+        write_sum(folder / file)
     stored = load_model(folder, engine="dense")
     viz = store.local_folder(str(Path(paths.means_name(name)).parent), {"what": "reference means"})
     write_means(reference_means(stored, settings, corpus), viz / paths.MEANS)
     curves = store.local_folder(str(Path(paths.curve_name(name)).parent), {"what": "training"})
     curve = "".join(f"{line}\n" for line in joined_curve(run))
-    (curves / paths.CURVE).write_text(curve, encoding="utf-8")
+    write_atomically(curves / paths.CURVE, lambda file: file.write(curve.encode()))
     made = stages(run)
     card = {"name": name, "tokens_seen": tokens_seen(made), "stages": made}
     card |= measure(stored, settings, tokenizer, corpus)
     text = json.dumps(card, indent=1) + "\n"
-    (folder / CARD).write_text(text, encoding="utf-8")
+    write_atomically(folder / CARD, lambda file: file.write(text.encode()))
     return Published(folder, card)
 
 
@@ -143,7 +148,7 @@ def reference_means(model: GPT, settings: TrainSettings, corpus: Corpus) -> Mean
         (corpus.heldout_real, MEAN_WINDOWS - generated),
     )
     windows = torch.cat([_windows(as_tensor(t), n, settings.context) for t, n in parts])
-    return mean_activations(model, windows.split(32))
+    return mean_activations(model, [windows[i : i + 32] for i in range(0, len(windows), 32)])
 
 
 def _windows(tokens: Int[Tensor, " token"], n: int, length: int) -> Int[Tensor, "window pos"]:

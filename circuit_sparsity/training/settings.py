@@ -1,15 +1,15 @@
 """What a training run is: every number that decides the model, in one frozen value."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.programs import FAMILIES, Mixture
 from circuit_sparsity.programs.writer import LIST_NAMES
+from circuit_sparsity.store.json_files import read_json_object
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class CorpusSettings:
     """Share of the real source files that are held out, 0 to 1."""
     list_names: float = LIST_NAMES
     """Share of the lists in generated programs whose elements are names, 0 to 1."""
-    family_shares: Mapping[str, float] = field(default_factory=dict)
+    family_shares: Mapping[str, float] = field(default_factory=dict[str, float])
     """Weight of families of generated templates, where not the usual one (see `FAMILIES`)."""
     package_bytes: int = 0
     """Bytes of source taken from installed packages, at most; 0 is the standard library alone."""
@@ -98,7 +98,14 @@ class TrainSettings:
 
     @classmethod
     def read(cls, path: Path) -> "TrainSettings":
-        return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        """The settings in a JSON file; ValueError with the file's name for any other content."""
+        raw = read_json_object(path, "the settings of a training run")
+        if raw is None:
+            raise ValueError(f"there is no file {path}; give one such as settings/starter.json")
+        try:
+            return cls.from_dict(raw)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
 
     @property
     def last_step(self) -> int:
@@ -116,5 +123,7 @@ def _closed(cls: type, values: Mapping[str, Any]) -> Any:
         raise ValueError(
             f"{cls.__name__} has no setting {', '.join(unknown)}; it has: {', '.join(known)}"
         )
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    values = {
+        key: tuple(cast(list[Any], v)) if isinstance(v, list) else v for key, v in values.items()
+    }
     return cls(**values)

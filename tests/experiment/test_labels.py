@@ -56,6 +56,15 @@ def test_labels_given_at_the_same_time_are_all_kept(store, circuit):
     assert read_labels(store, circuit).texts == {node: f"n{node.channel}" for node in nodes}
 
 
+def test_a_label_for_a_node_that_the_model_does_not_have_is_refused(store, circuit):
+    config = sign_model().model.config
+    width = config.width(NEURON.location)
+    assert set_label(store, circuit, NEURON, "sign", config).of(NEURON) == "sign"
+    for name in (f"0.mlp.post_act:{width}", f"{config.n_layer}.mlp.post_act:0"):
+        with pytest.raises(ValueError, match=f"there is no node {name} in a model of"):
+            set_label(store, circuit, Node.parse(name), "x", config)
+
+
 def test_too_long_a_label_is_refused_with_its_length(store, circuit):
     with pytest.raises(ValueError, match=f"{LONGEST + 1} letters; at most {LONGEST}"):
         set_label(store, circuit, NEURON, "x" * (LONGEST + 1))

@@ -13,7 +13,7 @@ from circuit_sparsity.core.model import GPT, GPTConfig
 from circuit_sparsity.kernels import SparseMatrix
 from circuit_sparsity.runtime.assemble import load_model
 from circuit_sparsity.runtime.conversion import CONVERTED_FILE, convert, is_of, open_converted
-from circuit_sparsity.store import Cancelled
+from circuit_sparsity.store import TransferCancelled
 
 SHAPE = GPTConfig(
     16,
@@ -88,7 +88,7 @@ def test_a_source_with_another_time_but_the_same_content_is_known(folder):
 def test_stopping_leaves_nothing(folder):
     cancel = threading.Event()
     cancel.set()
-    with pytest.raises(Cancelled, match="stopped while"):
+    with pytest.raises(TransferCancelled, match="stopped while"):
         convert(folder, cancel=cancel)
     assert {path.name for path in folder.iterdir()} == {"beeg_config.json", "final_model.pt"}
 

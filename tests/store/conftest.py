@@ -7,11 +7,11 @@ from azurite.emulator import NO_NODE, node
 from azurite.fixtures import azurite, proxy
 
 from circuit_sparsity.store import Store
-from circuit_sparsity.store.retry import Patience
+from circuit_sparsity.store.retry import RetryPolicy
 
 __all__ = ["azurite", "proxy"]
 
-QUICK = Patience(
+QUICK = RetryPolicy(
     tries=3, first_wait=0.01, longest_wait=0.02, longest_asked=1.0, connect=5.0, read=5.0
 )
 

@@ -12,17 +12,17 @@ from azurite.emulator import Azurite, Bucket
 from azurite.fault_proxy import FaultProxy
 
 from circuit_sparsity.store import (
-    Cancelled,
     Damaged,
     NotFound,
     Refused,
     Store,
     StoreError,
+    TransferCancelled,
     Unreachable,
     manifest,
 )
+from circuit_sparsity.store.download import part_path
 from circuit_sparsity.store.http_source import HEADERS, HttpSource, pages, read_page
-from circuit_sparsity.store.partial import part_path
 from circuit_sparsity.store.progress import Progress
 
 pytestmark = pytest.mark.azurite
@@ -128,7 +128,7 @@ def test_listing_pages_follow_the_marker(
 def test_a_delimiter_gives_folders(store: Store, bucket: Bucket) -> None:
     for name in ("viz/a/t/s/1/viz_data.pt", "viz/b/t/s/1/viz_data.pt", "viz/top"):
         bucket.upload(name, b"x")
-    source = HttpSource(store.url, store.patience)
+    source = HttpSource(store.url, store.retry)
     page = read_page(source.listing_page("viz/", "", delimiter="/"))
     assert page.folders == ("viz/a/", "viz/b/")
     assert [name for name, _ in page.blobs] == ["viz/top"]
@@ -349,7 +349,7 @@ def test_cancel_keeps_what_has_arrived(store: Store, bucket: Bucket, proxy: Faul
         if progress.done > 2 * MIB:
             cancel.set()
 
-    with pytest.raises(Cancelled, match="stopped; what has arrived is kept"):
+    with pytest.raises(TransferCancelled, match="stopped; what has arrived is kept"):
         store.fetch(WEIGHTS, stop_at_a_quarter, cancel)
     assert_nothing_half(store)
     kept = store.usage().unfinished

@@ -18,9 +18,8 @@ import pytest
 from azurite.emulator import Azurite
 from azurite.fault_proxy import FaultProxy
 
-from circuit_sparsity.store import NoSpace, Store, StoreError, atomic, partial, write_atomically
-from circuit_sparsity.store import fetch as fetching
-from circuit_sparsity.store.partial import Partial
+from circuit_sparsity.store import NoSpace, Store, StoreError, atomic, download, write_atomically
+from circuit_sparsity.store.download import Partial
 
 MIB = 1 << 20
 WEIGHTS = "models/m/weights.bin"
@@ -84,7 +83,7 @@ def test_a_death_before_any_step_leaves_no_half_file_and_the_next_try_succeeds(
     in_memory: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = in_memory
-    monkeypatch.setattr(partial, "_STEP_BYTES", 200_000)
+    monkeypatch.setattr(download, "_STEP_BYTES", 200_000)
     steps = 0
     while dies_at_step(steps, lambda: store.fetch(WEIGHTS)):
         path = store.folder / WEIGHTS
@@ -139,7 +138,7 @@ def test_a_file_that_does_not_fit_is_refused_before_it_starts(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = shutil.disk_usage(store.shipped)
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: real._replace(free=200_000))
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: real._replace(free=200_000))
     with pytest.raises(NoSpace, match=r"needs 300,000 more bytes.*has 200,000 free") as caught:
         store.fetch(WEIGHTS)
     assert "python -m circuit_sparsity clear" in str(caught.value)
@@ -198,7 +197,7 @@ def test_a_disk_of_6_mib_keeps_what_is_finished_and_takes_a_file_once_there_is_r
     ballast.write_bytes(bytes(4 * MIB))
     with pytest.raises(NoSpace, match="needs 4,194,304 more bytes"):
         store.fetch(other)
-    monkeypatch.setattr(fetching, "_need_space", lambda *_: None)  # as if it filled up meanwhile
+    monkeypatch.setattr(download, "_need_space", lambda *_: None)  # as if it filled up meanwhile
     with pytest.raises(NoSpace, match="became full"):
         store.fetch(other)
     assert not (store.folder / other).exists()
@@ -214,10 +213,10 @@ FETCH = """
 import sys
 from pathlib import Path
 from circuit_sparsity.store import Store
-from circuit_sparsity.store.patience import Patience
+from circuit_sparsity.store.retry import RetryPolicy
 folder, url, name = sys.argv[1:]
-patience = Patience(first_wait=0.01)
-print(Store(Path(folder) / "none", Path(folder), url, patience).fetch(name))
+retry = RetryPolicy(first_wait=0.01)
+print(Store(Path(folder) / "none", Path(folder), url, retry).fetch(name))
 """
 
 

@@ -11,17 +11,16 @@ import pytest
 
 from circuit_sparsity.store import (
     Busy,
-    Cancelled,
     Damaged,
     NotHere,
     Store,
     StoreError,
+    TransferCancelled,
     manifest,
     write_atomically,
 )
 from circuit_sparsity.store.catalogue import Blob, Catalogue, write_catalogue
-from circuit_sparsity.store.fetch import locked
-from circuit_sparsity.store.partial import Partial
+from circuit_sparsity.store.download import Partial, locked
 from circuit_sparsity.store.progress import Meter
 from circuit_sparsity.store.remote import Version
 
@@ -47,7 +46,7 @@ def half_download(store: Store, name: str = "models/m/final_model.pt") -> None:
     with Partial(store.folder, name, store.url) as partial:
         partial.begin(Version(etag='"1"', total=100))
         partial.append(b"x" * 40)
-        partial.note()
+        partial.save()
 
 
 def files_of(folder: Path) -> list[str]:
@@ -111,7 +110,7 @@ def test_a_verification_can_be_stopped(store: Store) -> None:
     store.fetch(CURVE)
     cancel = threading.Event()
     cancel.set()
-    with pytest.raises(Cancelled):
+    with pytest.raises(TransferCancelled):
         store.verify(CURVE, cancel=cancel)
 
 
@@ -229,7 +228,7 @@ def test_waiting_for_another_process_can_be_stopped(store: Store) -> None:
     cancel = threading.Event()
     with locked(store.folder, CURVE, Meter(CURVE, None), threading.Event()):
         threading.Timer(0.1, cancel.set).start()
-        with pytest.raises(Cancelled, match="stopped"):
+        with pytest.raises(TransferCancelled, match="stopped"):
             store.fetch(CURVE, cancel=cancel)
 
 

@@ -6,7 +6,17 @@ import random
 import pytest
 
 from circuit_sparsity.tasks.own import FunctionTask, OwnTask, read_pairs
-from circuit_sparsity.tasks.task import SPLITS, Pair, Prompt, Task, TooFewPairs, encode, pairs_up_to
+from circuit_sparsity.tasks.task import (
+    SPLITS,
+    Pair,
+    Prompt,
+    PromptsCut,
+    Task,
+    TooFewPairs,
+    encode,
+    pairs_up_to,
+    prompts_cut,
+)
 
 HEADER = "prompt,right,wrong,counterpart\n"
 FOR = Pair(Prompt("for item", " in", ":\n"), Prompt("while item", ":\n", " in"))
@@ -46,7 +56,10 @@ def test_a_jsonl_text_gives_the_same_pairs():
     [
         ("", r"the text: no pairs\. Expected at least one line with prompt, right"),
         (HEADER, "no pairs"),
-        ("prompt,right,wrong\na,b,c\n", "line 1: the fields are prompt, right, wrong; expected"),
+        (
+            "prompt,right,wrong\na,b,c\n",
+            r"the fields are prompt, right, wrong \(separated by a comma\); expected",
+        ),
         (HEADER + "a,b,c,d\na,b,c\n", r"line 3: 3 fields; expected 4 .*Put a field with a comma"),
         (HEADER + '"a\nb",c,d,e\nf,,g,h\n', "line 4: right is ''; expected text"),
         (HEADER + "a,b,b,d\n", "line 2: right and wrong are the same"),
@@ -68,6 +81,106 @@ def test_a_jsonl_text_gives_the_same_pairs():
 def test_what_cannot_be_read_is_named_by_its_line(text, message):
     with pytest.raises(ValueError, match=message):
         read_pairs(text)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_other_separators_than_a_comma_are_read(separator):
+    line = separator.join
+    fields = ("prompt", "right", "wrong", "counterpart")
+    text = f"{line(fields)}\n{line(('for item', ' in', ':', 'while item'))}\n"
+    assert read_pairs(text)[0].positive == Prompt("for item", " in", ":")
+    assert read_pairs(f"sep={separator}\n{text}") == read_pairs(text)
+
+
+def test_a_comma_in_a_file_of_semicolons_is_part_of_a_field():
+    text = "prompt;right;wrong;counterpart\nf(a, b;);:;g(a, b\n"
+    assert read_pairs(text)[0].positive == Prompt("f(a, b", ")", ":")
+
+
+def test_an_unknown_separator_and_a_missing_column_are_named():
+    with pytest.raises(ValueError, match=r"line 1: columns separated by '#'; expected a comma"):
+        read_pairs("sep=#\nprompt#right#wrong#counterpart\n")
+    message = r"line 1: the fields are prompt, right, wrong \(separated by a semicolon\); expected"
+    with pytest.raises(ValueError, match=message):
+        read_pairs("prompt;right;wrong\na;b;c\n")
+    with pytest.raises(ValueError, match="line 1: there are two columns right"):
+        read_pairs("prompt,right,wrong,counterpart,Right\na,b,c,d,e\n")
+
+
+def test_capitals_other_columns_and_empty_lines_are_read():
+    text = "\n Prompt ,RIGHT,id,Wrong,Counterpart,\n\nfor x, in,1,:,while x,\n,,,,,\n"
+    assert read_pairs(text) == (Pair(Prompt("for x", " in", ":"), Prompt("while x", ":", " in")),)
+
+
+def test_a_trailing_comma_on_lines_alone_is_read_and_a_further_field_is_not():
+    assert len(read_pairs(HEADER + "a,b,c,d,\n")) == 1
+    with pytest.raises(ValueError, match="line 2: 5 fields; expected 4"):
+        read_pairs(HEADER + "a,b,c,d,e\n")
+
+
+def test_a_json_array_is_read_and_its_items_are_counted():
+    row = {"Prompt": "for item", "right": " in", "wrong": ":\n", "counterpart": "while item"}
+    text = "\ufeff" + json.dumps([row], indent=1)
+    assert read_pairs(text) == (FOR,)
+    with pytest.raises(ValueError, match="item 2: right is None; expected text"):
+        read_pairs(json.dumps([row, row | {"right": None}]))
+    with pytest.raises(ValueError, match=r"no JSON .*Close the array"):
+        read_pairs("[" * 100_000)
+
+
+def test_the_columns_of_eap_ig_are_refused_with_the_reason():
+    message = "clean, correct_idx, corrupted, incorrect_idx are those of EAP-IG, whose correct_idx"
+    with pytest.raises(ValueError, match=message):
+        read_pairs("clean,corrupted,correct_idx,incorrect_idx\na,b,5,7\n")
+
+
+def test_contradictory_answers_show_both_rows():
+    """The second row says of 'aa' what the first one denies."""
+    text = HEADER + "aa, b, c,bb0\nq, b, c,r\naa, c, b,bb1\n"
+    message = (
+        r"after 'aa' the answer ' c' is right in one row and wrong in the other\. "
+        r"line 2: prompt 'aa', right ' b', wrong ' c', counterpart 'bb0'; "
+        r"line 4: prompt 'aa', right ' c', wrong ' b', counterpart 'bb1'\. Keep the one"
+    )
+    with pytest.raises(ValueError, match=message):
+        read_pairs(text)
+
+
+def test_a_pair_and_its_mirror_image_are_in_one_split():
+    straight = numbered(8)
+    mirrored = tuple(Pair(pair.negative, pair.positive) for pair in straight)
+    task = OwnTask("own", "My task.", (*straight, *mirrored))
+    parts = [pairs_up_to(task, split, 99) for split in SPLITS]
+    assert [len(part) for part in parts] == [8, 4, 4]
+    prompts = [{p.text for pair in part for p in (pair.positive, pair.negative)} for part in parts]
+    for i, some in enumerate(prompts):
+        assert all(some.isdisjoint(others) for others in prompts[i + 1 :])
+
+
+def test_pairs_that_share_a_prompt_by_way_of_others_are_one_group():
+    chain = ["a", "b", "c", "d"]
+    pairs = [
+        Pair(Prompt(one, " in", ":"), Prompt(two, ":", " in"))
+        for one, two in (chain[:2], ["c", "b"], chain[2:])
+    ]
+    task = OwnTask("own", "My task.", (*numbered(3), *pairs))
+    assert [len(group) for group in task.groups] == [1, 1, 1, 3]
+    with pytest.raises(ValueError, match="has 5 pairs in 3 groups that share a prompt; expected"):
+        OwnTask("own", "My task.", (*numbered(2), *pairs))
+
+
+def test_prompts_longer_than_the_context_are_told(release):
+    long = "a = 1; " * 20
+    pairs = [
+        Pair(Prompt(f"{long}for x", " in", ":"), Prompt(f"{long}while x", ":", " in")),
+        Pair(Prompt("for y", " in", ":"), Prompt("while y", ":", " in")),
+    ]
+    excess = len(release.encode(f"{long}while x")) - 30
+    with pytest.warns(PromptsCut, match=rf"^2 of 4 prompts have more than the 30 .* {excess} tok"):
+        batch = encode(pairs, release, 30)
+    assert batch.tokens.shape == (4, 30)
+    assert "is cut" in (prompts_cut(pairs, release, 30) or "")
+    assert prompts_cut(pairs, release, 300) is None
 
 
 def test_a_missing_file_is_named(tmp_path):

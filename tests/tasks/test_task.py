@@ -12,6 +12,7 @@ from circuit_sparsity.tasks.task import (
     CHANCE_LOSS,
     Pair,
     Prompt,
+    PromptsCut,
     Task,
     encode,
     task_context,
@@ -73,7 +74,10 @@ def test_a_selection_keeps_pairs_together():
 
 
 def test_a_long_prompt_loses_its_beginning():
-    batch = encode([pair("abcdef", "abcdeg", "x", "y")], bytes_only(), 3)
+    with pytest.warns(
+        PromptsCut, match=r"2 of 2 .* up to 3 tokens, as in 'abcdef', of which 'abc'"
+    ):
+        batch = encode([pair("abcdef", "abcdeg", "x", "y")], bytes_only(), 3)
     assert batch.tokens.tolist() == [list(b"def"), list(b"deg")]
     assert batch.last.tolist() == [2, 2]
 

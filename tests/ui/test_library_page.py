@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 import circuit_sparsity.store.store as store_module
 from circuit_sparsity.store import Store
-from circuit_sparsity.store.partial import part_path
+from circuit_sparsity.store.download import part_path
 from circuit_sparsity.ui.library import library
 
 PAGE = Path(__file__).parent.parent.parent / "pages" / "library.py"

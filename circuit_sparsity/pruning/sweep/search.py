@@ -16,7 +16,7 @@ from circuit_sparsity.pruning.sweep.study import Study, open_study, tried_of
 from circuit_sparsity.pruning.sweep.workers import Workers
 from circuit_sparsity.store import Store, paths
 from circuit_sparsity.store.atomic import write_atomically
-from circuit_sparsity.store.fetch import disk_errors, lock_path
+from circuit_sparsity.store.download import disk_errors, lock_path
 
 TRIALS = "trials.json"  # beside the circuit; written last, so it says that a cell is done
 Say = Callable[[str], None]

@@ -17,7 +17,14 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.own import FIELDS, OwnTask, read_pairs
-from circuit_sparsity.tasks.task import CHANCE_LOSS, Task, encode, task_context, two_way_loss
+from circuit_sparsity.tasks.task import (
+    CHANCE_LOSS,
+    Task,
+    encode,
+    prompts_cut,
+    task_context,
+    two_way_loss,
+)
 from circuit_sparsity.ui.prune.jobs import own_task
 from circuit_sparsity.ui.shell import cached, pickers
 from circuit_sparsity.ui.shell.fields import kept
@@ -131,6 +138,8 @@ def _own(name: str, text: str, model_name: str, model: GPT) -> OwnTask | None:
     tokenizer = cached.tokenizer(model_name)
     encode(task.all_pairs, tokenizer, task_context(model.config.block_size))
     st.caption(f"{len(task.all_pairs)} pairs, read and encoded; kept as `{task.name}`.")
+    if told := prompts_cut(task.all_pairs, tokenizer, task_context(model.config.block_size)):
+        st.warning(plain(f"{told}."))
     return task
 
 

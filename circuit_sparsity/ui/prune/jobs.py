@@ -27,7 +27,7 @@ from circuit_sparsity.pruning.request import Observer, PruneRequest, carry_out, 
 from circuit_sparsity.pruning.settings import Goal, PruneSettings
 from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.store.atomic import write_atomically
-from circuit_sparsity.store.fetch import lock_path
+from circuit_sparsity.store.download import lock_path
 from circuit_sparsity.tasks.own import OwnTask, pairs_as_jsonl, read_pairs
 from circuit_sparsity.tasks.task import Pair
 from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, Work, jobs
