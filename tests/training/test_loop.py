@@ -159,7 +159,7 @@ def test_a_second_stage_starts_from_the_weights_of_the_first(tmp_path):
     corpus = tiny_corpus()
     first = train(tiny_settings(stop_at=8), corpus, tmp_path / "first")
     settings = tiny_settings(start_from="first", steps=4, anneal=0.0)
-    run = _Run(settings, corpus, tmp_path / "second")
+    run = _Run(settings, corpus, tmp_path / "second", torch.device("cpu"))
     assert torch.equal(run.model.lm_head.weight, first.lm_head.weight)
     train(settings, corpus, tmp_path / "second")
     made = stages(tmp_path / "second")
