@@ -249,7 +249,7 @@ class Block(nn.Module):
         x: Float[Tensor, "batch pos d_model"],
         positions: Float[Tensor, "pos d_pos_emb"] | None,
         hook: Hook,
-    ) -> Float[Tensor, "batch pos d_model"]:
+    ) -> Float[Tensor, "rows pos d_model"]:
         x = hook(f"{self.layer}.resid_in", x)
         read = self.ln_1(x) if positions is None else _beside(self.ln_1(x), self.ln_p1(positions))
         x = self._cut_mid(self._add(x + self.attn(read, hook)))
@@ -340,8 +340,11 @@ class GPT(nn.Module):
 
     def residual(
         self, idx: Int[Tensor, "batch pos"], hook: Hook = no_hook
-    ) -> tuple[Float[Tensor, "batch pos d_model"], list[Tensor]]:
-        """The final residual stream (before ``ln_f``) and the input of each block."""
+    ) -> tuple[Float[Tensor, "rows pos d_model"], list[Tensor]]:
+        """The final residual stream (before ``ln_f``) and the input of each block.
+
+        It has as many rows as ``idx``, unless a hook on the residual stream lets further ones in.
+        """
         pos = idx.shape[1]
         if pos > self.config.block_size:
             raise ValueError(

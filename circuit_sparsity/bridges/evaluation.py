@@ -14,7 +14,7 @@ from circuit_sparsity.bridges.hybrids import hybrid_logits, residual_streams
 from circuit_sparsity.bridges.objective import nmse
 from circuit_sparsity.model import GPT
 
-Windows = tuple[Int[Tensor, "window pos"], Int[Tensor, "window pos"]]  # tokens and their targets
+Windows = tuple[Int[Tensor, "_ pos"], Int[Tensor, "_ pos"]]  # tokens and their targets
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(
-    sparse: GPT, dense: GPT, bridges: Bridges, batches: Iterable[Windows]
-) -> Evaluation:
+def evaluate(sparse: GPT, dense: GPT, bridges: Bridges, batches: Iterable[Windows]) -> Evaluation:
     """Scores over ``batches`` of equal windows; NMSE is the mean over batches."""
     device, pairing = sparse.device, bridges.pairing
     sums = torch.zeros(len(bridges), 4, dtype=torch.float64)
@@ -61,8 +59,12 @@ def evaluate(
         tokens, targets = tokens.to(device), targets.to(device)
         ones, logits_sparse = residual_streams(sparse, tokens, pairing.sparse)
         others, logits_dense = residual_streams(dense, tokens, pairing.dense)
-        own += len(tokens) * torch.tensor([_loss(logits_sparse, targets), _loss(logits_dense, targets)])
-        for index, (bridge, (site, other_site)) in enumerate(zip(bridges, pairing.pairs, strict=True)):
+        own += len(tokens) * torch.tensor(
+            [_loss(logits_sparse, targets), _loss(logits_dense, targets)]
+        )
+        for index, (bridge, (site, other_site)) in enumerate(
+            zip(bridges, pairing.pairs, strict=True)
+        ):
             encoded, decoded = bridge.encode(others[index]), bridge.decode(ones[index])
             sums[index] += len(tokens) * torch.tensor(
                 [

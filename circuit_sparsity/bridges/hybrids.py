@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
-from circuit_sparsity.bridges.bridge import Bridges, Site
+from circuit_sparsity.bridges.bridge import Site
 from circuit_sparsity.model import GPT
 
 Residual = Float[Tensor, "batch pos d_model"]

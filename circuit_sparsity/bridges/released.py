@@ -85,9 +85,7 @@ def _tensors_in(path: Path) -> dict[str, Tensor]:
         raise _unreadable(path, error) from error
     except (pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise _unreadable(path, error) from error
-    tensors = {
-        name: x for name, x in sorted(_flat(loaded, ""), key=lambda pair: natural(pair[0]))
-    }
+    tensors = dict(sorted(_flat(loaded, ""), key=lambda pair: natural(pair[0])))
     if not tensors:
         raise BridgeFileError(f"{path} holds a {type(loaded).__name__} without tensors")
     return tensors
@@ -144,7 +142,13 @@ def _matrix(name: str, x: Tensor, d_sparse: int, d_dense: int, path: Path) -> _P
 
 def _bias_of(name: str, biases: dict[str, Tensor], width: int) -> str | None:
     """The vector that goes with a matrix: the same name with bias (or b) for weight (or W)."""
-    for weight, bias in (("weight", "bias"), ("weight", "b"), ("W", "b"), ("w", "b"), ("", ".bias")):
+    for weight, bias in (
+        ("weight", "bias"),
+        ("weight", "b"),
+        ("W", "b"),
+        ("w", "b"),
+        ("", ".bias"),
+    ):
         other = name.replace(weight, bias) if weight else name + bias
         if other != name and other in biases and biases[other].shape == (width,):
             return other

@@ -32,9 +32,7 @@ class Moments:
         self.total += x.sum(dim=0)
         self.product += x.T @ x
 
-    def solve(
-        self, ridge: float
-    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    def solve(self, ridge: float) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Weight and bias of the encoder, and of the decoder.
 
         ``ridge`` is in units of the mean variance of what is regressed on.
@@ -57,7 +55,7 @@ class Moments:
 def ridge_bridges(
     sparse: GPT,
     dense: GPT,
-    batches: Iterable[Int[Tensor, "batch pos"]],
+    batches: Iterable[Int[Tensor, "_ pos"]],
     pairing: Pairing,
     kept: int,
     ridge: float = 1e-5,

@@ -5,6 +5,7 @@ The loop prints nothing; it hands each progress line to ``report``.
 
 import dataclasses
 import json
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -160,15 +161,31 @@ class _Run:
         self.adam.zero_grad()
         if self.sparse_adam is not None:
             self.sparse_adam.adam.zero_grad()
+        values = found.values()
+        self._check_finite(values)
         found.total(settings.weights).backward()
         factor = sharkfin(self.step, settings.steps, settings.warm_up, 1.0)
         self.adam.param_groups[0]["lr"] = settings.bridge_learning_rate * factor
         self.adam.step()
         if self.sparse_adam is not None:
             self.sparse_adam.step(self.step)
-        self.seen.append(found.values())
+        self.seen.append(values)
         self.step += 1
         self.tokens += tokens.numel()
+
+    def _check_finite(self, values: Tensor) -> None:
+        if bool(values.isfinite().all()):
+            return
+        names = [field.name for field in dataclasses.fields(Terms)]
+        bad = [
+            name
+            for name, value in zip(names, values.tolist(), strict=True)
+            if not math.isfinite(value)
+        ]
+        raise ValueError(
+            f"step {self.step}: {', '.join(bad)} is not finite; the last checkpoint is left as it "
+            "was: use smaller learning rates, or check the two models"
+        )
 
     def _terms(self, tokens: Tensor, targets: Tensor) -> Terms:
         with torch.autocast(
