@@ -20,6 +20,10 @@ COMMANDS = (
     "prune",
     "sweep",
     "evidence",
+    "bridges",
+    "bridge-train",
+    "bridge-evaluate",
+    "bridge-transfer",
     "claims",
     "table",
     "export",
@@ -51,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
-        module = importlib.import_module(f"circuit_sparsity.commands.{name}")
+        module = importlib.import_module(f"circuit_sparsity.commands.{name.replace('-', '_')}")
         command = commands.add_parser(name, help=module.HELP, description=module.__doc__)
         module.add_arguments(command)
         command.add_argument("--json", action="store_true", help="print JSON and nothing else")

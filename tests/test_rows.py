@@ -23,7 +23,7 @@ ROWS = (  # a module imports only from rows before its own, and from its own pac
     ("training",),
     ("pruning",),
     ("sweep",),
-    ("evidence", "nodes", "texts"),
+    ("evidence", "nodes", "texts", "bridges"),
     ("claims",),
     ("export", "recipes"),
     ("plots",),

@@ -48,7 +48,7 @@ def write_bridges(stored: StoredBridges, path: Path) -> Path:
         name.removeprefix("each."): x.detach().float().cpu().contiguous()
         for name, x in bridges.state_dict().items()
     }
-    _check_finite(tensors, "the bridges to be written")
+    check_finite(tensors, "the bridges to be written")
     metadata = {
         "format": FORMAT,
         "sparse": stored.sparse,
@@ -62,7 +62,7 @@ def write_bridges(stored: StoredBridges, path: Path) -> Path:
 
 def read_description(path: Path) -> dict[str, str]:
     """What a file of bridges says of itself, without its tensors; BridgeFileError otherwise."""
-    _check_there(path)
+    check_there(path)
     try:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -118,12 +118,13 @@ def _fill(bridges: Bridges, tensors: dict[str, Tensor], source: str) -> None:
     ]
     if problems:
         raise BridgeFileError(f"{source} does not fit its description: {'; '.join(problems[:4])}")
-    _check_finite(tensors, source)
+    check_finite(tensors, source)
     bridges.load_state_dict({f"each.{name}": x.float() for name, x in tensors.items()})
     bridges.eval().requires_grad_(False)
 
 
-def _check_finite(tensors: dict[str, Tensor], source: str) -> None:
+def check_finite(tensors: dict[str, Tensor], source: str) -> None:
+    """Raise BridgeFileError for a number that is not finite."""
     for name, x in tensors.items():
         bad = int((~torch.isfinite(x)).sum())
         if bad:
@@ -133,7 +134,8 @@ def _check_finite(tensors: dict[str, Tensor], source: str) -> None:
             )
 
 
-def _check_there(path: Path) -> None:
+def check_there(path: Path) -> None:
+    """Raise BridgeFileError for a file that is not there, is empty or was cut."""
     if not path.is_file():
         raise BridgeFileError(
             f"no bridges at {path}; train some with `python -m circuit_sparsity bridge-train`"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from circuit_sparsity.bridges.bridge import Bridges, Pairing, set_bridge
-from circuit_sparsity.bridges.files import BridgeFileError, _check_finite, _check_there
+from circuit_sparsity.bridges.files import BridgeFileError, check_finite, check_there
 from circuit_sparsity.model import GPTConfig
 from circuit_sparsity.store.paths import natural
 
@@ -35,6 +35,11 @@ class _Part:
     encodes: bool
     turned: bool  # kept as input × output, and so to be transposed
 
+    @property
+    def weight(self) -> Tensor:
+        """Output × input, as ``nn.Linear`` has it."""
+        return (self.tensor.T if self.turned else self.tensor).float()
+
 
 def read_released(path: Path, sparse: GPTConfig, dense: GPTConfig) -> Understood:
     """The bridges in a ``final_bridges.pt`` between models of these shapes.
@@ -45,40 +50,39 @@ def read_released(path: Path, sparse: GPTConfig, dense: GPTConfig) -> Understood
     told apart; it names what was found.
     """
     tensors = _tensors_in(path)
-    _check_finite(tensors, str(path))
+    check_finite(tensors, str(path))
     pairing = Pairing.of(sparse, dense)
-    matrices = _by_site({name: x for name, x in tensors.items() if x.dim() >= 2}, len(pairing))
-    parts = [_matrix(name, x, sparse.d_model, dense.d_model, path) for name, x in matrices.items()]
+    widths = sparse.d_model, dense.d_model
+    single = _by_site(tensors, len(pairing), widths)
+    biases = {name: x for name, x in single.items() if x.dim() == 1}
+    parts = [_matrix(name, x, *widths, path) for name, x in single.items() if x.dim() > 1]
     encoders = [part for part in parts if part.encodes]
     decoders = [part for part in parts if not part.encodes]
     if len(encoders) != len(pairing) or len(decoders) != len(pairing):
         raise BridgeFileError(
-            f"{path} holds {len(encoders)} encoders ({sparse.d_model} × {dense.d_model}) and "
+            f"{path} holds {len(encoders)} encoders ({widths[0]} × {widths[1]}) and "
             f"{len(decoders)} decoders; expected {len(pairing)} of each, two a layer: "
             f"{_listed(tensors)}"
         )
-    kept = max(1, int((sparse.afrac or 1.0) * sparse.d_model))
-    bridges = Bridges(pairing, sparse.d_model, dense.d_model, kept)
-    biases = _by_site({name: x for name, x in tensors.items() if x.dim() == 1}, len(pairing))
-    used = set()
+    kept = max(1, int((sparse.afrac or 1.0) * widths[0]))
+    bridges = Bridges(pairing, *widths, kept)
     for bridge, encoder, decoder in zip(bridges, encoders, decoders, strict=True):
-        weights = []
-        for part, width in ((encoder, sparse.d_model), (decoder, dense.d_model)):
-            name = _bias_of(part.name, biases, width)
-            bias = torch.zeros(width) if name is None else biases[name].float()
-            used.add(name)
-            weight = part.tensor.float()
-            weights.append((weight.T if part.turned else weight, bias))
-        set_bridge(bridge, weights[0], weights[1])
+        set_bridge(bridge, _map(encoder, biases, widths[0]), _map(decoder, biases, widths[1]))
+    used = {_bias_of(part.name, biases, len(part.weight)) for part in parts}
     notes = [f"{part.name}: {_taken_for(part)}" for part in parts]
-    notes += [f"{n}: {'a bias' if n in used else 'left aside'}" for n in biases]
+    notes += [f"{name}: {'a bias' if name in used else 'left aside'}" for name in biases]
     notes.append(f"an encoder keeps {kept} entries, as the sparse model's activations do")
     bridges.eval().requires_grad_(False)
     return Understood(bridges, tuple(notes))
 
 
+def _map(part: _Part, biases: dict[str, Tensor], width: int) -> tuple[Tensor, Tensor]:
+    name = _bias_of(part.name, biases, width)
+    return part.weight, torch.zeros(width) if name is None else biases[name].float()
+
+
 def _tensors_in(path: Path) -> dict[str, Tensor]:
-    _check_there(path)
+    check_there(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, KeyError, OSError, ValueError) as error:
@@ -108,11 +112,14 @@ def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
             yield from _flat(inner, f"{prefix}.{index}" if prefix else str(index))
 
 
-def _by_site(tensors: dict[str, Tensor], n_sites: int) -> dict[str, Tensor]:
+def _by_site(
+    tensors: dict[str, Tensor], n_sites: int, widths: tuple[int, int]
+) -> dict[str, Tensor]:
     """The tensors; one that holds all sites along its first axis is taken apart."""
     found = {}
     for name, x in tensors.items():
-        if x.dim() == 3 and len(x) == n_sites:
+        matrix = tuple(x.shape) in (widths, widths[::-1])
+        if not matrix and x.dim() in (2, 3) and len(x) == n_sites and x.shape[-1] in widths:
             found |= {f"{name}[{site}]": x[site] for site in range(n_sites)}
         else:
             found[name] = x

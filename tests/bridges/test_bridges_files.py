@@ -88,7 +88,7 @@ def test_a_number_that_is_not_finite_is_refused_both_ways(made, written):
 @pytest.mark.parametrize(
     ("tensors", "metadata", "said"),
     [
-        ({"0.decoder.weight": torch.zeros(5, 5)}, {}, r"0.decoder.weight is \(5, 5\), expected \(16, 12\)"),
+        ({"0.decoder.weight": torch.zeros(5, 5)}, {}, r"0.decoder.weight is \(5, 5\), expected"),
         ({"9.decoder.weight": torch.zeros(5, 5)}, {}, "has 9.decoder.weight besides"),
         ({}, {"format": "something"}, "its format is 'something'"),
         ({}, {"kept": "many"}, "kept 'many'"),
