@@ -17,7 +17,7 @@ from circuit_sparsity.bridges.evaluation import Windows, evaluate, windows_of
 from circuit_sparsity.bridges.files import FILE, StoredBridges, read_bridges, write_bridges
 from circuit_sparsity.bridges.ridge import ridge_bridges
 from circuit_sparsity.bridges.settings import BridgeSettings
-from circuit_sparsity.bridges.training import PROGRESS, Trained
+from circuit_sparsity.bridges.training import CHECKPOINT, PROGRESS, Trained
 from circuit_sparsity.checkpoint import load_model, save_model
 from circuit_sparsity.model import GPT
 from circuit_sparsity.release import write_means
@@ -75,7 +75,7 @@ def publish(
         str(Path(paths.curve_name(settings.name)).parent), {"what": "training"}
     )
     shutil.copyfile(run / PROGRESS, curves / paths.CURVE)
-    card = _stages(store, settings, trained.step)
+    card = _origin(store, settings, run)
     card |= {"bridges": scores(stored, before, dense, read_bridges(folder / FILE).bridges, corpus)}
     card |= measure(stored, plain, tokenizer, corpus)
     (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
@@ -136,14 +136,27 @@ def _as_training(settings: BridgeSettings, model: GPT) -> TrainSettings:
     )
 
 
-def _stages(store: Store, settings: BridgeSettings, steps: int) -> dict[str, Any]:
-    """Name, and every run that led here: those on the sparse model's card, and this one."""
+def _origin(store: Store, settings: BridgeSettings, run: Path) -> dict[str, Any]:
+    """Name, and every run that led here: those on the sparse model's card, and those of bridges."""
     before = card_of(store, settings.sparse) or {}
-    seen = steps * settings.batch * settings.context if settings.joint else 0
-    this = {"run": settings.name, "steps": steps, "settings": settings.to_dict()}
+    made = _runs(run)
+    seen = sum(
+        stage["steps"] * stage["settings"]["batch"] * stage["settings"]["context"]
+        for stage in made
+        if stage["settings"]["joint"]
+    )
     return {
         "name": settings.name,
         "dense": settings.dense,
         "tokens_seen": before.get("tokens_seen", 0) + seen,
-        "stages": [*before.get("stages", ()), this],
+        "stages": [*before.get("stages", ()), *made],
     }
+
+
+def _runs(run: Path) -> list[dict[str, Any]]:
+    """Settings and steps of each bridge training that led to the one in ``run``, in order."""
+    state = torch.load(run / CHECKPOINT, weights_only=True)
+    settings = json.loads(state["settings"])
+    before = settings["start_from"]
+    earlier = _runs(run.parent / before) if before else []
+    return [*earlier, {"run": run.name, "steps": state["step"], "settings": settings}]

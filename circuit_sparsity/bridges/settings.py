@@ -34,6 +34,7 @@ class BridgeSettings:
     at_least: int = 4  # weights kept for each neuron and attention channel
     ridge_tokens: int = 65_536  # that the first bridges are solved from; 0: random ones
     ridge: float = 1e-5  # in units of the mean variance of what is regressed on
+    start_from: str | None = None  # a run beside this one: its last weights; no ridge then
     stop_at: int | None = None  # end after so many steps, in the middle of the schedule
     seed: int = 0
     evaluate_every: int = 200  # steps between lines of progress

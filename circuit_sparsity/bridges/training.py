@@ -134,24 +134,26 @@ class _Run:
         self.started = time.monotonic()
 
     def start(self) -> None:
-        """Take up the folder's checkpoint, or begin with ridge regression."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / CHECKPOINT
+        """Take up the folder's checkpoint, or another run's weights, or begin with ridge."""
+        path, earlier = self.folder / CHECKPOINT, self.settings.start_from
         if path.exists():
             self._resume(path)
+        elif earlier is not None:
+            self._take_weights(self.folder.parent / earlier / CHECKPOINT)
         elif self.settings.ridge_tokens:
-            generator = torch.Generator().manual_seed(self.settings.seed)
-            windows = max(1, self.settings.ridge_tokens // self.settings.context)
-            tokens, _ = self.sampler.batch(generator, windows, self.settings.context)
-            solved = ridge_bridges(
-                self.sparse,
-                self.dense,
-                tokens.to(self.device).split(16),
-                self.pairing,
-                self.bridges.kept,
-                self.settings.ridge,
-            )
-            self.bridges.load_state_dict(solved.state_dict())
+            self._solve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _solve(self) -> None:
+        settings = self.settings
+        generator = torch.Generator().manual_seed(settings.seed)
+        windows = max(1, settings.ridge_tokens // settings.context)
+        tokens, _ = self.sampler.batch(generator, windows, settings.context)
+        batches = tokens.to(self.device).split(16)
+        solved = ridge_bridges(
+            self.sparse, self.dense, batches, self.pairing, self.bridges.kept, settings.ridge
+        )
+        self.bridges.load_state_dict(solved.state_dict())
 
     def advance(self) -> None:
         settings = self.settings
@@ -231,6 +233,13 @@ class _Run:
             "step": self.step,
         }
         write_atomically(self.folder / CHECKPOINT, lambda file: torch.save(state, file))
+
+    def _take_weights(self, path: Path) -> None:
+        if not path.exists():
+            raise ValueError(f"this run starts from {path}, which is not there: train that first")
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.sparse.load_state_dict(state["sparse"])
+        self.bridges.load_state_dict(state["bridges"])
 
     def _resume(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)

@@ -143,6 +143,21 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, joint):
             assert torch.equal(x, other.state_dict()[name]), name
 
 
+def test_a_second_run_begins_with_the_weights_that_the_first_ended_with(tmp_path):
+    made, corpus = rotated_pair(), tiny_corpus()
+    first = train_bridges(tiny_settings(), made.sparse, made.dense, corpus, tmp_path / "a")
+    still = tiny_settings(start_from="a", steps=1, learning_rate=0.0, bridge_learning_rate=0.0)
+    second = train_bridges(still, made.sparse, made.dense, corpus, tmp_path / "b")
+    for one, other in ((first.bridges, second.bridges), (first.sparse, second.sparse)):
+        for name, x in one.state_dict().items():
+            assert torch.equal(x, other.state_dict()[name]), name
+    with pytest.raises(ValueError, match="which is not there: train that first"):
+        train_bridges(
+            tiny_settings(start_from="c"), made.sparse, made.dense, corpus, tmp_path / "d"
+        )
+    assert not (tmp_path / "d").exists()
+
+
 def test_a_folder_of_other_settings_is_refused(tmp_path):
     made, corpus = rotated_pair(), tiny_corpus()
     train_bridges(tiny_settings(steps=1), made.sparse, made.dense, corpus, tmp_path)
