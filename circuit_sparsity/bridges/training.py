@@ -82,17 +82,18 @@ def pairing_for(settings: BridgeSettings, sparse: GPT, dense: GPT) -> Pairing:
             f"{settings.sparse} has a vocabulary of {one.vocab_size} tokens and {settings.dense} "
             f"one of {other.vocab_size}; bridges join models with one tokenizer"
         )
+    if settings.pairing:
+        pairing = Pairing.parse(settings.pairing)
+        pairing.check(one, other)
+    else:
+        pairing = Pairing.of(one, other)
     longest = min(one.block_size, other.block_size)
     if settings.context > longest:
         raise ValueError(
             f"context is {settings.context} tokens; expected at most {longest}, the shorter "
             "block_size of the two models"
         )
-    if settings.pairing:
-        pairing = Pairing.parse(settings.pairing)
-        pairing.check(one, other)
-        return pairing
-    return Pairing.of(one, other)
+    return pairing
 
 
 class KeepingAdam(SparseAdam):
