@@ -18,7 +18,7 @@ from circuit_sparsity.bridges.bridge import Bridges
 from circuit_sparsity.bridges.hybrids import residual_streams
 from circuit_sparsity.bridges.objective import Weights, nmse, terms
 from circuit_sparsity.bridges.pair import Pair, open_pair
-from circuit_sparsity.bridges.transfer import DenseRuns, NodeEdit, outcome_in_sparse, shifts_of
+from circuit_sparsity.bridges.transfer import Carrier, NodeEdit
 from circuit_sparsity.hooks import replace
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import Node
@@ -78,14 +78,14 @@ def edit_seconds(pair: Pair, store: Store, times: int) -> Tensor:
     """Seconds of one move of a strength slider: both models anew, prompts already there."""
     task = open_task(TASK)
     batch = batch_of_tests(task, pair.tokenizer, pair.sparse)
-    runs = DenseRuns(pair, batch)
-    shifts = shifts_of(pair, batch, [NodeEdit(Node.parse(NODE))])
-    added = runs.additions(shifts)
+    carrier = Carrier(pair, batch)
+    shifts = carrier.shifts([NodeEdit(Node.parse(NODE))])
+    added = carrier.additions(shifts)
     found = []
     for i in range(times):
         start = time.perf_counter()
-        outcome_in_sparse(pair, batch, shifts, i / times).p_right  # noqa: B018 - the page shows it
-        runs.outcome(added, i / times).p_right  # noqa: B018
+        carrier.in_sparse(shifts, i / times).p_right  # noqa: B018 - the page shows it
+        carrier.dense.outcome(added, i / times).p_right  # noqa: B018
         found.append(time.perf_counter() - start)
     return torch.tensor(found)
 

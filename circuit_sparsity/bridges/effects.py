@@ -7,22 +7,15 @@ same with the decoder's channels shuffled.
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.bridges.pair import Pair
-from circuit_sparsity.bridges.transfer import (
-    Addition,
-    DenseRuns,
-    NodeEdit,
-    Shift,
-    outcome_in_sparse,
-    shifts_of,
-    site_of,
-)
+from circuit_sparsity.bridges.runs import Addition
+from circuit_sparsity.bridges.transfer import Carrier, NodeEdit, Shift, site_of
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.recipe import MEAN
 from circuit_sparsity.experiment import Cancelled
@@ -77,9 +70,9 @@ def effects(
     Raises ValueError when fewer than three nodes go over a bridge, Cancelled when ``cancel`` is
     set meanwhile.
     """
-    runs, order = DenseRuns(pair, batch), _shuffled_channels(pair, seed)
-    of_sparse = outcome_in_sparse(pair, batch, (), 0.0).loss
-    of_dense = runs.outcome().loss
+    carrier, order = Carrier(pair, batch), _shuffled_channels(pair, seed)
+    of_sparse = carrier.sparse.outcome().loss
+    of_dense = carrier.dense.outcome().loss
     found: list[NodeEffect] = []
     left_out: list[Node] = []
     for done, node in enumerate(nodes):
@@ -88,10 +81,10 @@ def effects(
         if not is_carried(pair, node):
             left_out.append(node)
             continue
-        shifts = shifts_of(pair, batch, [NodeEdit(node, MEAN)], means)
-        in_sparse = outcome_in_sparse(pair, batch, shifts, 1.0).loss - of_sparse
-        in_dense = runs.outcome(runs.additions(shifts)).loss - of_dense
-        control = runs.outcome(_shuffled(runs, shifts, order)).loss - of_dense
+        shifts = carrier.shifts([NodeEdit(node, MEAN)], means)
+        in_sparse = carrier.in_sparse(shifts, 1.0).loss - of_sparse
+        in_dense = carrier.dense.outcome(carrier.additions(shifts)).loss - of_dense
+        control = carrier.dense.outcome(_shuffled(carrier, shifts, order)).loss - of_dense
         found.append(NodeEffect(node, in_sparse, in_dense, control))
         progress(done + 1, len(nodes))
     if len(found) < 3:
@@ -154,7 +147,6 @@ def _shuffled_channels(pair: Pair, seed: int) -> Tensor:
     return torch.randperm(pair.bridges.d_sparse, generator=generator)
 
 
-def _shuffled(runs: DenseRuns, shifts: Sequence[Shift], order: Tensor) -> tuple[Addition, ...]:
+def _shuffled(carrier: Carrier, shifts: Sequence[Shift], order: Tensor) -> tuple[Addition, ...]:
     """The additions over a bridge that takes each channel for another."""
-    mixed = [Shift(s.site, s.reads, s.hook_name, s.in_sparse, s.stream[..., order]) for s in shifts]
-    return runs.additions(mixed)
+    return carrier.additions([replace(s, stream=s.stream[..., order]) for s in shifts])

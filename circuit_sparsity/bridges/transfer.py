@@ -16,16 +16,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuit_sparsity.bridges.bridge import Site
-from circuit_sparsity.bridges.hybrids import Entering, residual_streams
 from circuit_sparsity.bridges.pair import Pair
-from circuit_sparsity.circuits.ablation import answer_logits
+from circuit_sparsity.bridges.runs import Addition, Runs
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.recipe import Level
 from circuit_sparsity.experiment import Outcome
 from circuit_sparsity.hooks import Recorder, chain, replace
 from circuit_sparsity.model import GPT
 from circuit_sparsity.names import Node
-from circuit_sparsity.tasks.task import TaskBatch, two_way_loss
+from circuit_sparsity.tasks.task import TaskBatch
 
 
 @dataclass(frozen=True)
@@ -43,55 +42,14 @@ class NodeEdit:
 class Shift:
     """A change of the sparse model at one place, ready to go over.
 
-    ``hook_name`` and ``in_sparse`` say what is added where in the sparse model itself; ``stream``
-    is the same as a change of the residual stream at ``site``, in the stream's own units.
+    ``own`` is what is added in the sparse model itself; ``stream`` is the same as a change of the
+    residual stream at ``site``, in the stream's own units.
     """
 
-    site: Site  # of the sparse model
+    own: Addition
+    site: Site  # of the sparse model: where it goes over
     reads: bool  # a block's read changes, not the stream
-    hook_name: str
-    in_sparse: Float[Tensor, "prompt pos width"]
     stream: Float[Tensor, "prompt pos d_sparse"]
-
-
-@dataclass(frozen=True, eq=False)
-class Addition:
-    """What is added to the dense model's tensor ``hook_name``, at strength 1."""
-
-    site: Site  # of the dense model
-    hook_name: str
-    delta: Float[Tensor, "prompt pos d_dense"]
-
-
-@torch.no_grad()
-def shifts_of(
-    pair: Pair, batch: TaskBatch, edits: Sequence[NodeEdit], means: Means | None = None
-) -> tuple[Shift, ...]:
-    """What ``edits`` change in the sparse model on these prompts, one shift a place.
-
-    ``means`` are needed for edits to a node's mean. Raises ValueError for an edit that no bridge
-    carries: of a position channel, or with no site behind it.
-    """
-    if not edits:
-        raise ValueError("no node was named; expected at least one, such as 2.mlp.act_in:18")
-    for edit in edits:
-        site_of(pair, edit.node)  # speaks up where no bridge carries it
-    recorder = Recorder()
-    pair.sparse.residual(batch.tokens, recorder)
-    places = dict.fromkeys(edit.node.location for edit in edits)
-    found = []
-    for place in places:
-        here = [edit for edit in edits if edit.node.location == place]
-        x = recorder.tensors[str(place)]
-        change = torch.zeros_like(x)
-        for edit in here:
-            channel = edit.node.channel
-            change[..., channel] = _wanted(x, batch, edit, means) - x[..., channel]
-        if place.kind == "act_in":
-            found.append(_shift_of_read(pair, here[0].node, change, recorder))
-        else:
-            found.append(_shift_of_stream(pair, batch, here[0].node, change, recorder))
-    return tuple(found)
 
 
 def turned(found: Sequence[Addition], draw: int) -> tuple[Addition, ...]:
@@ -105,39 +63,57 @@ def turned(found: Sequence[Addition], draw: int) -> tuple[Addition, ...]:
     return tuple(out)
 
 
-@torch.no_grad()
-def outcome_in_sparse(
-    pair: Pair, batch: TaskBatch, shifts: Sequence[Shift], strength: float
-) -> Outcome:
-    """How the sparse model answers with its own edit at that strength."""
-    hook = replace({s.hook_name: _plus(strength * s.in_sparse) for s in shifts})
-    return _outcome(answer_logits(pair.sparse, batch.tokens, batch.last, hook), batch)
+class Carrier:
+    """A pair on some prompts: both models ready to run again, edits carried from one to the other.
 
-
-class DenseRuns:
-    """The dense model on some prompts, run again and again from the first site that an edit needs.
-
-    Frozen after it is made: threads may share it.
+    Nothing changes after it is made: threads may share it.
     """
 
-    @torch.no_grad()
     def __init__(self, pair: Pair, batch: TaskBatch) -> None:
         self.pair, self.batch = pair, batch
-        sites = pair.bridges.pairing.dense
-        streams, _ = residual_streams(pair.dense, batch.tokens, sites)
-        self.streams = dict(zip(sites, streams, strict=True))
+        self.sparse, self.dense = Runs(pair.sparse, batch), Runs(pair.dense, batch)
 
     @torch.no_grad()
-    def outcome(self, added: Sequence[Addition] = (), strength: float = 1.0) -> Outcome:
-        """How the dense model answers with ``added`` at that strength."""
-        tokens, last = self.batch.tokens, self.batch.last
-        first = min((one.site for one in added), default=self.pair.bridges.pairing.dense[-1])
-        entering = Entering([first], 0, {first: self.streams[first]})
-        adds = [replace({a.hook_name: _plus(strength * a.delta)}) for a in added]
-        final, _ = self.pair.dense.residual(tokens[:0], chain(entering, *adds))
-        rows = torch.arange(len(tokens), device=tokens.device)
-        logits = self.pair.dense.unembed(final[rows, last], tokens[rows, last])
-        return _outcome(logits, self.batch)
+    def shifts(self, edits: Sequence[NodeEdit], means: Means | None = None) -> tuple[Shift, ...]:
+        """What ``edits`` change in the sparse model on these prompts, one shift a place.
+
+        ``means`` are needed for edits to a node's mean. Raises ValueError for an edit that no
+        bridge carries: of a position channel, or with no site behind it.
+        """
+        if not edits:
+            raise ValueError("no node was named; expected at least one, such as 2.mlp.act_in:18")
+        for edit in edits:
+            site_of(self.pair, edit.node)  # speaks up where no bridge carries it
+        places = dict.fromkeys(edit.node.location for edit in edits)
+        return tuple(
+            self._shift([edit for edit in edits if edit.node.location == place], means)
+            for place in places
+        )
+
+    def _shift(self, edits: Sequence[NodeEdit], means: Means | None) -> Shift:
+        """The shift of edits of one place."""
+        node = edits[0].node
+        place, site = str(node.location), site_of(self.pair, node)
+        x = self.sparse.tensors[place]
+        change = torch.zeros_like(x)
+        for edit in edits:
+            channel = edit.node.channel
+            change[..., channel] = _wanted(x, self.batch, edit, means) - x[..., channel]
+        if node.location.kind == "act_in":
+            width = self.pair.sparse.config.d_model
+            gain, size = norm_of(self.pair.sparse, site, self.sparse.stream(site))
+            safe = torch.where(gain == 0, torch.ones_like(gain), gain)
+            # A gain of 0 lets nothing of the stream through, so nothing of it has changed.
+            stream = torch.where(gain == 0, 0.0, change[..., :width] / safe) * size
+            return Shift(Addition(site, place, change), site, True, stream)
+        edited = Recorder()
+        plus = replace({place: lambda y: y + change})
+        self.pair.sparse.residual(self.batch.tokens, chain(plus, edited))
+        stream = edited.tensors[site.hook_name] - self.sparse.stream(site)
+        assert node.location.layer is not None, f"{place} is inside no block"
+        assert node.location.block is not None, f"{place} is inside no block"
+        begins = Site(node.location.layer, node.location.block)
+        return Shift(Addition(begins, place, change), site, False, stream)
 
     @torch.no_grad()
     def additions(self, shifts: Sequence[Shift], draw: int | None = None) -> tuple[Addition, ...]:
@@ -154,7 +130,7 @@ class DenseRuns:
         decoder = self.pair.bridges.at_sparse(shift.site).decoder.weight  # d_dense d_sparse
         factor = torch.ones(())
         if shift.reads:
-            gain, size = _norm(self.pair.dense, site, self.streams[site])
+            gain, size = norm_of(self.pair.dense, site, self.dense.stream(site))
             factor = gain / size  # prompt pos d_dense
         delta = (shift.stream @ decoder.T) * factor
         if draw is not None:
@@ -162,6 +138,10 @@ class DenseRuns:
             size = other.norm(dim=-1, keepdim=True).clamp(min=1e-30)
             delta = other * (delta.norm(dim=-1, keepdim=True) / size)
         return Addition(site, f"{site}.act_in" if shift.reads else site.hook_name, delta)
+
+    def in_sparse(self, shifts: Sequence[Shift], strength: float) -> Outcome:
+        """How the sparse model answers with its own edit at that strength."""
+        return self.sparse.outcome([shift.own for shift in shifts], strength)
 
 
 @dataclass(frozen=True)
@@ -186,21 +166,21 @@ def transfer(
 ) -> tuple[AtStrength, ...]:
     """The edit at each strength in both models, beside ``draws`` random channels and directions.
 
-    Pure: the same arguments give the same numbers. Raises ValueError as `shifts_of` does.
+    Pure: the same arguments give the same numbers. Raises ValueError as `Carrier.shifts` does.
     """
-    shifts = shifts_of(pair, batch, edits, means)
-    runs = DenseRuns(pair, batch)
-    real = runs.additions(shifts)
+    carrier = Carrier(pair, batch)
+    shifts = carrier.shifts(edits, means)
+    real = carrier.additions(shifts)
     seeds = range(seed * draws, (seed + 1) * draws)
-    channels = [runs.additions(shifts, draw) for draw in seeds]
+    channels = [carrier.additions(shifts, draw) for draw in seeds]
     directions = [turned(real, draw) for draw in seeds]
     return tuple(
         AtStrength(
             strength,
-            outcome_in_sparse(pair, batch, shifts, strength).p_right,
-            runs.outcome(real, strength).p_right,
-            tuple(runs.outcome(one, strength).p_right for one in channels),
-            tuple(runs.outcome(one, strength).p_right for one in directions),
+            carrier.in_sparse(shifts, strength).p_right,
+            carrier.dense.outcome(real, strength).p_right,
+            tuple(carrier.dense.outcome(one, strength).p_right for one in channels),
+            tuple(carrier.dense.outcome(one, strength).p_right for one in directions),
         )
         for strength in strengths
     )
@@ -263,25 +243,7 @@ def _of_other(own: Float[Tensor, "prompt pos"], batch: TaskBatch) -> Float[Tenso
     return torch.where((at >= 0) & (at < pos), there, own)
 
 
-def _shift_of_read(pair: Pair, node: Node, change: Tensor, recorder: Recorder) -> Shift:
-    site, width = site_of(pair, node), pair.sparse.config.d_model
-    gain, size = _norm(pair.sparse, site, recorder.tensors[site.hook_name])
-    safe = torch.where(gain == 0, torch.ones_like(gain), gain)  # a gain of 0 lets nothing change
-    stream = torch.where(gain == 0, 0.0, change[..., :width] / safe) * size
-    return Shift(site, True, str(node.location), change, stream)
-
-
-def _shift_of_stream(
-    pair: Pair, batch: TaskBatch, node: Node, change: Tensor, recorder: Recorder
-) -> Shift:
-    site, place = site_of(pair, node), str(node.location)
-    edited = Recorder()
-    pair.sparse.residual(batch.tokens, chain(replace({place: _plus(change)}), edited))
-    stream = edited.tensors[site.hook_name] - recorder.tensors[site.hook_name]
-    return Shift(site, False, place, change, stream)
-
-
-def _norm(model: GPT, site: Site, stream: Tensor) -> tuple[Tensor, Tensor]:
+def norm_of(model: GPT, site: Site, stream: Tensor) -> tuple[Tensor, Tensor]:
     """The gain of the norm in front of a block, and the RMS of the stream that it divides by."""
     if not model.config.rms_norm:
         raise ValueError(
@@ -309,17 +271,3 @@ def _elsewhere(
     out = torch.zeros_like(stream)
     out[..., chosen] = stream[..., changed]
     return out
-
-
-def _plus(delta: Float[Tensor, "prompt pos d"]):
-    """Add to the first channels of a tensor: positions, where they stand beside, stay."""
-
-    def add(x: Tensor) -> Tensor:
-        wide = torch.nn.functional.pad(delta, (0, x.shape[-1] - delta.shape[-1]))
-        return x + wide if len(x) == len(delta) else x
-
-    return add
-
-
-def _outcome(logits: Float[Tensor, "prompt vocab"], batch: TaskBatch) -> Outcome:
-    return Outcome(two_way_loss(logits, batch.right, batch.wrong))

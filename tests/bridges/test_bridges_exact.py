@@ -11,11 +11,13 @@ from circuit_sparsity.bridges.evaluation import evaluate, windows_of
 from circuit_sparsity.bridges.hybrids import hybrid_logits, residual_streams
 from circuit_sparsity.bridges.objective import terms
 from circuit_sparsity.bridges.ridge import ridge_bridges
-from circuit_sparsity.bridges.transfer import DenseRuns, NodeEdit, shifts_of, transfer, turned
+from circuit_sparsity.bridges.runs import Addition, Runs
+from circuit_sparsity.bridges.transfer import Carrier, NodeEdit, transfer, turned
 from circuit_sparsity.circuits.means import mean_activations
 from circuit_sparsity.circuits.recipe import Level
 from circuit_sparsity.hooks import replace
-from circuit_sparsity.names import Node
+from circuit_sparsity.names import Location, Node
+from circuit_sparsity.tasks.task import two_way_loss
 from tests.bridges.rotated import D_SPARSE, Rotated, rotated_pair, some_prompts, some_tokens
 
 EXACT = 1e-4
@@ -90,12 +92,27 @@ def test_edits_of_reads_at_several_places_transfer_exactly_at_every_strength(mad
         assert one.dense_p_right == pytest.approx(one.sparse_p_right, abs=EXACT)
 
 
+@pytest.mark.parametrize("name", ["1.mlp.act_in", "0.attn.v", "1.attn.act_in", "0.mlp.resid_delta"])
+def test_a_run_from_where_the_edit_begins_is_the_whole_run(made, name):
+    """Also of the last MLP, which is computed at the last tokens alone."""
+    batch, location = some_prompts(), Location.parse(name)
+    shorter = type(batch)(batch.tokens, batch.last - 2, batch.right, batch.wrong)
+    delta = torch.randn(
+        12, 9, made.sparse.config.width(location), generator=torch.Generator().manual_seed(0)
+    )
+    added = Addition(Site(location.layer, location.block), name, delta)
+    logits = made.sparse(batch.tokens, hook=replace({name: lambda x: x + 0.5 * delta}))[0]
+    whole = two_way_loss(shorter.at_last(logits), batch.right, batch.wrong)
+    found = Runs(made.sparse, shorter).outcome([added], 0.5)
+    assert torch.allclose(found.losses, whole, atol=1e-5)
+
+
 def test_an_edit_changes_something(made):
     """Else the tests above would hold for edits that do nothing."""
     pair, batch = made.pair(), some_prompts()
     edit = [NodeEdit(Node.parse("1.mlp.act_in:5"), Level("set", 4.0))]
     none, full = transfer(pair, batch, edit, [0.0, 1.0], draws=1)
-    assert none.dense_p_right == pytest.approx(DenseRuns(pair, batch).outcome().p_right)
+    assert none.dense_p_right == pytest.approx(Runs(made.dense, batch).outcome().p_right)
     assert abs(full.dense_p_right - none.dense_p_right) > 0.01
 
 
@@ -105,8 +122,8 @@ def test_the_other_classs_value_is_what_the_sparse_model_reads_in_the_other_prom
     place, seen = "1.mlp.act_in", {}
     made.sparse.residual(batch.tokens, replace({place: lambda x: seen.setdefault("x", x)}))
     edits = [NodeEdit(Node.parse(f"{place}:{channel}")) for channel in range(D_SPARSE)]
-    (shift,) = shifts_of(pair, batch, edits)
-    swapped = seen["x"] + shift.in_sparse
+    (shift,) = Carrier(pair, batch).shifts(edits)
+    swapped = seen["x"] + shift.own.delta
     expected = seen["x"].roll(batch.n_pairs, 0)
     assert torch.allclose(swapped[..., :D_SPARSE], expected[..., :D_SPARSE], atol=1e-5)
 
@@ -115,13 +132,13 @@ def test_prompts_of_unequal_length_are_laid_with_their_last_tokens_together(made
     pair, batch = made.pair(), some_prompts(pairs=1)
     shorter = type(batch)(batch.tokens, torch.tensor([8, 6]), batch.right, batch.wrong)
     node = Node.parse("0.attn.act_in:3")
-    (shift,) = shifts_of(pair, shorter, [NodeEdit(node)])
+    (shift,) = Carrier(pair, shorter).shifts([NodeEdit(node)])
     seen = {}
     made.sparse.residual(
         batch.tokens, replace({"0.attn.act_in": lambda x: seen.setdefault("x", x)})
     )
     own = seen["x"][..., node.channel]
-    change = shift.in_sparse[..., node.channel]
+    change = shift.own.delta[..., node.channel]
     assert change[0, 8] == pytest.approx(float(own[1, 6] - own[0, 8]), abs=1e-6)
     assert change[0, 1] == 0  # the other prompt has nothing there: it begins two tokens later
     assert change[1, 0] == pytest.approx(float(own[0, 2] - own[1, 0]), abs=1e-6)
@@ -129,10 +146,10 @@ def test_prompts_of_unequal_length_are_laid_with_their_last_tokens_together(made
 
 def test_controls_have_the_norm_of_the_real_edit_at_every_position(made):
     pair, batch = made.pair(), some_prompts()
-    runs = DenseRuns(pair, batch)
-    shifts = shifts_of(pair, batch, [NodeEdit(Node.parse("1.mlp.act_in:5"))])
-    (real,) = runs.additions(shifts)
-    (channels,) = runs.additions(shifts, draw=3)
+    carrier = Carrier(pair, batch)
+    shifts = carrier.shifts([NodeEdit(Node.parse("1.mlp.act_in:5"))])
+    (real,) = carrier.additions(shifts)
+    (channels,) = carrier.additions(shifts, draw=3)
     (directions,) = turned([real], draw=3)
     norm = real.delta.norm(dim=-1)
     assert float(norm.max()) > 0
@@ -179,4 +196,4 @@ def test_a_reading_by_four_readers_is_one_reading_over_an_exact_bridge(made):
 )
 def test_an_edit_that_no_bridge_carries_is_refused(made, name, said):
     with pytest.raises(ValueError, match=said):
-        shifts_of(made.pair(), some_prompts(), [NodeEdit(Node.parse(name))])
+        Carrier(made.pair(), some_prompts()).shifts([NodeEdit(Node.parse(name))])
