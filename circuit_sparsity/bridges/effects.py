@@ -2,7 +2,8 @@
 
 Both models run whole. The effect of a node is the rise of the mean task loss when it is held at
 its reference mean; in the dense model that change arrives over the bridge. The control is the
-same with the decoder's channels shuffled.
+same with the decoder's channels shuffled. The norms' gains count, so that a change of one size is
+compared with the same change.
 """
 
 import threading
@@ -70,7 +71,7 @@ def effects(
     Raises ValueError when fewer than three nodes go over a bridge, Cancelled when ``cancel`` is
     set meanwhile.
     """
-    carrier, order = Carrier(pair, batch), _shuffled_channels(pair, seed)
+    carrier, order = Carrier(pair, batch, gains=True), _shuffled_channels(pair, seed)
     of_sparse = carrier.sparse.outcome().loss
     of_dense = carrier.dense.outcome().loss
     found: list[NodeEffect] = []

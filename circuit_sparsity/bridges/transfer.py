@@ -1,11 +1,12 @@
 """An edit of the sparse model carried over a bridge to the dense one, and random controls.
 
-What a block of the sparse model reads at a channel is changed by Δ; over the bridge this is Δ
-times the decoder's column of that channel, and it is added to what the dense model's block reads
-(Gao et al. 2025, section on bridges). Both reads stand behind a norm, so Δ is first divided by
-the sparse norm's gain and multiplied by the stream's RMS, and what arrives is divided by the dense
-stream's RMS and multiplied by the dense gain. A node inside a block changes what the block
-writes: the change of the residual stream at the next site goes over, and is added there.
+What a block of the sparse model reads at a channel, behind its norm, changes by Δ. As published
+(Gao et al. 2025, section on bridges) the dense model's block then reads, behind its own norm, Δ
+times the decoder's column of that channel times the ratio of the two streams' RMS. That takes no
+notice of the norms' gains. With ``gains`` they count: Δ is divided by the sparse gain and what
+arrives is multiplied by the dense one, so that exactly the change of the sparse stream goes over.
+A node inside a block changes what the block writes: the change of the residual stream at the next
+site goes over and is added there.
 """
 
 from collections.abc import Sequence
@@ -66,11 +67,12 @@ def turned(found: Sequence[Addition], draw: int) -> tuple[Addition, ...]:
 class Carrier:
     """A pair on some prompts: both models ready to run again, edits carried from one to the other.
 
-    Nothing changes after it is made: threads may share it.
+    ``gains`` says whether the norms' gains count. Nothing changes after it is made: threads may
+    share it.
     """
 
-    def __init__(self, pair: Pair, batch: TaskBatch) -> None:
-        self.pair, self.batch = pair, batch
+    def __init__(self, pair: Pair, batch: TaskBatch, gains: bool = False) -> None:
+        self.pair, self.batch, self.gains = pair, batch, gains
         self.sparse, self.dense = Runs(pair.sparse, batch), Runs(pair.dense, batch)
 
     @torch.no_grad()
@@ -101,7 +103,7 @@ class Carrier:
             change[..., channel] = _wanted(x, self.batch, edit, means) - x[..., channel]
         if node.location.kind == "act_in":
             width = self.pair.sparse.config.d_model
-            gain, size = norm_of(self.pair.sparse, site, self.sparse.stream(site))
+            gain, size = self._norm(self.pair.sparse, site, self.sparse.stream(site))
             safe = torch.where(gain == 0, torch.ones_like(gain), gain)
             # A gain of 0 lets nothing of the stream through, so nothing of it has changed.
             stream = torch.where(gain == 0, 0.0, change[..., :width] / safe) * size
@@ -130,7 +132,7 @@ class Carrier:
         decoder = self.pair.bridges.at_sparse(shift.site).decoder.weight  # d_dense d_sparse
         factor = torch.ones(())
         if shift.reads:
-            gain, size = norm_of(self.pair.dense, site, self.dense.stream(site))
+            gain, size = self._norm(self.pair.dense, site, self.dense.stream(site))
             factor = gain / size  # prompt pos d_dense
         delta = (shift.stream @ decoder.T) * factor
         if draw is not None:
@@ -138,6 +140,19 @@ class Carrier:
             size = other.norm(dim=-1, keepdim=True).clamp(min=1e-30)
             delta = other * (delta.norm(dim=-1, keepdim=True) / size)
         return Addition(site, f"{site}.act_in" if shift.reads else site.hook_name, delta)
+
+    def _norm(self, model: GPT, site: Site, stream: Tensor) -> tuple[Tensor, Tensor]:
+        """The gain of the norm before a block (ones where gains do not count); the stream's RMS."""
+        if not model.config.rms_norm:
+            raise ValueError(
+                "a model has LayerNorm; an edit of a read is carried between models with RMSNorm"
+            )
+        block = model.blocks[site.layer]
+        gain = (block.ln_1 if site.block == "attn" else block.ln_2).weight
+        assert isinstance(gain, Tensor), "a norm has gains"
+        eps = torch.finfo(stream.dtype).eps
+        size = (stream.square().mean(dim=-1, keepdim=True) + eps).sqrt()
+        return gain if self.gains else torch.ones_like(gain), size
 
     def in_sparse(self, shifts: Sequence[Shift], strength: float) -> Outcome:
         """How the sparse model answers with its own edit at that strength."""
@@ -163,12 +178,13 @@ def transfer(
     draws: int = 20,
     means: Means | None = None,
     seed: int = 0,
+    gains: bool = False,
 ) -> tuple[AtStrength, ...]:
     """The edit at each strength in both models, beside ``draws`` random channels and directions.
 
     Pure: the same arguments give the same numbers. Raises ValueError as `Carrier.shifts` does.
     """
-    carrier = Carrier(pair, batch)
+    carrier = Carrier(pair, batch, gains)
     shifts = carrier.shifts(edits, means)
     real = carrier.additions(shifts)
     seeds = range(seed * draws, (seed + 1) * draws)
@@ -241,20 +257,6 @@ def _of_other(own: Float[Tensor, "prompt pos"], batch: TaskBatch) -> Float[Tenso
     )
     there = own[other].gather(1, at.clamp(0, pos - 1))
     return torch.where((at >= 0) & (at < pos), there, own)
-
-
-def norm_of(model: GPT, site: Site, stream: Tensor) -> tuple[Tensor, Tensor]:
-    """The gain of the norm in front of a block, and the RMS of the stream that it divides by."""
-    if not model.config.rms_norm:
-        raise ValueError(
-            "a model has LayerNorm; an edit of a read is carried between models with RMSNorm"
-        )
-    block = model.blocks[site.layer]
-    norm = block.ln_1 if site.block == "attn" else block.ln_2
-    gain = norm.weight
-    assert isinstance(gain, Tensor), "a norm has gains"
-    eps = torch.finfo(stream.dtype).eps
-    return gain, (stream.square().mean(dim=-1, keepdim=True) + eps).sqrt()
 
 
 def _elsewhere(

@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--scale", type=float, help="scale the nodes by this")
     how.add_argument("--off", action="store_true", help="hold the nodes at their means")
     parser.add_argument(
+        "--gains",
+        action="store_true",
+        help="carry the change of the stream itself: the norms' gains count (published: they do "
+        "not)",
+    )
+    parser.add_argument(
         "--draws", type=int, default=DRAWS, help=f"random channels and directions ({DRAWS})"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the random ones")
@@ -58,6 +64,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         arguments.draws,
         it.means,
         arguments.seed,
+        arguments.gains,
     )
     edit = "the other class's value" if level is None else level.in_words
     data = {
@@ -65,6 +72,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         "edit": edit,
         "prompts": len(it.batch),
         "draws": arguments.draws,
+        "gains": arguments.gains,
         "strengths": [_data(one) for one in found],
     }
     names = ", ".join(map(str, nodes))

@@ -66,13 +66,16 @@ def config(d_model: int, **changes) -> GPTConfig:
     return GPTConfig(**(values | changes))
 
 
-def rotated_pair(seed: int = 0) -> Rotated:
+def rotated_pair(seed: int = 0, gains: bool = False) -> Rotated:
+    """With ``gains`` the sparse norms have some; the dense reading weights hold them instead."""
     sparse, dense = GPT(config(D_SPARSE)), GPT(config(D_DENSE))
     generator = torch.Generator().manual_seed(seed)
     sparse.initialise(seed)
     with torch.no_grad():
         for name, parameter in sparse.named_parameters():
-            if ".ln_" not in name and "wpe" not in name:
+            if ".ln_" in name and gains:
+                parameter.copy_(torch.rand(parameter.shape, generator=generator) + 0.5)
+            elif ".ln_" not in name and "wpe" not in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.4)
     rotation = torch.linalg.qr(torch.randn(D_DENSE, D_SPARSE, generator=generator)).Q
     dense.load_state_dict(_rotate(sparse.state_dict(), rotation))
@@ -86,9 +89,10 @@ def _rotate(state: dict[str, Tensor], rotation: Tensor) -> dict[str, Tensor]:
         if name == "transformer.wte.weight":
             x = x @ rotation.T
         elif name == "lm_head.weight":
-            x = x @ rotation.T * smaller
+            x = x * state["transformer.ln_f.weight"] @ rotation.T * smaller
         elif name.endswith(("c_attn.weight", "c_fc.weight")):
-            stream = x[:, :D_SPARSE] @ rotation.T * smaller
+            norm = name.replace("attn.c_attn", "ln_1").replace("mlp.c_fc", "ln_2")
+            stream = x[:, :D_SPARSE] * state[norm] @ rotation.T * smaller
             x = torch.cat((stream, x[:, D_SPARSE:]), dim=1)  # positions are as they were
         elif name.endswith(("c_proj.weight", "c_proj.bias")):
             x = rotation @ x
@@ -100,6 +104,10 @@ def _rotate(state: dict[str, Tensor], rotation: Tensor) -> dict[str, Tensor]:
 
 def some_tokens(rows: int = 40, pos: int = 12, seed: int = 1) -> Tensor:
     return torch.randint(24, (rows, pos), generator=torch.Generator().manual_seed(seed))
+
+
+def some_noise(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
 def some_prompts(pairs: int = 6, pos: int = 9, seed: int = 2) -> TaskBatch:

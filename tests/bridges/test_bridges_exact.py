@@ -18,7 +18,13 @@ from circuit_sparsity.circuits.recipe import Level
 from circuit_sparsity.hooks import replace
 from circuit_sparsity.names import Location, Node
 from circuit_sparsity.tasks.task import two_way_loss
-from tests.bridges.rotated import D_SPARSE, Rotated, rotated_pair, some_prompts, some_tokens
+from tests.bridges.rotated import (
+    D_SPARSE,
+    Rotated,
+    rotated_pair,
+    some_prompts,
+    some_tokens,
+)
 
 EXACT = 1e-4
 
@@ -90,6 +96,18 @@ def test_edits_of_reads_at_several_places_transfer_exactly_at_every_strength(mad
     edits = [NodeEdit(Node.parse(name), Level("set", 1.0)) for name in NODES]
     for one in transfer(pair, batch, edits, [0.0, 0.3, 1.0, 2.0], draws=1):
         assert one.dense_p_right == pytest.approx(one.sparse_p_right, abs=EXACT)
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_with_gains_an_edit_transfers_exactly_where_the_norms_have_some(name):
+    """The published formula takes no notice of them, and is off."""
+    made, batch = rotated_pair(gains=True), some_prompts()
+    assert torch.allclose(made.sparse(batch.tokens)[0], made.dense(batch.tokens)[0], atol=EXACT)
+    edit = [NodeEdit(Node.parse(name), Level("set", 3.0))]
+    (exact,) = transfer(made.pair(), batch, edit, [1.0], draws=1, gains=True)
+    (published,) = transfer(made.pair(), batch, edit, [1.0], draws=1)
+    assert exact.dense_p_right == pytest.approx(exact.sparse_p_right, abs=EXACT)
+    assert abs(published.dense_p_right - exact.sparse_p_right) > EXACT
 
 
 @pytest.mark.parametrize("name", ["1.mlp.act_in", "0.attn.v", "1.attn.act_in", "0.mlp.resid_delta"])
