@@ -78,7 +78,7 @@ def publish(
     card = _origin(store, settings, run)
     joined = load_model(folder, engine="dense")  # hybrids let rows in on the way
     card |= {"bridges": scores(joined, before, dense, read_bridges(folder / FILE).bridges, corpus)}
-    card |= measure(stored, plain, tokenizer, corpus)
+    card |= measure(joined, plain, tokenizer, corpus)
     (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return Published(folder, card)
 
