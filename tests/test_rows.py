@@ -16,7 +16,7 @@ ROWS = (  # a module imports only from rows before its own, and from its own pac
     ("runtime", "release", "programs"),
     ("experiment", "inference"),
     ("pruning", "training", "explained", "registries", "tiktoken_ext"),
-    ("evidence", "nodes"),
+    ("evidence", "nodes", "bridges"),
     ("export",),
     ("plots",),
     ("cli", "ui", "examples"),

@@ -168,7 +168,7 @@ class Block(nn.Module):
         x: Float[Tensor, "batch pos d_model"],
         positions: Float[Tensor, "pos d_pos_emb"] | None,
         hook: Hook,
-    ) -> Float[Tensor, "batch pos d_model"]:
+    ) -> Float[Tensor, "rows pos d_model"]:
         x = hook(f"{self.layer}.resid_in", x)
         read = self.ln_1(x) if positions is None else _join(self.ln_1(x), self.ln_p1(positions))
         x = self._cut_mid(self._add(x + self.attn(read, hook)))
@@ -295,8 +295,11 @@ class GPT(nn.Module):
 
     def residual(
         self, idx: Int[Tensor, "batch pos"], hook: Hook = no_hook
-    ) -> tuple[Float[Tensor, "batch pos d_model"], list[Tensor]]:
-        """The final residual stream (before ``ln_f``) and the input of each block."""
+    ) -> tuple[Float[Tensor, "rows pos d_model"], list[Tensor]]:
+        """The final residual stream (before ``ln_f``) and the input of each block.
+
+        It has as many rows as ``idx``, unless a hook on the residual stream lets further ones in.
+        """
         x, positions = self._embed(idx)
         return self._run_blocks(x, positions, chain(ambient_hook(), hook))
 
