@@ -19,10 +19,10 @@ from circuit_sparsity.bridges.hybrids import residual_streams
 from circuit_sparsity.bridges.objective import Weights, nmse, terms
 from circuit_sparsity.bridges.pair import Pair, open_pair
 from circuit_sparsity.bridges.transfer import Carrier, NodeEdit
-from circuit_sparsity.hooks import replace
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import Node
-from circuit_sparsity.opening import batch_of_tests, open_task
+from circuit_sparsity.core.hooks import replace
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.opening import batch_of_tests, open_task
 from circuit_sparsity.store import Store
 
 BATCH, CONTEXT = 6, 128

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from circuit_sparsity.model import GPTConfig
-from circuit_sparsity.sparse import abs_top_k
+from circuit_sparsity.core.model import GPTConfig
+from circuit_sparsity.kernels import abs_top_k
 
 KEPT = 0.5  # share of the sparse residual stream that an encoder writes, unless said otherwise
 

@@ -19,8 +19,8 @@ from circuit_sparsity.bridges.runs import Addition
 from circuit_sparsity.bridges.transfer import Carrier, NodeEdit, Shift, site_of
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.recipe import MEAN
-from circuit_sparsity.experiment import Cancelled
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.tasks.task import TaskBatch
 
 BOOTSTRAPS = 1000

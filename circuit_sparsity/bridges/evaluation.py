@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from circuit_sparsity.bridges.bridge import Bridges
 from circuit_sparsity.bridges.hybrids import hybrid_logits, residual_streams
 from circuit_sparsity.bridges.objective import nmse
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.model import GPT
 
 Windows = tuple[Int[Tensor, "_ pos"], Int[Tensor, "_ pos"]]  # tokens and their targets
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuit_sparsity.bridges.bridge import Site
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.model import GPT
 
 Residual = Float[Tensor, "batch pos d_model"]
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from circuit_sparsity.bridges.bridge import Bridges, Site
 from circuit_sparsity.bridges.hybrids import Entering, residual_streams
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.model import GPT
 
 
 @dataclass(frozen=True)

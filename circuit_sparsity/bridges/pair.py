@@ -20,10 +20,10 @@ from circuit_sparsity.bridges.files import (
 )
 from circuit_sparsity.bridges.hybrids import hybrid_logits, residual_streams
 from circuit_sparsity.bridges.released import read_released
-from circuit_sparsity.model import GPT
-from circuit_sparsity.opening import open_model, open_tokenizer
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.experiment.opening import open_model, open_tokenizer
 from circuit_sparsity.store import Store, paths
-from circuit_sparsity.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,17 @@ from circuit_sparsity.bridges.files import FILE, StoredBridges, read_bridges, wr
 from circuit_sparsity.bridges.ridge import ridge_bridges
 from circuit_sparsity.bridges.settings import BridgeSettings
 from circuit_sparsity.bridges.training import CHECKPOINT, PROGRESS, Trained
-from circuit_sparsity.checkpoint import load_model, save_model
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.checkpoint import save_model
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.experiment.scores import CARD, card_of
 from circuit_sparsity.release import write_means
-from circuit_sparsity.scores import CARD, card_of
+from circuit_sparsity.runtime.assemble import load_model
 from circuit_sparsity.store import Store, paths
-from circuit_sparsity.tokenizer import Tokenizer
 from circuit_sparsity.training.corpus import Corpus, CorpusSettings, Sampler
 from circuit_sparsity.training.generation import generated_tokens
 from circuit_sparsity.training.loop import as_tensor
-from circuit_sparsity.training.projection import alive_mask
+from circuit_sparsity.training.optimiser import alive_mask
 from circuit_sparsity.training.publication import measure, reference_means
 from circuit_sparsity.training.settings import TrainSettings
 

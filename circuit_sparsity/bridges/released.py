@@ -14,7 +14,7 @@ from torch import Tensor
 
 from circuit_sparsity.bridges.bridge import Bridges, Pairing, set_bridge
 from circuit_sparsity.bridges.files import BridgeFileError, check_finite, check_there
-from circuit_sparsity.model import GPTConfig
+from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.store.paths import natural
 
 

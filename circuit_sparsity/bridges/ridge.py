@@ -11,7 +11,7 @@ from torch import Tensor
 
 from circuit_sparsity.bridges.bridge import Bridges, Pairing, set_bridge
 from circuit_sparsity.bridges.hybrids import residual_streams
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.model import GPT
 
 
 class Moments:

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from circuit_sparsity.bridges.bridge import Site
 from circuit_sparsity.bridges.hybrids import Entering
-from circuit_sparsity.experiment import Outcome
-from circuit_sparsity.hooks import Hook, Recorder, chain
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.hooks import Hook, Recorder, chain
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.experiment.experiment import Outcome
 from circuit_sparsity.tasks.task import TaskBatch, two_way_loss
 
 

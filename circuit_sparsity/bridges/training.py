@@ -20,12 +20,11 @@ from circuit_sparsity.bridges.evaluation import evaluate, windows_of
 from circuit_sparsity.bridges.objective import Terms, terms
 from circuit_sparsity.bridges.ridge import ridge_bridges
 from circuit_sparsity.bridges.settings import BridgeSettings
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.model import GPT
 from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.training.corpus import Corpus, Sampler
 from circuit_sparsity.training.loop import as_tensor
-from circuit_sparsity.training.optimiser import SparseAdam
-from circuit_sparsity.training.schedules import sharkfin
+from circuit_sparsity.training.optimiser import SparseAdam, sharkfin
 from circuit_sparsity.training.settings import TrainSettings
 
 Line = dict[str, int | float]

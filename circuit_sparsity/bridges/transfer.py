@@ -21,10 +21,10 @@ from circuit_sparsity.bridges.pair import Pair
 from circuit_sparsity.bridges.runs import Addition, Runs
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.circuits.recipe import Level
-from circuit_sparsity.experiment import Outcome
-from circuit_sparsity.hooks import Recorder, chain, replace
-from circuit_sparsity.model import GPT
-from circuit_sparsity.names import Node
+from circuit_sparsity.core.hooks import Recorder, chain, replace
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.experiment import Outcome
 from circuit_sparsity.tasks.task import TaskBatch
 
 

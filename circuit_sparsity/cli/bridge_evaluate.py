@@ -1,14 +1,14 @@
 """``bridge-evaluate``: errors and hybrid losses of a pair's bridges, site by site."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-from circuit_sparsity.bridges.evaluation import Evaluation, evaluate
-from circuit_sparsity.bridges.pair import open_pair
-from circuit_sparsity.bridges.publication import held_out_windows
-from circuit_sparsity.commands.answer import Answer, Say, table
+from circuit_sparsity.cli.answer import Answer, Say, table
 from circuit_sparsity.store import Store
 
-HELP = "measure a pair's bridges on held-out generated text, site by site"
+if TYPE_CHECKING:
+    from circuit_sparsity.bridges.evaluation import Evaluation
+
 TOKENS = 16_384
 
 
@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     if arguments.tokens < 1:
         raise ValueError(f"--tokens is {arguments.tokens}; expected at least 1")
+
+    from circuit_sparsity.bridges.evaluation import evaluate
+    from circuit_sparsity.bridges.pair import open_pair
+    from circuit_sparsity.bridges.publication import held_out_windows
+
     store = Store.from_environment()
     pair = open_pair(store, arguments.sparse, arguments.dense)
     say("held-out text ...")
@@ -31,7 +36,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     return Answer(data | {"notes": list(pair.notes)}, (*pair.notes, *_lines(found)))
 
 
-def _lines(found: Evaluation) -> tuple[str, ...]:
+def _lines(found: "Evaluation") -> tuple[str, ...]:
     head = ("site", "NMSE to sparse", "to dense", "hybrid into sparse", "into dense")
     rows = [
         (

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from circuit_sparsity.commands.answer import Answer, Say
+from circuit_sparsity.cli.answer import Answer, Say
 from circuit_sparsity.store import Store
-
-HELP = "train bridges between a sparse and a dense model, with the sparse model or alone"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +42,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     from circuit_sparsity.bridges.pair import shared_tokenizer  # torch is slow to import
     from circuit_sparsity.bridges.publication import publish
     from circuit_sparsity.bridges.training import pairing_for, train_bridges
-    from circuit_sparsity.opening import open_model
+    from circuit_sparsity.experiment.opening import open_model
     from circuit_sparsity.training.corpus import build_corpus
 
     store, settings = Store.from_environment(), settings_of(arguments)

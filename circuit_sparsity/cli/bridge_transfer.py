@@ -2,16 +2,15 @@
 
 import argparse
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-from circuit_sparsity.bridges.pair import open_pair
-from circuit_sparsity.bridges.transfer import AtStrength, NodeEdit, transfer
-from circuit_sparsity.circuits.recipe import Level
-from circuit_sparsity.commands.answer import Answer, Say, table
-from circuit_sparsity.names import Node
-from circuit_sparsity.opening import open_circuit
+from circuit_sparsity.cli.answer import Answer, Say, table
 from circuit_sparsity.store import Store
 
-HELP = "carry an edit of a sparse model's nodes to the dense model, at several strengths"
+if TYPE_CHECKING:
+    from circuit_sparsity.bridges.transfer import AtStrength
+    from circuit_sparsity.circuits.recipe import Level
+
 DRAWS = 20
 
 
@@ -49,20 +48,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     if arguments.draws < 1:
         raise ValueError(f"--draws is {arguments.draws}; expected at least 1")
+
+    from circuit_sparsity.bridges.pair import open_pair
+    from circuit_sparsity.bridges.transfer import NodeEdit, transfer
+    from circuit_sparsity.core.names import Node
+    from circuit_sparsity.experiment.opening import open_circuit
+
     store = Store.from_environment()
     circuit = arguments.sparse, arguments.task, arguments.sweep, arguments.k
     pair = open_pair(store, arguments.sparse, arguments.dense)
-    it = open_circuit(*circuit, store)
-    nodes = it.circuit.require([Node.parse(text) for text in arguments.nodes])
+    opened = open_circuit(*circuit, store)
+    nodes = opened.circuit.require([Node.parse(text) for text in arguments.nodes])
     level = _level(arguments)
     say(f"{len(arguments.strength)} strengths, {2 * arguments.draws} controls each ...")
     found = transfer(
         pair,
-        it.batch,
+        opened.batch,
         [NodeEdit(node, level) for node in nodes],
         arguments.strength,
         arguments.draws,
-        it.means,
+        opened.means,
         arguments.seed,
         arguments.gains,
     )
@@ -70,7 +75,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     data = {
         "nodes": list(map(str, nodes)),
         "edit": edit,
-        "prompts": len(it.batch),
+        "prompts": len(opened.batch),
         "draws": arguments.draws,
         "gains": arguments.gains,
         "strengths": [_data(one) for one in found],
@@ -78,11 +83,13 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     names = ", ".join(map(str, nodes))
     head = ("strength", "sparse", "dense", "random channels", "random directions")
     rows = [tuple(f"{value:.3f}" for value in _data(one).values()) for one in found]
-    return Answer(data, (f"{names}: {edit}; p(right), {it.batch_name}", *table(head, rows)))
+    return Answer(data, (f"{names}: {edit}; p(right), {opened.batch_name}", *table(head, rows)))
 
 
-def _level(arguments: argparse.Namespace) -> Level | None:
+def _level(arguments: argparse.Namespace) -> "Level | None":
     """What the nodes are held at; None for the other class's value."""
+    from circuit_sparsity.circuits.recipe import Level
+
     if arguments.off:
         return Level("mean")
     if arguments.value is not None:
@@ -90,7 +97,7 @@ def _level(arguments: argparse.Namespace) -> Level | None:
     return None if arguments.scale is None else Level("scale", arguments.scale)
 
 
-def _data(one: AtStrength) -> dict[str, float]:
+def _data(one: "AtStrength") -> dict[str, float]:
     return {
         "strength": one.strength,
         "sparse_p_right": one.sparse_p_right,

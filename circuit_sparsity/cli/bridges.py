@@ -1,13 +1,14 @@
 """``bridges``: the pairs of a sparse and a dense model whose bridges are here."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-from circuit_sparsity.bridges.pair import PairName, pairs_here
-from circuit_sparsity.commands.answer import Answer, Say, table
+from circuit_sparsity.cli.answer import Answer, Say, table
 from circuit_sparsity.store import Store
-from circuit_sparsity.store.words import size_in_words
+from circuit_sparsity.store.progress import size_in_words
 
-HELP = "show the pairs of models that are joined by bridges"
+if TYPE_CHECKING:
+    from circuit_sparsity.bridges.pair import PairName
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    from circuit_sparsity.bridges.pair import pairs_here
+
     pairs, troubles = pairs_here(Store.from_environment())
     data = {
         "pairs": [{**vars(pair), "ships": pair.where == "shipped"} for pair in pairs],
@@ -24,5 +27,5 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     return Answer(data, (*table(("sparse", "dense", "where", "size"), cells), *troubles))
 
 
-def _cells(pair: PairName) -> tuple[str, ...]:
+def _cells(pair: "PairName") -> tuple[str, ...]:
     return pair.sparse, pair.dense, pair.where, size_in_words(pair.size)

@@ -319,7 +319,7 @@ class GPT(nn.Module):
         hook: Hook,
         start: int = 0,
         halves: bool = False,
-    ) -> tuple[Float[Tensor, "batch pos d_model"], list[Tensor]]:
+    ) -> tuple[Float[Tensor, "rows pos d_model"], list[Tensor]]:
         """The stream after all blocks from ``start`` on, and what each (or each half) was given."""
         layer, from_mlp = divmod(start, 2) if halves else (start, 0)
         middles, inputs = Recorder(r"\d+\.resid_mid$"), []

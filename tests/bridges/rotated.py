@@ -15,9 +15,9 @@ from torch import Tensor
 
 from circuit_sparsity.bridges.bridge import Bridges, Pairing, set_bridge
 from circuit_sparsity.bridges.pair import Pair
-from circuit_sparsity.model import GPT, GPTConfig
+from circuit_sparsity.core.model import GPT, GPTConfig
+from circuit_sparsity.core.tokenizer import load_tokenizer
 from circuit_sparsity.tasks.task import TaskBatch
-from circuit_sparsity.tokenizer import load_tokenizer
 
 D_SPARSE, D_DENSE = 12, 16
 TOKENIZER = Path(__file__).parents[2] / "cache" / "models" / "main"  # any will do

@@ -13,10 +13,10 @@ from circuit_sparsity.__main__ import main
 from circuit_sparsity.bridges import publication
 from circuit_sparsity.bridges.bridge import Bridges, Pairing
 from circuit_sparsity.bridges.files import FILE, StoredBridges, read_description, write_bridges
-from circuit_sparsity.checkpoint import save_model
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.checkpoint import save_model
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.tokenizer import load_tokenizer
 from circuit_sparsity.store import paths
-from circuit_sparsity.tokenizer import load_tokenizer
 from circuit_sparsity.training import corpus
 from tests.bridges.rotated import D_DENSE, D_SPARSE, TOKENIZER, config
 

@@ -15,8 +15,8 @@ from circuit_sparsity.bridges.runs import Addition, Runs
 from circuit_sparsity.bridges.transfer import Carrier, NodeEdit, transfer, turned
 from circuit_sparsity.circuits.means import mean_activations
 from circuit_sparsity.circuits.recipe import Level
-from circuit_sparsity.hooks import replace
-from circuit_sparsity.names import Location, Node
+from circuit_sparsity.core.hooks import replace
+from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.tasks.task import two_way_loss
 from tests.bridges.rotated import (
     D_SPARSE,

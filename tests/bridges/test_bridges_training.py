@@ -14,7 +14,7 @@ from circuit_sparsity.bridges.hybrids import hybrid_logits, residual_streams
 from circuit_sparsity.bridges.objective import Weights, nmse, switching_rows, terms
 from circuit_sparsity.bridges.settings import BridgeSettings
 from circuit_sparsity.bridges.training import train_bridges
-from circuit_sparsity.model import GPT
+from circuit_sparsity.core.model import GPT
 from circuit_sparsity.training.corpus import Corpus, CorpusSettings
 from tests.bridges.rotated import D_DENSE, D_SPARSE, config, rotated_pair, some_tokens
 
