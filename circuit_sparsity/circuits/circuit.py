@@ -1,6 +1,7 @@
 """``Circuit``: the value that files, pruner, executor, graph and pages all speak."""
 
-# pyright: reportUnknownMemberType=false  (torch does not type Tensor.tolist)
+# torch does not type Tensor.tolist
+# pyright: reportUnknownMemberType=false
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

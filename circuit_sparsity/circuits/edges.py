@@ -1,6 +1,7 @@
 """What joins kept nodes: weights (the edges that are counted), residual and attention links."""
 
-# pyright: reportUnknownMemberType=false  (torch does not type Tensor.tolist)
+# torch does not type Tensor.tolist
+# pyright: reportUnknownMemberType=false
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

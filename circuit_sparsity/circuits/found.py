@@ -43,7 +43,8 @@ class Removal:
     def from_dict(cls, told: Mapping[str, Any]) -> "Removal":
         """From JSON values; KeyError, TypeError or ValueError for those of something else."""
         spare = tuple((str(source), str(target)) for source, target in told["spare_edges"])
-        return cls(**{"nodes_bisected": None, **told, "spare_edges": spare})
+        values: dict[str, Any] = {"nodes_bisected": None, **told, "spare_edges": spare}
+        return cls(**values)
 
 
 @dataclass(frozen=True)

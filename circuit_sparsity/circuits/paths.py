@@ -1,6 +1,7 @@
 """The strongest ways through a circuit, from a token that is read to the answer's logits."""
 
-# pyright: reportUnknownMemberType=false  (torch does not type Tensor.tolist)
+# torch does not type Tensor.tolist
+# pyright: reportUnknownMemberType=false
 
 import heapq
 from collections.abc import Collection, Mapping
