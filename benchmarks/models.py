@@ -7,8 +7,7 @@ import torch
 from circuit_sparsity.core.checkpoint import expected_shapes
 from circuit_sparsity.core.model import GPT, GPTConfig
 from circuit_sparsity.kernels import SparseMatrix
-from circuit_sparsity.runtime import assemble
-from circuit_sparsity.runtime.assemble import Engine
+from circuit_sparsity.runtime.assemble import Engine, assemble
 
 EVERY_TOP_K = "attn_in,attn_q,attn_k,attn_v,attn_out,mlp_in,mlp_neuron,mlp_out"
 _LEARNED = {

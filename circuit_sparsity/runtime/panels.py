@@ -27,7 +27,7 @@ from circuit_sparsity.kernels import (
     token_bounds,
 )
 
-Panels = Float[Tensor, "panels _ 16"]
+Panels = Float[Tensor, "_ _ 16"]
 Channels = Int[Tensor, " _"]
 Masks = Mapping[Location, Bool[Tensor, " width"]]
 Vectors = Mapping[Location, Float[Tensor, " width"]]
