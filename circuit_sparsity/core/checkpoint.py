@@ -20,7 +20,7 @@ from circuit_sparsity.core.compact import Weights as Weights
 from circuit_sparsity.core.compact import pack as pack
 from circuit_sparsity.core.compact import pack_one as pack_one
 from circuit_sparsity.core.compact import unpack as unpack
-from circuit_sparsity.core.config import GPTConfig
+from circuit_sparsity.core.config import GPTConfig, check_fields
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.weight_files import COMPACT_FILE as COMPACT_FILE
 from circuit_sparsity.core.weight_files import DENSE_FILE as DENSE_FILE
@@ -105,7 +105,9 @@ def parse_config(raw: Mapping[str, object], source: str) -> GPTConfig:
         warnings.warn(f"{source}: unknown keys are left aside: {', '.join(unknown)}", stacklevel=3)
     try:
         known: dict[str, Any] = {key: x for key, x in values.items() if key in _KNOWN}
-        return GPTConfig(**known)
+        check_fields(known)
+        derived = ("d_head", "d_mlp")  # from other fields, where they are null
+        return GPTConfig(**{k: x for k, x in known.items() if x is not None or k not in derived})
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: {error}") from error
 

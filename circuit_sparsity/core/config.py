@@ -1,6 +1,7 @@
 """``GPTConfig``: what a model is, by the fields of the released ``beeg_config.json``."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ _MOST = {  # above these no model was ever made; far below what would fill a mem
     **dict.fromkeys(("n_head", "d_head", "d_model", "d_mlp", "d_pos_emb"), 1 << 20),
     **dict.fromkeys(("vocab_size", "block_size"), 1 << 22),
 }
+_TEXTS = ("residual_activation_type", "activation_type", "afrac_loctypes", "tokenizer_name")
 _UNSET = cast(int, None)  # given as None, these two become a number when the configuration is made
 
 
@@ -68,8 +70,7 @@ class GPTConfig:
     sink: bool = False  # a learned attention logit per head that leads to nothing
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            self._check(field.name, field.type)
+        check_fields(vars(self))
         if self.d_head is None:
             if self.d_model % self.n_head:
                 raise ValueError(
@@ -91,28 +92,6 @@ class GPTConfig:
                 f"residual_activation_type is {self.residual_activation_type!r}; "
                 "expected identity or relu"
             )
-
-    def _check(self, name: str, kind: object) -> None:
-        """Raise ValueError where a field is of another type or of a size that no model has."""
-        may_be_none = name in ("d_head", "d_mlp", "d_pos_emb", "afrac")
-        if may_be_none and getattr(self, name) is None:
-            return
-        value: Any = getattr(self, name)
-        if name in _MOST:
-            least = 0 if name == "d_pos_emb" else 1
-            good = type(value) is int
-            if not (good and least <= value <= _MOST[name]):
-                raise ValueError(
-                    f"{name} is {repr(value)[:60]}; expected a whole number from {least} to "
-                    f"{_MOST[name]:,}"
-                )
-        elif name in ("afrac", "dropout"):
-            good = type(value) in (int, float)
-            if not (good and 0 <= value <= 1):
-                raise ValueError(f"{name} is {repr(value)[:60]}; expected a share from 0 to 1")
-        elif not isinstance(value, bool if kind is bool else str):
-            expected = "true or false" if kind is bool else "text"
-            raise ValueError(f"{name} is {repr(value)[:60]}; expected {expected}")
 
     @property
     def top_k_places(self) -> tuple[str, ...]:
@@ -144,3 +123,23 @@ class GPTConfig:
 
     def to_dict(self) -> dict[str, object]:
         return dataclasses.asdict(self)
+
+
+def check_fields(values: Mapping[str, Any]) -> None:
+    """Raise ValueError where a field is of another type, or of a size that no model has."""
+    for name, value in values.items():
+        shown = repr(value)[:60]
+        if value is None and name in ("d_head", "d_mlp", "d_pos_emb", "afrac"):
+            continue
+        if name in _MOST:
+            least = 0 if name == "d_pos_emb" else 1
+            if type(value) is not int or not least <= value <= _MOST[name]:
+                raise ValueError(
+                    f"{name} is {shown}; expected a whole number from {least} to {_MOST[name]:,}"
+                )
+        elif name in ("afrac", "dropout"):
+            if type(value) not in (int, float) or not 0 <= value <= 1:
+                raise ValueError(f"{name} is {shown}; expected a share from 0 to 1")
+        elif not isinstance(value, str if name in _TEXTS else bool):
+            expected = "text" if name in _TEXTS else "true or false"
+            raise ValueError(f"{name} is {shown}; expected {expected}")

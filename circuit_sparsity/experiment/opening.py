@@ -1,5 +1,6 @@
 """From names to values: find the files of a circuit, read them, and lay it on the table."""
 
+import math
 import threading
 
 import torch
@@ -242,6 +243,8 @@ def _by_losses(
     pair: tuple[int, int],
 ) -> tuple[int, int] | None:
     """The pair that gives what the file stores; None where ``pair`` does, or none does."""
+    if math.isnan(stored.model_loss) or math.isnan(stored.circuit_loss):
+        return None
     batch = task_batch(stored, pair)
     loss = float(two_way_loss(logits, batch.right, batch.wrong).mean())
     if abs(loss - stored.model_loss) <= SAME_LOSS:

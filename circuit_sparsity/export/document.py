@@ -1,6 +1,7 @@
 """An investigation as one JSON value: the circuit, what it costs, labels, recipe, evidence."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -154,7 +155,10 @@ def stored_document(
         "circuit": which(circuit, len(stored.edges), stored.total_nodes),
         "link": link,
         "prompts": f"{len(stored.task_samples.tokens)} prompts stored in the file",
-        "losses": {"model": {"loss": stored.model_loss}, "circuit": {"loss": stored.circuit_loss}},
+        "losses": {
+            name: {"loss": None if math.isnan(loss) else loss}
+            for name, loss in (("model", stored.model_loss), ("circuit", stored.circuit_loss))
+        },
         "labels": dict(labels),
         "nodes": [
             place_of(node, stored.config.d_head)
