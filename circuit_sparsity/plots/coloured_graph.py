@@ -115,9 +115,10 @@ def shaded_figure(
         named = [shown.get(node, "") for node in wiring.nodes]
         figure.update_traces(
             mode="markers+text",
-            text=[*(escape(words) for words in named), ""],
+            text=[*(escape(words, quote=False) for words in named), ""],
             textposition="top center",
             textfont={"color": palette.text, "size": 11},
+            unselected={"textfont": {"color": palette.text}},
             cliponaxis=False,
             selector=0,
         )

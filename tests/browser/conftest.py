@@ -166,7 +166,7 @@ class Explorer:
 
     def card(self, part: str) -> None:
         """Wait until the inspector has the card of the node or edge that is looked at."""
-        self.page.wait_for_selector(f"h5:text-is('{part}')")
+        self.page.wait_for_selector(f"h5:has-text('{part}'):not(:has-text('With'))")
         self.wait_until_idle()
 
     def tab(self, name: str) -> None:

@@ -64,12 +64,15 @@ def inspector(view: LiveView) -> None:
         _changed(view, off)
     else:
         _whole(view, is_all=part is None)
-    if part is None and len(off) == 1:
-        _place_and_neighbours(view, off[0])
+    about = part if part is not None else off[0] if len(off) == 1 else None
+    if isinstance(about, Node):
+        _node(view, about)
+    elif about is not None:
+        edge(view, about)
 
 
 def _looked_at(view: LiveView, part: Node | Edge) -> None:
-    """The card of a node or an edge: what it is, what it costs, and its neighbours."""
+    """The head of a node's or an edge's card: its name, its scissors, what it costs."""
     off = part in state.changed(view)
     st.markdown(f"##### `{part}`")
     with st.container(horizontal=True, gap="small"):
@@ -91,14 +94,6 @@ def _looked_at(view: LiveView, part: Node | Edge) -> None:
             f"Ablated alone: **{signed(found.rises[part], 4)}** nats",
             help=f"Rise of the mean task loss, nats per sequence, on {found.on}. {ABLATED_HELP}",
         )
-    _place_and_neighbours(view, part)
-
-
-def _place_and_neighbours(view: LiveView, part: Node | Edge) -> None:
-    if isinstance(part, Node):
-        _node(view, part)
-    else:
-        edge(view, part)
 
 
 def _changed(view: LiveView, off: tuple[Node | Edge, ...]) -> None:

@@ -13,6 +13,7 @@ Need = Literal["file", "model"]  # of a circuit: its own file, or its model too
 
 def page(title: str, draw: Callable[[], None]) -> None:
     """A page under its title; what a user, a file or a network caused is said in its place."""
+    st.session_state[messages.PAGE] = title
     st.title(title)
     with messages.in_place():
         draw()

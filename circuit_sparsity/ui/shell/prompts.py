@@ -10,6 +10,7 @@ from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token, token_strip
 from circuit_sparsity.tasks import TASKS
+from circuit_sparsity.ui.shell import messages
 from circuit_sparsity.ui.shell.address import write
 from circuit_sparsity.ui.shell.fields import among
 
@@ -49,10 +50,13 @@ def field(label: str, key: str, first: str) -> str:
 
     Not bound to the address: a run that is still going on would put the former text back there.
     """
-    kept = f"kept {key}"
-    if key not in st.session_state:
-        asked = st.query_params.get(key) or st.session_state.get(kept) or first
+    kept, drawn_on = f"kept {key}", f"page of {key}"
+    page = st.session_state.get(messages.PAGE)
+    # A field of the same key on the page before would hand over an empty text.
+    if key not in st.session_state or st.session_state.get(drawn_on) != page:
+        asked = st.session_state.get(kept) or st.query_params.get(key) or first
         st.session_state[key] = asked
+    st.session_state[drawn_on] = page
     text = st.text_area(
         label,
         key=key,
