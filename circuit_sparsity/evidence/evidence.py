@@ -19,6 +19,7 @@ from circuit_sparsity.evidence.specific import OnTask, Specific
 from circuit_sparsity.experiment.experiment import faithfulness
 from circuit_sparsity.store import Store, paths
 from circuit_sparsity.store.atomic import write_atomically
+from circuit_sparsity.store.health import check_content
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 
 FORMAT = 1
@@ -266,8 +267,9 @@ def read_evidence(store: Store, circuit: Circuit) -> Evidence | None:
         path = root / _name(circuit)
         if path.is_file():
             try:
+                check_content(path)
                 return Evidence.from_dict(json.loads(path.read_text(encoding="utf-8")))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path} cannot be read: {error}; delete it") from error
     return None
 
