@@ -220,7 +220,7 @@ class Evidence:
                     values[name] = kind(**_fields(values[name]))
             values["intervals"] = _fields(values.get("intervals", {}))
             return cls(**values)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"not the evidence of a circuit ({error}); measure it again"
             ) from error
