@@ -55,6 +55,8 @@ def config(d_model: int, **changes) -> GPTConfig:
         "d_head": 4,
         "d_model": d_model,
         "d_mlp": 20,
+        "rms_norm": True,
+        "tied_unembed": False,
         "afrac": 0.5,
         "afrac_loctypes": "mlp_neuron",  # neurons are the same in both models, so it may be there
         "d_pos_emb": 4,
