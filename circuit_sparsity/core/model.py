@@ -405,7 +405,7 @@ class GPT(nn.Module):
 
 def check_tokens(idx: Tensor, config: GPTConfig) -> None:
     """Raise ValueError unless ``idx`` is a batch of prompts that a model of ``config`` can read."""
-    if idx.dim() != 2 or idx.numel() == 0 or idx.is_floating_point():
+    if idx.dim() != 2 or idx.shape[1] == 0 or idx.is_floating_point():
         raise ValueError(
             f"tokens are a tensor of shape {tuple(idx.shape)} and type {idx.dtype}; expected "
             "token ids of shape (batch, pos), at least one: for a single prompt use tokens[None]"
@@ -415,7 +415,7 @@ def check_tokens(idx: Tensor, config: GPTConfig) -> None:
             f"the prompt has {idx.shape[1]} tokens; the model's context is {config.block_size}: "
             f"cut it to its last {config.block_size} tokens"
         )
-    for token in map(int, idx.aminmax() if idx.device.type == "cpu" else ()):
+    for token in map(int, idx.aminmax() if len(idx) and idx.device.type == "cpu" else ()):
         if not 0 <= token < config.vocab_size:
             raise ValueError(
                 f"there is no token {token}: the model's ids go from 0 to {config.vocab_size - 1}; "
