@@ -1,7 +1,5 @@
 """What a circuit is asked for: the right answer, or the answer that its model gives."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -15,7 +13,6 @@ from circuit_sparsity.tasks.task import TaskBatch
 Margins = Float[Tensor, "*set prompt"]  # logit of the right answer less that of the wrong one
 
 
-@dataclass(frozen=True)
 class Objective:
     """Of margins, a loss of each prompt in nats.
 
@@ -23,11 +20,11 @@ class Objective:
     divergence of the circuit's two answers from the model's, 0 where both are equally sure.
     """
 
-    name: str = OBJECTIVES[0]
-
-    def __post_init__(self) -> None:
-        if self.name not in OBJECTIVES:
-            raise ValueError(f"objective is {self.name!r}; expected one of {', '.join(OBJECTIVES)}")
+    def __init__(self, name: str = OBJECTIVES[0]) -> None:
+        if name not in OBJECTIVES:
+            raise ValueError(f"objective is {name!r}; expected one of {', '.join(OBJECTIVES)}")
+        self.name = name
+        self._known: dict[int, tuple[TaskBatch, Float[Tensor, " prompt"]]] = {}  # by identity
 
     def __call__(self, margins: Margins, of_model: Float[Tensor, " prompt"] | None) -> Margins:
         """Losses of ``margins``; those of the whole model are needed for ``kl``."""
@@ -43,5 +40,8 @@ class Objective:
         """The whole model's margins on ``batch``, where this objective compares with them."""
         if self.name == "task":
             return None
-        everything = torch.ones(subject.layout.size, dtype=torch.bool)
-        return Evaluation(subject, batch).margins(everything).cpu()
+        if id(batch) not in self._known:
+            everything = torch.ones(subject.layout.size, dtype=torch.bool)
+            margins = Evaluation(subject, batch).margins(everything).cpu()
+            self._known[id(batch)] = batch, margins  # the batch too: it must outlive its id
+        return self._known[id(batch)][1]

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
@@ -42,17 +43,42 @@ ONE_BY_ONE = 16  # up to so many nodes, all removals are scored before each
 AGAIN = 10  # removals that are scored again before each
 
 Told = Callable[[Snapshot], None]
-Losses = Callable[[Sequence[Sequence[Node]]], Float[Tensor, " set"]]
 
 
-@dataclass(frozen=True)
+class LossesWithout:
+    """Of sets of a circuit's nodes, the loss of the circuit without each, on some batches."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        circuit: Circuit,
+        batches: Sequence[TaskBatch],
+        objective: Objective | None = None,
+    ) -> None:
+        compiled = compile_circuit(circuit, subject.model, subject.means)
+        self._objective = objective or Objective()
+        self._runs = [compiled.on(batch) for batch in batches]
+        self._of_model = [self._objective.reference(subject, batch) for batch in batches]
+
+    def by_batch(self, sets: Sequence[Sequence[Node]]) -> Float[Tensor, "batch set"]:
+        """Mean losses in nats per sequence; the empty set is the circuit itself."""
+        pairs = zip(self._runs, self._of_model, strict=True)
+        each = [self._objective(run.margins_without(sets), whole) for run, whole in pairs]
+        return torch.stack([losses.mean(dim=1) for losses in each])
+
+    def __call__(self, sets: Sequence[Sequence[Node]]) -> Float[Tensor, " set"]:
+        """The largest of the batches' mean losses."""
+        return self.by_batch(sets).amax(dim=0)
+
+
+@dataclass(frozen=True, eq=False)
 class Descent:
     """Removes the nodes of a subject's circuits, one after the other."""
 
     subject: Subject
+    objective: Objective
     report: Told = lambda snapshot: None
     cancel: threading.Event | None = None
-    objective: Objective = Objective()
 
     def order(self, circuit: Circuit) -> Chain:
         """The nodes of ``circuit`` from the one to keep first: the reverse of their removal."""
@@ -65,21 +91,21 @@ class Descent:
             self._tell(len(removed), start, loss, left)
         return (*left.node_list, *reversed(removed))
 
-    def losses(self, circuit: Circuit, pairs: int | None = None) -> Losses:
-        """Of sets of the circuit's nodes, the loss without each: the larger of both batches."""
-        return losses_without(self.subject, circuit, self.batches(pairs), self.objective)
+    @cached_property
+    def decide(self) -> list[TaskBatch]:
+        """The prompts that decide: pruning and validation ones."""
+        return [one for one in (self.subject.evaluation, self.subject.validation) if one]
 
-    def batches(self, pairs: int | None = None) -> list[TaskBatch]:
-        """The prompts that decide, or so many pairs of each kind."""
-        found = [one for one in (self.subject.evaluation, self.subject.validation) if one]
-        if pairs is None:
-            return found
-        return [one.select(range(min(pairs, one.n_pairs))) for one in found]
+    @cached_property
+    def few(self) -> list[TaskBatch]:
+        """Of each kind, the pairs that decide while there are many nodes."""
+        return [one.select(range(min(FEW_PAIRS, one.n_pairs))) for one in self.decide]
 
     def _round(self, circuit: Circuit) -> tuple[list[Node], float]:
         """The nodes that go before all removals are scored again, and the loss without them."""
         n = circuit.size
-        losses = self.losses(circuit, FEW_PAIRS if n > FEW else None)
+        batches = self.few if n > FEW else self.decide
+        losses = LossesWithout(self.subject, circuit, batches, self.objective)
         alone = losses([[node] for node in circuit.node_list])
         left = [circuit.node_list[i] for i in alone.argsort(stable=True).tolist()]
         gone, loss = [left.pop(0)], float(alone.min())
@@ -117,7 +143,7 @@ def refine(
     if chains < 1 or most < 1:
         raise ValueError(f"got {chains} chains of {most} nodes; expected one or more of each")
     started, most = time.monotonic(), min(most, subject.layout.size)
-    descent = Descent(subject, report, cancel, Objective(settings.objective))
+    descent = Descent(subject, Objective(settings.objective), report, cancel)
     found: list[Chain] = []
     suggested = most if first is None else first.suggested
     for number in range(chains):
@@ -129,27 +155,13 @@ def refine(
         suggested = ranking.suggested if number == 0 else suggested
         found.append(_chain(descent, ranking, found, most))
     sizes = sizes_up_to(most)
-    decide, objective = descent.batches(), descent.objective
+    decide, objective = descent.decide, descent.objective
     by_chain = [losses_by_size(subject, chain, sizes, decide, objective) for chain in found]
     serving = served(by_chain)
     points = _points(subject, found, serving, by_chain, test)
     names = subject.model_name, subject.task_name, subject.means.hash
     seconds = time.monotonic() - started
     return Family(*names, settings, tuple(found), serving, points, seconds)
-
-
-def losses_without(
-    subject: Subject, circuit: Circuit, batches: Sequence[TaskBatch], objective: Objective
-) -> Losses:
-    """Of sets of the circuit's nodes, the loss without each: the largest of the batches'."""
-    compiled = compile_circuit(circuit, subject.model, subject.means)
-    runs = [(compiled.on(batch), objective.reference(subject, batch)) for batch in batches]
-
-    def losses(sets: Sequence[Sequence[Node]]) -> Float[Tensor, " set"]:
-        each = [objective(run.margins_without(sets), whole).mean(dim=1) for run, whole in runs]
-        return torch.stack(each).amax(dim=0)
-
-    return losses
 
 
 def _goal(number: int, suggested: int, most: int) -> Goal:
@@ -193,16 +205,16 @@ def losses_by_size(
     chain: Chain,
     sizes: Sequence[int],
     batches: Sequence[TaskBatch],
-    objective: Objective = Objective(),  # noqa: B008  (frozen)
+    objective: Objective | None = None,
 ) -> Mapping[int, float]:
-    """The loss of the chain's circuit of each size, in nats per sequence."""
+    """The loss of the chain's circuit of each size, in nats per sequence: the task's if untold."""
     found: dict[int, float] = {}
     limits = sorted({min(limit, len(chain)) for limit in (32, 128, len(chain))})
     for low, high in itertools.pairwise((0, *limits)):
         some = [k for k in sizes if low < k <= high]
         if some:
             circuit = circuit_of(subject, chain[:high])
-            losses = losses_without(subject, circuit, batches, objective)
+            losses = LossesWithout(subject, circuit, batches, objective)
             found |= dict(zip(some, losses([chain[k:high] for k in some]).tolist(), strict=True))
     return found
 
