@@ -14,10 +14,11 @@ from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import edges
 from circuit_sparsity.experiment.opening import batch_of_tests, open_task, open_tokenizer
 from circuit_sparsity.pruning.answers import Evaluation
+from circuit_sparsity.pruning.descent import LossesWithout
 from circuit_sparsity.pruning.family import FAMILY, Family, read_family, write_family
 from circuit_sparsity.pruning.find import Cut, check_size
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.refine import LossesWithout, refine
+from circuit_sparsity.pruning.refine import refine
 from circuit_sparsity.pruning.request import open_cut
 from circuit_sparsity.store import Store, paths
 from circuit_sparsity.tasks.task import CHANCE_LOSS, Task, TaskBatch

@@ -13,14 +13,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.edges import edges
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.experiment.opening import MEANS_OVER
 from circuit_sparsity.pruning.answers import Evaluation
 from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.dangling import Liveness
+from circuit_sparsity.pruning.descent import Descent
 from circuit_sparsity.pruning.learn import Report, Snapshot, learn
 from circuit_sparsity.pruning.minimality import MOST, Minimal, Trimmer
+from circuit_sparsity.pruning.objective import Objective
 from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import FAST, TARGET_LOSS, Goal, PruneSettings
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
@@ -71,6 +74,7 @@ def _sides(margins: Float[Tensor, " prompt"]) -> Float[Tensor, " prompt"]:
 
 PAPER = Goal(TARGET_LOSS)
 SWEEP = "local"
+PLENTY = 192  # nodes, at least, that removal down to k begins with
 
 
 class TargetNotReached(ValueError):
@@ -205,16 +209,27 @@ class Cut:
     def _minimal(self, kept: Bool[Tensor, " node"], goal: Goal, sweep: str) -> Circuit:
         """From more nodes than are wanted down to the goal, one by one."""
         size, most = int(kept.sum()), min(MOST, self.subject.layout.size)
-        start = self.exactly(max(size, min(round(self.ranking.settings.spare * size), most)))
+        plenty = round(self.ranking.settings.spare * size)
+        plenty = plenty if goal.k is None else max(plenty, PLENTY)
+        start = self.exactly(max(size, min(plenty, most)))
         settings = self.ranking.settings
         trimmer = Trimmer(self.subject, self._report, self._cancel, settings.one_by_one)
         circuit = self._circuit(start, sweep)
         if goal.k is None:
             found = trimmer.minimal(circuit, goal.target)
         else:
-            found = trimmer.smallest(circuit, goal.k)
+            found = trimmer.smallest(self._descended(circuit, goal.k), goal.k)
+            found = dataclasses.replace(
+                found, before=(circuit.size, len(edges(circuit, self.subject.model)))
+            )
         masks = found.circuit.masks(self.subject.model.config)
         return self._finished(self.subject.layout.join(masks), goal, sweep, size, found)
+
+    def _descended(self, circuit: Circuit, k: int) -> Circuit:
+        """``circuit`` without all but k nodes, the one that can best be spared first."""
+        objective = Objective(self.ranking.settings.objective)
+        descent = Descent(self.subject, objective, self._report, self._cancel)
+        return circuit.without(descent.order(circuit, k)[k:])
 
     def loss(self, kept: Bool[Tensor, " node"]) -> float:
         """The larger mean task loss of evaluation and validation prompts, in nats."""
