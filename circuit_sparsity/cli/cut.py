@@ -1,13 +1,15 @@
 """``cut``: the circuits of a stored run at any number of nodes, each with losses of its own."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from circuit_sparsity.cli.answer import Answer, Say, table
-from circuit_sparsity.experiment.opening import open_stored, task_of
-from circuit_sparsity.pruning.any_k import FROM_RANKING, Member, open_run, refine_run
+from circuit_sparsity.cli.arguments import whole_number
 from circuit_sparsity.store import Store
 
-HELP = "show a stored run's circuits of any number of nodes"
+if TYPE_CHECKING:
+    from circuit_sparsity.pruning.any_k import Member
+
 _HEAD = ("k", "nodes", "edges", "loss", "test loss", "seconds", "from")
 
 
@@ -20,11 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(name, metavar=name.upper(), help=f"such as {example}")
     parser.add_argument(
-        "--k", dest="sizes", type=int, nargs="+", metavar="N", default=[], help="numbers of nodes"
+        "--k",
+        dest="sizes",
+        type=whole_number(1),
+        nargs="+",
+        metavar="N",
+        default=[],
+        help="numbers of nodes",
     )
     parser.add_argument(
         "--edges",
-        type=int,
+        type=whole_number(0),
         nargs="+",
         metavar="N",
         default=[],
@@ -40,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     if not arguments.sizes and not arguments.edges:
         raise ValueError("give --k with one or more numbers of nodes, or --edges")
+
+    from circuit_sparsity.experiment.opening import open_stored, task_of
+    from circuit_sparsity.pruning.any_k import FROM_RANKING, open_run, refine_run
+
     store = Store.from_environment()
     names = arguments.model, arguments.task, arguments.sweep, arguments.k
     circuit = open_stored(store, *names).circuit
@@ -61,7 +73,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     return Answer(list(map(_data, found)), tuple(lines))
 
 
-def _data(member: Member) -> dict[str, object]:
+def _data(member: "Member") -> dict[str, object]:
     return {
         "k": member.k,
         "nodes": member.circuit.size,
@@ -74,7 +86,7 @@ def _data(member: Member) -> dict[str, object]:
     }
 
 
-def _cells(member: Member) -> tuple[str, ...]:
+def _cells(member: "Member") -> tuple[str, ...]:
     losses = f"{member.loss:.4f}", f"{member.test_loss:.4f}"
     numbers = str(member.k), str(member.circuit.size), str(member.edges)
     return (*numbers, *losses, f"{member.seconds:.2f}", member.source)
