@@ -24,6 +24,7 @@ from circuit_sparsity.store import Store, paths
 from circuit_sparsity.tasks.task import CHANCE_LOSS, Task, TaskBatch
 
 COMPILED = 192  # nodes up to which compiling a circuit takes less time than running the model
+NEAR_CHANCE = 0.005  # nats: a loss of .69 is a guess too
 FROM_FAMILY, FROM_RANKING = "family", "ranking"
 
 
@@ -45,13 +46,13 @@ class Member:
     @property
     def trouble(self) -> str | None:
         """What speaks against this circuit in words, or None."""
-        if self.test_loss < CHANCE_LOSS:
-            return None
         return guess_in_words(self.k, self.test_loss)
 
 
-def guess_in_words(nodes: int, test_loss: float) -> str:
-    """What to say of a circuit that does not answer its task."""
+def guess_in_words(nodes: int, test_loss: float) -> str | None:
+    """What to say of a circuit that does not answer its task; None of one that does."""
+    if test_loss < CHANCE_LOSS - NEAR_CHANCE:
+        return None
     return (
         f"the circuit of {nodes} nodes is no better than a guess: {test_loss:.4f} nats on test "
         f"prompts, where a guess has {CHANCE_LOSS:.3f}; ask for more nodes or another way to look"

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.pruning.learn import Snapshot
@@ -35,7 +36,7 @@ Told = Callable[[Snapshot], None]
 
 
 class LossesWithout:
-    """Of sets of a circuit's nodes, the loss of the circuit without each, on some batches."""
+    """Of sets of a circuit's nodes and edges, the circuit's loss without each, on some batches."""
 
     def __init__(
         self,
@@ -49,13 +50,13 @@ class LossesWithout:
         self._runs = [compiled.on(batch) for batch in batches]
         self._of_model = [self._objective.reference(subject, batch) for batch in batches]
 
-    def by_batch(self, sets: Sequence[Sequence[Node]]) -> Float[Tensor, "batch set"]:
+    def by_batch(self, sets: Sequence[Sequence[Node | Edge]]) -> Float[Tensor, "batch set"]:
         """Mean losses in nats per sequence; the empty set is the circuit itself."""
         pairs = zip(self._runs, self._of_model, strict=True)
         each = [self._objective(run.margins_without(sets), whole) for run, whole in pairs]
         return torch.stack([losses.mean(dim=1) for losses in each])
 
-    def __call__(self, sets: Sequence[Sequence[Node]]) -> Float[Tensor, " set"]:
+    def __call__(self, sets: Sequence[Sequence[Node | Edge]]) -> Float[Tensor, " set"]:
         """The largest of the batches' mean losses."""
         return self.by_batch(sets).amax(dim=0)
 

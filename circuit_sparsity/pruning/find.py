@@ -28,6 +28,7 @@ from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import FAST, TARGET_LOSS, Goal, PruneSettings
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
 from circuit_sparsity.pruning.subject import Subject
+from circuit_sparsity.tasks.task import TaskBatch
 
 STEPS = 16
 
@@ -176,6 +177,7 @@ class Cut:
         self._validation = None
         if subject.validation is not None:
             self._validation = Evaluation(subject, subject.validation)
+        self._objective = Objective(ranking.settings.objective)
         self._liveness = Liveness(subject.model, subject.means, subject.readout)
         self._started = time.monotonic()
         self.losses: dict[int, float] = {}  # by number of nodes
@@ -213,7 +215,8 @@ class Cut:
         plenty = plenty if goal.k is None else max(plenty, PLENTY)
         start = self.exactly(max(size, min(plenty, most)))
         settings = self.ranking.settings
-        trimmer = Trimmer(self.subject, self._report, self._cancel, settings.one_by_one)
+        watched = self._report, self._cancel
+        trimmer = Trimmer(self.subject, *watched, settings.one_by_one, self._objective)
         circuit = self._circuit(start, sweep)
         if goal.k is None:
             found = trimmer.minimal(circuit, goal.target)
@@ -227,8 +230,7 @@ class Cut:
 
     def _descended(self, circuit: Circuit, k: int) -> Circuit:
         """``circuit`` without all but k nodes, the one that can best be spared first."""
-        objective = Objective(self.ranking.settings.objective)
-        descent = Descent(self.subject, objective, self._report, self._cancel)
+        descent = Descent(self.subject, self._objective, self._report, self._cancel)
         return circuit.without(descent.order(circuit, k)[k:])
 
     def loss(self, kept: Bool[Tensor, " node"]) -> float:
@@ -279,7 +281,14 @@ class Cut:
             calibration = calibrate(found)
             found = calibration.apply(found)
             others = others if others is None else calibration.apply(others)
-        return _Measured(_loss(found), None if others is None else _loss(others), calibration)
+        loss, validation = self._loss(found, self.subject.evaluation), None
+        if others is not None and self.subject.validation is not None:
+            validation = self._loss(others, self.subject.validation)
+        return _Measured(loss, validation, calibration)
+
+    def _loss(self, margins: Float[Tensor, " prompt"], batch: TaskBatch) -> float:
+        of_model = self._objective.reference(self.subject, batch)
+        return float(self._objective(margins.cpu(), of_model).mean())
 
     def _finished(
         self,
@@ -329,7 +338,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Mean two-way losses in nats per sequence."""
+    """Mean losses in nats per sequence, as the settings' objective has them."""
 
     loss: float  # on the evaluation prompts
     validation: float | None
@@ -338,7 +347,3 @@ class _Measured:
     @property
     def worst(self) -> float:
         return self.loss if self.validation is None else max(self.loss, self.validation)
-
-
-def _loss(margins: Float[Tensor, " prompt"]) -> float:
-    return float(F.softplus(-margins).mean())
