@@ -30,7 +30,7 @@ ONE_BY_ONE = 16  # up to so many nodes, all removals are scored before each
 AGAIN = 10  # removals that are scored again before each
 NO_HARM = 1e-3  # nats by which nodes that are added together may miss the best
 SPARE_CANDIDATES = 64  # so many more nodes than are wanted are tried as additions
-ADD = 4  # one in so many wanted nodes is added before all additions are scored again
+ADD = 2  # one in so many wanted nodes is added before all additions are scored again
 
 Told = Callable[[Snapshot], None]
 

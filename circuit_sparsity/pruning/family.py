@@ -54,19 +54,25 @@ class Family:
         for k, chain in self.serving:
             if not 0 <= chain < len(self.chains):
                 raise ValueError(f"size {k} is served by chain {chain} of {len(self.chains)}")
+        ends = [k - 1 for k in sizes[1:]] + [self.most]
+        for (k, chain), end in zip(self.serving, ends, strict=True):
+            if end > len(self.chains[chain]):
+                raise ValueError(
+                    f"sizes {k} to {end} are served by {len(self.chains[chain])} nodes"
+                )
         for chain in self.chains:
             if len(set(chain)) != len(chain):
                 raise ValueError("a chain names a node twice")
 
     @property
     def most(self) -> int:
-        """The largest size that every chain has."""
-        return min(map(len, self.chains))
+        """The largest size that is there."""
+        return len(self.chains[self.serving[-1][1]])
 
     @property
     def switches(self) -> tuple[int, ...]:
         """Sizes k whose circuit does not keep all nodes of the circuit of k - 1."""
-        sizes = [k for k, _ in self.serving[1:] if k <= self.most]
+        sizes = [k for k, _ in self.serving[1:]]
         return tuple(k for k in sizes if not set(self.nodes(k - 1)) <= set(self.nodes(k)))
 
     def nodes(self, k: int) -> Chain:
@@ -158,21 +164,26 @@ def _check_belongs(family: Family, circuit: Circuit, path: Path) -> None:
 
 
 def served(losses: Sequence[Mapping[int, float]]) -> tuple[tuple[int, int], ...]:
-    """Which chain serves from which size on, by each chain's loss at the same sizes.
+    """Which chain serves from which size on, by the loss of each at the sizes that it has.
 
     A chain goes on while it is about as good as the best: every change is a jump in the film. The
-    first pair is for size 1; a change between two sizes comes at the larger.
+    first pair is for size 1; a change between two sizes comes at the larger, or where a chain ends.
 
     >>> served([{8: 0.5, 16: 0.2, 32: 0.1}, {8: 0.501, 16: 0.1, 32: 0.0}])
     ((1, 0), (16, 1))
     """
     factor, more = STAY
     found: list[tuple[int, int]] = []
-    for k in sorted(losses[0]):
-        best = min(range(len(losses)), key=lambda chain: losses[chain][k])
+    before = 0
+    for k in sorted(set().union(*losses)):
+        there = {chain: by_size[k] for chain, by_size in enumerate(losses) if k in by_size}
+        best = min(there, key=there.__getitem__)
         now = found[-1][1] if found else best
-        if not found or losses[now][k] > factor * losses[best][k] + more:
-            found.append((k if found else 1, best))
+        if not found or now not in there:
+            found.append((before + 1, best))
+        elif there[now] > factor * there[best] + more:
+            found.append((k, best))
+        before = k
     return tuple(found)
 
 

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.descent import Descent, LossesWithout, Told, circuit_of
 from circuit_sparsity.pruning.family import Chain, Family, FamilyPoint, served, sizes_up_to
@@ -54,18 +53,21 @@ def refine(
     started, most = time.monotonic(), min(most, subject.layout.size)
     descent = Descent(subject, Objective(settings.objective), report, cancel)
     found: list[Chain] = []
-    suggested = most if first is None else first.suggested
+    rankings: list[Ranking] = []
     for number in range(chains):
         seeded = dataclasses.replace(settings, seed=settings.seed + number)
         ranking = first if number == 0 else None
         if ranking is None:
-            goal = _goal(number, suggested, most)
-            ranking = rank(subject, seeded, goal, report, cancel)
-        suggested = ranking.suggested if number == 0 else suggested
+            suggested = rankings[0].suggested if rankings else most
+            ranking = rank(subject, seeded, _goal(number, suggested, most), report, cancel)
+        rankings.append(ranking)
         found.append(_chain(descent, ranking, found, most))
-    sizes = sizes_up_to(most)
-    decide, objective = descent.decide, descent.objective
-    by_chain = [losses_by_size(subject, chain, sizes, decide, objective) for chain in found]
+    sizes, how = sizes_up_to(most), (descent.decide, descent.objective)
+    by_chain = [losses_by_size(subject, chain, sizes, *how) for chain in found]
+    shortest = max(set.intersection(*map(set, by_chain)))
+    best = min(range(chains), key=lambda number: by_chain[number][shortest])
+    found[best] = _extended(descent, found[best], rankings[best], most)
+    by_chain[best] = losses_by_size(subject, found[best], sizes, *how)
     serving = served(by_chain)
     points = _points(subject, found, serving, by_chain, test)
     names = subject.model_name, subject.task_name, subject.means.hash
@@ -82,24 +84,29 @@ def _goal(number: int, suggested: int, most: int) -> Goal:
 
 
 def _chain(descent: Descent, ranking: Ranking, before: Sequence[Chain], most: int) -> Chain:
-    """The best nodes of a ranking and of earlier chains refined, then the ranking's others."""
+    """The best nodes of a ranking, and of the chains before it, refined."""
     subject = descent.subject
     layout, liveness = subject.layout, Liveness(subject.model, subject.means, subject.readout)
 
     def live(kept: Bool[Tensor, " node"]) -> Bool[Tensor, " node"]:
         return layout.join(liveness.live(layout.split(kept)))
 
-    everything = Circuit(layout.nodes(torch.ones(layout.size, dtype=torch.bool)), "", "", "", "")
-    every, order = everything.node_list, ranking.order.tolist()
     size = min(max(START[0], 2 * ranking.suggested), START[1], most)
     start = exactly(size, ranking.order, layout, live)
-    earlier = {node for chain in before for node in chain[: size // 3]}
-    begin = [every[i] for i in order if start[i] or every[i] in earlier]
-    refined = descent.order(circuit_of(subject, begin))
-    top, begun = exactly(most, ranking.order, layout, live), set(begin)
-    ranked = [i for i in order if top[i]] + [i for i in order if not top[i]]
-    more = [every[i] for i in ranked if every[i] not in begun]
-    return (*refined, *descent.additions(refined, more, most - len(refined)))[:most]
+    for chain in before:
+        start[[layout.index(node) for node in chain[: size // 3]]] = True
+    begin = circuit_of(subject, ())
+    return descent.order(dataclasses.replace(begin, nodes=layout.nodes(start)))[:most]
+
+
+def _extended(descent: Descent, chain: Chain, ranking: Ranking, most: int) -> Chain:
+    """The chain and, up to ``most`` nodes, those of its ranking that do no harm."""
+    subject = descent.subject
+    everything = subject.layout.nodes(torch.ones(subject.layout.size, dtype=torch.bool))
+    nodes = dataclasses.replace(circuit_of(subject, ()), nodes=everything).node_list
+    begun = set(chain)
+    more = [nodes[i] for i in ranking.order.tolist() if nodes[i] not in begun]
+    return (*chain, *descent.additions(chain, more, most - len(chain)))
 
 
 def losses_by_size(
@@ -128,7 +135,7 @@ def _points(
     by_chain: Sequence[Mapping[int, float]],
     test: TaskBatch | None,
 ) -> tuple[FamilyPoint, ...]:
-    sizes = sorted(by_chain[0])
+    sizes = sorted(set().union(*by_chain))
     chosen = {k: [chain for start, chain in serving if start <= k][-1] for k in sizes}
     on_test: dict[int, float] = {}
     for number in {*chosen.values()} if test is not None else ():

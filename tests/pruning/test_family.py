@@ -108,6 +108,7 @@ def test_another_chain_takes_over_where_it_is_better_by_more_than_a_little() -> 
     assert served([alike, {4: 0.199, 8: 0.098, 16: 0.048}]) == ((1, 1),)
     assert served([{**alike, 4: 0.3}, alike]) == ((1, 1),)
     assert served([alike, {4: 0.3, 8: 0.04, 16: 0.05}]) == ((1, 0), (8, 1))
+    assert served([{4: 0.2, 8: 0.1}, {4: 0.9, 8: 0.9, 16: 0.05}]) == ((1, 0), (9, 1))
 
 
 def test_where_another_chain_takes_over_nestedness_is_said_to_end() -> None:
@@ -147,6 +148,7 @@ def test_a_damaged_family_is_named_with_what_to_do(tmp_path, damage: bytes, said
     [
         ({"serving": ((2, 0),)}, "expected 1 and then larger"),
         ({"serving": ((1, 3),)}, "served by chain 3 of 1"),
+        ({"chains": (NODES[:1], NODES), "serving": ((1, 0), (3, 1))}, "1 to 2 are served by 1"),
         ({"chains": ((NODES[0], NODES[0]),)}, "names a node twice"),
     ],
 )
