@@ -5,7 +5,6 @@ family has one chain or several, and says which of them serves each size. Circui
 size to size but at the ``switches``, where another chain takes over.
 """
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -86,11 +85,12 @@ class Family:
         return self.chains[chain][:k]
 
     def circuit(self, k: int, like: Circuit) -> Circuit:
-        """The circuit of k nodes, told to be of the sweep and the run that ``like`` is of."""
+        """The circuit of k nodes, of the sweep that ``like`` is of."""
         by_place: dict[Location, tuple[int, ...]] = dict.fromkeys(like.nodes, ())
         for node in sorted(self.nodes(k), key=lambda node: (node.location, node.channel)):
             by_place[node.location] = (*by_place.get(node.location, ()), node.channel)
-        return dataclasses.replace(like, nodes=by_place, k=f"k{k}", means_hash=self.means_hash)
+        names = self.model, self.task, like.sweep, f"k{k}"
+        return Circuit(by_place, *names, means_hash=self.means_hash)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
