@@ -17,7 +17,7 @@ app: .venv/run kernels   ## set everything up and open the explorer
 test: .venv/dev kernels chromium $(NODE_MODULES)   ## every test, browser and blob service included
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not soak"
 
-quick: .venv/dev kernels   ## the inner loop's tests: no browser, no service, no pruning; two minutes
+quick: .venv/dev kernels   ## the inner loop's tests: no browser, no service, no pruning
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not soak and not browser and not azurite" $(QUICK)
 
 check: .venv/dev  ## format, lint and types

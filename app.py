@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui.shell import address, frame, link, pickers, press
+from circuit_sparsity.ui.shell import address, frame, pickers
+from circuit_sparsity.ui.shell.fields import forget_press
 
 frame.set_up()
 page = st.navigation(
@@ -24,8 +25,8 @@ page = st.navigation(
     expanded=True,
 )
 pickers.sidebar()
-link.to_this_view()
+frame.link_to_this_view()
 with frame.waiting() as above:
     page.run()
 address.say_trouble(above)
-press.forget()
+forget_press()

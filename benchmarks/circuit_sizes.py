@@ -50,10 +50,14 @@ def row(task: str, how: str, settings: PruneSettings) -> tuple[object, ...]:
     tokenizer = open_tokenizer(Store.from_environment(), MODEL)
     batch = batch_of_tests(open_task(task), tokenizer, subject.model)
     it = Experiment(circuit, subject.model, subject.means, batch)
-    found, joined = circuit.found, len(edges(circuit, subject.model))
-    needed = found.get("minimality", {}).get("edges_needed", "-")
-    worst = max(found["loss"], found["validation_loss"])
-    numbers = (f"{worst:.3f}", f"{it.of_circuit.loss:.3f}", f"{seconds:.1f}", f"{clock:.0f}")
+    removal, joined = circuit.found.minimality, len(edges(circuit, subject.model))
+    needed = "-" if removal is None else removal.edges_needed
+    numbers = (
+        f"{circuit.found.worst_loss:.3f}",
+        f"{it.of_circuit.loss:.3f}",
+        f"{seconds:.1f}",
+        f"{clock:.0f}",
+    )
     numbers = (*numbers, f"{os.getloadavg()[0]:.0f}")
     return task, settings.seed, how, circuit.size, joined, needed, *numbers
 

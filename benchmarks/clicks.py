@@ -2,7 +2,7 @@
 
 The starter's default circuit, and a random model of the csp_yolo2 shape with a circuit of 133 nodes
 on 32 prompts of 64 tokens. Timed by the page's own clock, from the press of the button to the
-change of the panel's heading. The server's share is from the click's message to the message with
+card's heading. The server's share is from the click's message to the message with
 that heading, as Chromium saw them go and come.
 """
 
@@ -38,7 +38,7 @@ _TIMED = """name => new Promise(done => {
   addEventListener('mouseup', () => { began = performance.now(); }, {capture: true, once: true});
   const look = () => {
     const said = [...document.querySelectorAll('h5')].some(
-      h => h.textContent.includes('Without') && h.textContent.includes(name));
+      h => h.textContent.includes(name));
     if (said && began !== null) done(performance.now() - began); else requestAnimationFrame(look);
   };
   look();
@@ -71,11 +71,11 @@ class Messages:
         self.answers: list[float] = []
         session = page.context.new_cdp_session(page)
         session.on("Network.webSocketFrameSent", lambda it: self.sent.append(it["timestamp"]))
-        session.on("Network.webSocketFrameReceived", self._hear)
+        session.on("Network.webSocketFrameReceived", self._console)
         session.send("Network.enable")
 
-    def _hear(self, message: dict) -> None:
-        if b"##### Without" in base64.b64decode(message["response"]["payloadData"]):
+    def _console(self, message: dict) -> None:
+        if b"##### `" in base64.b64decode(message["response"]["payloadData"]):
             self.answers.append(message["timestamp"])
 
     def forget(self) -> None:
@@ -101,7 +101,7 @@ def clicked(browser: Browser, url: str, query: dict[str, str]) -> list[tuple[flo
         messages.forget()
         page.mouse.click(x, y)
         time = timing.evaluate("it => it.done")
-        explorer.settle()
+        explorer.wait_until_idle()
         if time is not None and i >= 3:
             times.append((time, messages.answered()))
     page.close()

@@ -7,11 +7,15 @@ import torch
 from circuit_sparsity.core.checkpoint import expected_shapes
 from circuit_sparsity.core.model import GPT, GPTConfig
 from circuit_sparsity.kernels import SparseMatrix
-from circuit_sparsity.runtime import assemble
-from circuit_sparsity.runtime.assemble import Engine
+from circuit_sparsity.runtime.assemble import Engine, assemble
 
 EVERY_TOP_K = "attn_in,attn_q,attn_k,attn_v,attn_out,mlp_in,mlp_neuron,mlp_out"
-_LEARNED = {"enable_bigram_table": True, "learnable_bigram_table": True}
+_LEARNED = {
+    "enable_bigram_table": True,
+    "learnable_bigram_table": True,
+    "rms_norm": True,
+    "tied_unembed": False,
+}
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,14 @@ class Shape:
 
 YOLO1 = Shape(
     "csp_yolo1",
-    GPTConfig(1024, 2048, 12, 128, 8, 1024, 4096, **_LEARNED),
+    GPTConfig(1024, 2048, 12, 128, 8, 1024, d_mlp=4096, **_LEARNED),
     1 / 256,
 )
 YOLO2 = Shape(
     "csp_yolo2",
     GPTConfig(
-        1024, 2048, 8, 128, 16, 2048, 8192, afrac=0.25, afrac_loctypes=EVERY_TOP_K, d_pos_emb=32,
-        sink=True, **_LEARNED,
+        1024, 2048, 8, 128, 16, 2048, d_mlp=8192, afrac=0.25, afrac_loctypes=EVERY_TOP_K,
+        d_pos_emb=32, sink=True, **_LEARNED,
     ),
     1 / 1024,
 )  # fmt: skip

@@ -37,8 +37,8 @@ _CUT = "attn_in,attn_v,attn_out,mlp_in,mlp_neuron,mlp_out"  # no q, no k
 
 def _sweep(density: float) -> Shape:
     config = GPTConfig(
-        1024, 2048, 8, 16, 16, 256, 1024, afrac=0.125, afrac_loctypes=_CUT,
-        enable_bigram_table=True, learnable_bigram_table=True,
+        1024, 2048, 8, 16, 16, 256, d_mlp=1024, rms_norm=True, tied_unembed=False,
+        afrac=0.125, afrac_loctypes=_CUT, enable_bigram_table=True, learnable_bigram_table=True,
     )  # fmt: skip
     return Shape("csp_sweep1_1x", config, density)
 

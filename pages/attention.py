@@ -3,31 +3,22 @@
 import streamlit as st
 
 from circuit_sparsity.ui.node import attention
-from circuit_sparsity.ui.shell import cached, fetching, messages, pickers, prompts, state
+from circuit_sparsity.ui.shell import cached, prompts, state
+from circuit_sparsity.ui.shell.page import circuit_page
+from circuit_sparsity.ui.shell.pickers import Choice
 
 
-def page() -> None:
-    choice = pickers.chosen()
-    if choice is None:
-        messages.no_circuits(pickers.chosen_model())
-        return
-    pickers.link_trouble()
-    if not fetching.ready(choice):
-        return
-    scene = cached.scene(choice)
-    experiment = scene.experiment
-    tokenizer = cached.tokenizer(choice.model)
-    state.prepare(scene)
+def page(choice: Choice) -> None:
+    view = cached.live(choice)
+    experiment, tokenizer = view.experiment, cached.tokenizer(choice.model)
+    state.prepare(view)
     st.markdown("Where does a head look, in the whole model and in the circuit alone? Run now.")
-    view = attention.view_field(scene)
+    head = attention.head_field(view)
     with st.expander("The prompt", icon=":material/edit_note:", expanded=True):
         text = prompts.text_field(experiment, tokenizer)
-        context = experiment.model.config.block_size
-        tokens = prompts.fitting(tokenizer.encode(text), context, tokenizer)
+        tokens = prompts.fitting(tokenizer.encode(text), view.config.block_size, tokenizer)
     if tokens is not None:
-        attention.side_by_side(experiment, view, tokens, tokenizer)
+        attention.side_by_side(experiment, head, tokens, tokenizer)
 
 
-st.title("Attention")
-with messages.in_place():
-    page()
+circuit_page("Attention", page)

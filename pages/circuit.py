@@ -1,76 +1,90 @@
-"""The whole circuit as a graph; a click on a node switches it off and runs the task again."""
+"""The whole circuit as a graph: a click looks at a node, a double click runs without it."""
 
 import streamlit as st
 
-from circuit_sparsity.experiment.opening import MEANS_OVER
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.ui.circuit import (
-    account,
-    arrangement,
+    colouring,
+    export,
     film,
-    overview,
-    panels,
+    graph,
+    inspector,
+    paths,
     recipe,
     reproduced,
     stored,
+    tables,
     texts,
 )
-from circuit_sparsity.ui.shell import answers, cached, fetching, history, messages, pickers, state
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell import answers, cached, fetching, history, messages, state
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.page import circuit_page
+from circuit_sparsity.ui.shell.pickers import Choice
 
-_ONE = "**Click a node** to switch it off as well and see what that costs."
+_DRAWER = ("Recipe", "Tables", "Paths", "Texts", "Export", "About")
+_ONE = "**Click a node** to look at it; **double click** it to see what the circuit loses."
 _ALL_SIZES = "**Play**, or drag the slider, and see which nodes a larger circuit adds."
 
 
-def page() -> None:
-    choice = pickers.chosen()
-    if choice is None:
-        messages.no_circuits(pickers.chosen_model())
-        return
-    pickers.link_trouble()
-    if not fetching.circuit_is_here(choice):
-        return
+def page(choice: Choice) -> None:
     if not fetching.model_is_here(choice.model):
         reproduced.cannot(choice.model)
-        stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
+        stored.page(cached.stored(choice), lambda: texts.of_picked_node(choice))
         return
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="medium", key="circuit_views"
+    ):
         is_stored = stored.asked()
         is_film = not is_stored and film.wanted()
         messages.tour_link()
     if is_stored:
-        stored.page(stored.scene(choice), lambda: texts.of_picked_node(choice))
+        stored.page(cached.stored(choice), lambda: texts.of_picked_node(choice))
         return
-    scene = cached.scene(choice)
-    st.markdown(_what_it_does(choice.task, _ALL_SIZES if is_film else _ONE))
-    if not is_film:
-        account.section(scene.circuit)
-    if over := scene.circuit.found.get(MEANS_OVER):
-        st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
-    answers.field(choice, scene.experiment)
+    view = cached.live(choice)
     if is_film:
+        st.markdown(_what_it_does(choice.task, _ALL_SIZES))
+    if over := view.circuit.found.means_over:
+        st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
+    if is_film:
+        answers.field(choice, view.experiment)
         with messages.in_place():
-            film.page(scene)
+            film.page(view)
         return
-    explore(scene)
-    reproduced.badge(scene)
+    explore(view)
+    answers.field(choice, view.experiment)
+    reproduced.badge(view)
 
 
 @st.fragment
-def explore(scene: Scene) -> None:
+def explore(view: LiveView) -> None:
     with messages.in_place():
-        state.prepare(scene)
-        history.follow(scene)
-        messages.unknown_nodes(state.unknown_nodes(), scene.circuit.title)
-        left, right = arrangement.graph_and_panel()
+        state.prepare(view)
+        history.follow(view)
+        messages.unknown_nodes(state.unknown_nodes(), view.circuit.title)
+        left, right = graph.graph_and_panel()
         with left:
-            overview.graph_by_cost(scene)
+            colouring.graph_by_cost(view)
         with right:
-            panels.inspector(scene)
-        with st.container():  # of its own: what comes below keeps its place, and stays open
-            recipe.section(scene)
-        overview.tables(scene)
-        texts.of_picked_node(scene.choice)
+            inspector.inspector(view)
+        drawer(view)
+
+
+def drawer(view: LiveView) -> None:
+    """Below the graph, tab by tab, what takes more room than the inspector has."""
+    of_recipe, of_tables, of_paths, of_texts, of_export, about = st.tabs(_DRAWER, key="drawer")
+    with of_recipe:
+        recipe.section(view)
+    with of_tables:
+        tables.tables(view)
+    with of_paths:
+        paths.section(view)
+    with of_texts:
+        texts.of_picked_node(view.choice)
+    with of_export:
+        export.button(view)
+    with about:
+        st.markdown(_what_it_does(view.choice.task, _ONE))
+        texts.account(view.circuit)
 
 
 def _what_it_does(task: str, what_to_do: str) -> str:
@@ -81,6 +95,4 @@ def _what_it_does(task: str, what_to_do: str) -> str:
     )
 
 
-st.title("Circuit")
-with messages.in_place():
-    page()
+circuit_page("Circuit", page, needs="file")

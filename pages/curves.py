@@ -1,12 +1,11 @@
 """Losses over sizes, over a search and over a training, as the files store them."""
 
-import streamlit as st
-
 from circuit_sparsity.ui.compare import curves
 from circuit_sparsity.ui.shell import fetching, messages, pickers
+from circuit_sparsity.ui.shell.page import page
 
 
-def page() -> None:
+def all_curves() -> None:
     model, choice = pickers.chosen_model(), pickers.chosen()
     if model is None:
         messages.no_circuits()
@@ -22,6 +21,4 @@ def page() -> None:
         curves.training(model)
 
 
-st.title("Curves")
-with messages.in_place():
-    page()
+page("Curves", all_curves)

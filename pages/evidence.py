@@ -2,35 +2,27 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui.evidence import attacks
-from circuit_sparsity.ui.evidence import sections as evidence
-from circuit_sparsity.ui.shell import cached, fetching, messages, pickers
+from circuit_sparsity.ui.evidence import sections
+from circuit_sparsity.ui.shell import attacks, cached, fetching, messages
+from circuit_sparsity.ui.shell.page import circuit_page
+from circuit_sparsity.ui.shell.pickers import Choice
 
 
-def page() -> None:
-    choice = pickers.chosen()
-    if choice is None:
-        messages.no_circuits(pickers.chosen_model())
-        return
-    pickers.link_trouble()
-    if not fetching.circuit_is_here(choice):
-        return
+def page(choice: Choice) -> None:
     st.markdown(
         f"Is **{messages.plain(' · '.join(choice))}** what the model does, or would any nodes do?"
     )
-    found = evidence.read(choice)
-    evidence.measuring(choice, found)
+    found = sections.read(choice)
+    sections.measuring(choice, found)
     if found is None:
-        evidence.nothing_yet(choice)
+        sections.nothing_yet(choice)
     else:
-        evidence.troubles(found)
-        evidence.tables(found)
-        evidence.curves(found)
-        evidence.nodes(found)
+        sections.troubles(found)
+        sections.tables(found)
+        sections.curves(found)
+        sections.nodes(found)
     if attacks.of_task(choice.task) and fetching.model_is_here(choice.model):
-        attacks.section(cached.scene(choice))
+        attacks.section(cached.live(choice))
 
 
-st.title("Evidence")
-with messages.in_place():
-    page()
+circuit_page("Evidence", page, needs="file")

@@ -5,16 +5,15 @@ import streamlit as st
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.entries import entries
 from circuit_sparsity.ui.library import library
-from circuit_sparsity.ui.library import remove as library_remove
-from circuit_sparsity.ui.shell import messages
-from circuit_sparsity.ui.shell import transfer_cards as library_progress
+from circuit_sparsity.ui.shell import transfers
+from circuit_sparsity.ui.shell.page import page
 
 
-def page() -> None:
+def all_files() -> None:
     store = Store.from_environment()
     library.numbers(store)
-    library_remove.said()
-    library_progress.cards(store)
+    library.said()
+    transfers.cards(store)
     known = entries(store)
     st.subheader("Models and circuits")
     library.catalogue(store)
@@ -28,6 +27,4 @@ def page() -> None:
     library.files(shown, ticked)
 
 
-st.title("Library")
-with messages.in_place():
-    page()
+page("Library", all_files)

@@ -3,15 +3,13 @@
 import streamlit as st
 
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui.prune import form as prune_form
-from circuit_sparsity.ui.prune import jobs as prune_jobs
-from circuit_sparsity.ui.prune import progress as progress
-from circuit_sparsity.ui.prune import sizes
+from circuit_sparsity.ui.prune import form, jobs, progress, sizes
 from circuit_sparsity.ui.shell import fetching, messages, pickers
-from circuit_sparsity.ui.shell.press import pressed
+from circuit_sparsity.ui.shell.fields import pressed
+from circuit_sparsity.ui.shell.page import page
 
 
-def page() -> None:
+def prune() -> None:
     model = pickers.chosen_model()
     if model is None:
         messages.no_circuits()
@@ -25,15 +23,13 @@ def page() -> None:
     if not fetching.model_is_here(model):
         return
     with messages.in_place():
-        asked = prune_form.form(model)
+        asked = form.form(model)
         icon = ":material/play_arrow:"
         if pressed("Start", "prune_start", icon, "primary", disabled=asked is None) and asked:
-            prune_jobs.prune(Store.from_environment(), *asked)
+            jobs.prune(Store.from_environment(), *asked)
             st.rerun()
     with messages.in_place():
         sizes.section(model)
 
 
-st.title("Prune")
-with messages.in_place():
-    page()
+page("Prune", prune)

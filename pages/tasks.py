@@ -3,10 +3,11 @@
 import streamlit as st
 
 from circuit_sparsity.ui.shell import messages, pickers
+from circuit_sparsity.ui.shell.page import page
 from circuit_sparsity.ui.tasks import tasks
 
 
-def page() -> None:
+def all_tasks() -> None:
     model = pickers.chosen_model()
     pickers.link_trouble()
     st.markdown(
@@ -21,6 +22,4 @@ def page() -> None:
     tasks.own()
 
 
-st.title("Tasks")
-with messages.in_place():
-    page()
+page("Tasks", all_tasks)

@@ -3,30 +3,28 @@
 import streamlit as st
 
 from circuit_sparsity.ui.shell import cached, fetching, messages
-from circuit_sparsity.ui.tour import steps as tour_steps
+from circuit_sparsity.ui.shell.page import page
 from circuit_sparsity.ui.tour import tour
+from circuit_sparsity.ui.tour.steps import STEPS
 
 
-def page() -> None:
+def one_step() -> None:
     choice = tour.circuit()
     if choice is None:
         tour.nothing_here()
         return
     if not fetching.ready(choice):
         return
-    steps = tour_steps.STEPS
-    at = tour.position([title for title, _ in steps])
-    scene = cached.scene(choice)
-    found = tour.measured(scene)
-    title, show = steps[at]
+    at = tour.position([title for title, _ in STEPS])
+    view = cached.live(choice)
+    found = tour.measured(view)
+    title, show = STEPS[at]
     st.subheader(f"{at + 1}. {title}")
-    show(scene, found)
+    show(view, found)
     st.caption(
         f"Everything here is measured now, on {messages.plain(' · '.join(choice))}; losses are of "
-        f"{messages.plain(scene.experiment.batch_name)}."
+        f"{messages.plain(view.experiment.batch_name)}."
     )
 
 
-st.title("Tour")
-with messages.in_place():
-    page()
+page("Tour", one_step)

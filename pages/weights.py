@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui.node import model_weights as weights
+from circuit_sparsity.ui.node import model_weights
 from circuit_sparsity.ui.shell import cached, fetching, messages, pickers
+from circuit_sparsity.ui.shell.page import page
 
 
-def page() -> None:
+def weights() -> None:
     model = pickers.chosen_model()
     if model is None:
         messages.no_circuits()
@@ -19,11 +20,9 @@ def page() -> None:
         "most of them are, are left out of tables and histograms."
     )
     found, tokenizer = cached.model(model), cached.tokenizer(model)
-    weights.channel(found, tokenizer)
-    weights.token(found, tokenizer)
-    weights.places(found)
+    model_weights.channel(found, tokenizer)
+    model_weights.token(found, tokenizer)
+    model_weights.places(found)
 
 
-st.title("Weights")
-with messages.in_place():
-    page()
+page("Weights", weights)

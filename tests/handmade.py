@@ -58,6 +58,8 @@ def blank(**options: object) -> GPT:
             "d_model": 2,
             "d_mlp": 1,
             "activation_type": "relu",
+            "rms_norm": True,
+            "tied_unembed": False,
             **options,
         }
     )

@@ -44,7 +44,7 @@ def shipped(store: Store, task: str) -> list[Experiment]:
 def at_target(store: Store, task: str, sweep: str) -> Experiment:
     """The shipped circuit of a sweep that was pruned to the paper's target loss."""
     every = [it for it in shipped(store, task) if it.circuit.sweep == sweep]
-    (found,) = [it for it in every if it.circuit.found["target"] == 0.15]
+    (found,) = [it for it in every if it.circuit.found.target == 0.15]
     return found
 
 
@@ -139,7 +139,7 @@ def test_every_solved_task_ships_with_a_circuit_controls_and_a_dense_one_beside(
         circuit = open_stored(store, row.model, row.task, row.sweep, row.k).circuit
         evidence = read_evidence(store, circuit)
         assert evidence is not None
-        assert evidence.target == circuit.found["target"] == 0.15
+        assert evidence.target == circuit.found.target == 0.15
         assert {one.name for one in evidence.controls} >= {RANDOM, NONSENSE, UNTRAINED}
         assert evidence.stability is not None
         # One circuit fails on structures that pruning never saw, and its evidence says so.

@@ -89,7 +89,7 @@ def _lend_kernels(package: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory) -> tuple[Path, Mapping[str, str]]:
+def other_folder(tmp_path_factory) -> tuple[Path, Mapping[str, str]]:
     """Another folder to run in, and an environment with an empty home and no network."""
     home = tmp_path_factory.mktemp("home")
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
@@ -97,15 +97,15 @@ def elsewhere(tmp_path_factory) -> tuple[Path, Mapping[str, str]]:
     nowhere = "http://127.0.0.1:9"
     proxies = {"HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "NO_PROXY": "127.0.0.1"}
     settings = kept | blocks | proxies | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
-    return tmp_path_factory.mktemp("elsewhere"), settings
+    return tmp_path_factory.mktemp("other_folder"), settings
 
 
 def test_it_is_no_larger_than_60_mb(wheel):
     assert wheel.stat().st_size <= LARGEST
 
 
-def test_the_first_page_draws_and_every_snippet_of_the_readme_runs(installed, elsewhere):
-    folder, settings = elsewhere
+def test_the_first_page_draws_and_every_snippet_of_the_readme_runs(installed, other_folder):
+    folder, settings = other_folder
     done = subprocess.run(
         [str(installed / "python"), "-c", _CHECK, json.dumps(SNIPPETS)],
         cwd=folder,
@@ -123,8 +123,8 @@ def test_the_first_page_draws_and_every_snippet_of_the_readme_runs(installed, el
     assert len(SNIPPETS) >= 4
 
 
-def test_the_console_command_serves_the_app(installed, elsewhere):
-    folder, settings = elsewhere
+def test_the_console_command_serves_the_app(installed, other_folder):
+    folder, settings = other_folder
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -146,8 +146,8 @@ def test_the_console_command_serves_the_app(installed, elsewhere):
     assert b"<title>Streamlit</title>" in answers[1]
 
 
-def test_the_console_command_and_the_package_say_the_same_of_every_command(installed, elsewhere):
-    folder, settings = elsewhere
+def test_the_console_command_and_the_package_say_the_same_of_every_command(installed, other_folder):
+    folder, settings = other_folder
     script = "\n".join(f"circuit-sparsity {name} --help || exit 1" for name in COMMANDS)
     path = f"{installed}{os.pathsep}{settings['PATH']}"
     console = _told(["sh", "-c", script], folder, {**settings, "PATH": path})
@@ -157,8 +157,8 @@ def test_the_console_command_and_the_package_say_the_same_of_every_command(insta
     assert module.startswith("usage: python -m circuit_sparsity list [-h]")
 
 
-def test_what_ships_is_found_inside_the_package(installed, elsewhere):
-    folder, settings = elsewhere
+def test_what_ships_is_found_inside_the_package(installed, other_folder):
+    folder, settings = other_folder
     asked = ["list", "--model", "starter", "--here", "--json"]
     told = _told([str(installed / "circuit-sparsity"), *asked], folder, settings)
     assert '"k": "k44_seed0", "where": "shipped"' in told

@@ -1,15 +1,18 @@
 """``Circuit``: the value that files, pruner, executor, graph and pages all speak."""
 
+# torch does not type Tensor.tolist
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from circuit_sparsity.circuits.found import Found
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Location, Node, circuit_locations
 
@@ -27,7 +30,7 @@ class Circuit:
     task: str
     sweep: str
     k: str  # the folder's name: a number, k_optim, or a name such as k104_seed1
-    found: Mapping[str, Any] = field(default_factory=dict)  # settings and results, JSON values
+    found: Found = Found()
     means_hash: str = ""  # of the reference means it was found with; empty when unknown
 
     def __post_init__(self) -> None:
@@ -36,7 +39,6 @@ class Circuit:
                 raise ValueError(f"{location} lists a channel twice: {sorted(channels)}")
         ordered = dict(sorted(self.nodes.items()))
         object.__setattr__(self, "nodes", MappingProxyType(ordered))
-        object.__setattr__(self, "found", MappingProxyType(dict(self.found)))
 
     @property
     def size(self) -> int:
@@ -107,7 +109,7 @@ def masks(
             f"the model has {config.n_layer} layers; the circuit names {', '.join(strange)}: "
             "it belongs to another model"
         )
-    found = {}
+    found: dict[Location, Bool[Tensor, " width"]] = {}
     for location in places:
         mask = torch.zeros(config.width(location), dtype=torch.bool)
         channels = list(nodes.get(location, ()))
@@ -128,4 +130,8 @@ def total_nodes(config: GPTConfig) -> int:
 
 def from_masks(found: Mapping[Location, Bool[Tensor, " width"]]) -> dict[Location, tuple[int, ...]]:
     """The ``nodes`` of a circuit from masks."""
-    return {location: tuple(mask.nonzero().flatten().tolist()) for location, mask in found.items()}
+    nodes: dict[Location, tuple[int, ...]] = {}
+    for location, mask in found.items():
+        channels: list[int] = mask.nonzero().flatten().tolist()
+        nodes[location] = tuple(channels)
+    return nodes

@@ -9,8 +9,8 @@ from circuit_sparsity.circuits.edges import Edge, Link
 from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.core.names import Node
 
-Side = Literal["both", "only A", "only B"]
-SIDES: tuple[Side, ...] = get_args(Side)
+Membership = Literal["both", "only A", "only B"]
+MEMBERSHIPS: tuple[Membership, ...] = get_args(Membership)
 Join = TypeVar("Join", Edge, Link)
 _Ends = tuple[Node, Node]
 
@@ -36,7 +36,7 @@ class Comparison:
         )
 
     @cached_property
-    def sides(self) -> dict[Node | _Ends, Side]:
+    def membership(self) -> dict[Node | _Ends, Membership]:
         """Of every node, and of every edge by its two ends."""
         a = {*self.a.nodes, *map(ends, self.a.edges)}
         b = {*self.b.nodes, *map(ends, self.b.edges)}
@@ -45,12 +45,12 @@ class Comparison:
             for part in a | b
         }
 
-    def nodes(self, side: Side) -> tuple[Node, ...]:
+    def nodes(self, wanted: Membership) -> tuple[Node, ...]:
         """In order of computation."""
-        return tuple(node for node in self.union.nodes if self.sides[node] == side)
+        return tuple(node for node in self.union.nodes if self.membership[node] == wanted)
 
-    def edges(self, side: Side) -> tuple[Edge, ...]:
-        return tuple(edge for edge in self.union.edges if self.sides[ends(edge)] == side)
+    def edges(self, wanted: Membership) -> tuple[Edge, ...]:
+        return tuple(edge for edge in self.union.edges if self.membership[ends(edge)] == wanted)
 
     @property
     def node_overlap(self) -> float:

@@ -1,5 +1,8 @@
 """What joins kept nodes: weights (the edges that are counted), residual and attention links."""
 
+# torch does not type Tensor.tolist
+# pyright: reportUnknownMemberType=false
+
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -62,7 +65,8 @@ def _between(circuit: Circuit, model: GPT, source: Location, target: Location) -
     if not into or not out_of:
         return
     weight = weights_out_of(model, source, target, out_of)[list(into)]
-    for row, column in weight.nonzero().tolist():
+    places: list[list[int]] = weight.nonzero().tolist()
+    for row, column in places:
         yield Edge(
             Node(source, out_of[column]), Node(target, into[row]), float(weight[row, column])
         )
@@ -135,8 +139,9 @@ def bias_of(model: GPT, target: Location) -> Float[Tensor, " target"] | None:
         return (block.mlp.c_fc if target.kind == "post_act" else block.mlp.c_proj).bias
     if target.kind == "resid_delta":
         return block.attn.c_proj.bias
-    bias = block.attn.c_attn.bias
-    return None if bias is None else bias.split(model.config.d_attn)["qkv".index(target.kind)]
+    bias: Tensor | None = getattr(block.attn.c_attn, "bias", None)
+    first = "qkv".index(target.kind) * model.config.d_attn
+    return None if bias is None else bias[first : first + model.config.d_attn]
 
 
 def residual_links(circuit: Circuit) -> tuple[Link, ...]:

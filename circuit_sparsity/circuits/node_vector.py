@@ -23,10 +23,10 @@ class Layout:
 
     def views(self, vector: Shaped[Tensor, " node"]) -> dict[str, Shaped[Tensor, " width"]]:
         """The part of ``vector`` at each location, by the name under which the model hooks it."""
-        return dict(zip(self._names, vector.split(self.widths), strict=True))
+        return dict(zip(self._names, torch.split(vector, self.widths), strict=True))
 
     def split(self, vector: Shaped[Tensor, " node"]) -> dict[Location, Shaped[Tensor, " width"]]:
-        return dict(zip(self.locations, vector.split(self.widths), strict=True))
+        return dict(zip(self.locations, torch.split(vector, self.widths), strict=True))
 
     def join(self, parts: Mapping[Location, Shaped[Tensor, " width"]]) -> Shaped[Tensor, " node"]:
         return torch.cat([parts[location] for location in self.locations])

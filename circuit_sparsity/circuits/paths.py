@@ -1,5 +1,8 @@
 """The strongest ways through a circuit, from a token that is read to the answer's logits."""
 
+# torch does not type Tensor.tolist
+# pyright: reportUnknownMemberType=false
+
 import heapq
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -74,7 +77,7 @@ def logit_slopes(wiring: Wiring, model: GPT, right: int, wrong: int) -> Mapping[
     """
     rows = model.lm_head.weight.detach()[torch.tensor([right, wrong])].float()
     gain = model.get_parameter("transformer.ln_f.weight").detach().float()
-    apart = ((rows[0] - rows[1]) * gain).tolist()
+    apart: list[float] = ((rows[0] - rows[1]) * gain).tolist()
     final = (node for node in wiring.nodes if node.location == FINAL_RESID)
     return {node: apart[node.channel] for node in final if apart[node.channel] != 0}
 

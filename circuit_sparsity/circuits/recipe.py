@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from circuit_sparsity.core.names import Node
 
@@ -145,11 +145,13 @@ class Recipe:
         steps = told.get("steps")
         if not isinstance(steps, list):
             raise ValueError(f"a recipe is a list under 'steps'; got {sorted(told)}")
-        return cls(tuple(map(_from_dict, steps)))
+        return cls(tuple(map(_from_dict, cast("list[Any]", steps))))
 
 
 def _from_dict(told: Any) -> Step:
-    if not isinstance(told, Mapping) or not isinstance(told.get("part"), str):
+    if not isinstance(told, Mapping) or not isinstance(
+        (told := cast("Mapping[str, Any]", told)).get("part"), str
+    ):
         raise ValueError(
             f"a step of a recipe is {told!r}; expected part, how and, for set and scale, value"
         )

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from circuit_sparsity.cli.answer import Answer, Say, table
@@ -27,6 +28,7 @@ SHOWN = (
     *("relative_sparsity", "full_sparsity"),
 )
 DRAWS = 10  # random circuits of each kind
+FURTHER = ("shortcuts", "rest", "resampled", "adversary", "reasons", "specific")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds", type=_seeds, default=0, help="prune from so many seeds, 2 or more: stability"
     )
     parser.add_argument("--preset", choices=PRESETS, help="of those prunings; as it was")
+
+    parser.add_argument(
+        "--further",
+        nargs="*",
+        choices=FURTHER,
+        metavar="PART",
+        help=f"measure more: {', '.join(FURTHER)}; all of them if none is named",
+    )
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
@@ -67,9 +77,12 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     if arguments.controls or arguments.seeds:
         settings = _settings(arguments.preset, opened)
         evidence = _with_prunings(evidence, opened, settings, arguments, say)
+    if arguments.further is not None:
+        evidence = _with_further(evidence, opened, arguments.further or FURTHER, say)
     path = write_evidence(evidence, store, opened.circuit)
     lines = (opened.circuit.title, f"measured on {evidence.prompts}", *evidence_lines(evidence))
-    return Answer(evidence.to_dict(), (*lines, f"stored in {path}"))
+    told = {"troubles": list(evidence.troubles), "cautions": list(evidence.cautions)}
+    return Answer(evidence.to_dict() | told, (*lines, f"stored in {path}"))
 
 
 def _seeds(text: str) -> int:
@@ -120,7 +133,39 @@ def evidence_lines(evidence: "Evidence") -> tuple[str, ...]:
         lines.append(
             f"overlap of {len(found.seeds)} seeds {found.overlap:.2f}, nodes {found.nodes}"
         )
+    lines += _further_lines(evidence)
+    lines += [f"note: {caution}" for caution in evidence.cautions]
     return (*lines, *(f"LOOK OUT: {trouble}" for trouble in evidence.troubles))
+
+
+def _further_lines(evidence: "Evidence") -> list[str]:
+    """A line for each further part that was measured."""
+    lines: list[str] = []
+    if (found := evidence.anchors) is not None:
+        first, second = ("-" if x is None else f"{x:.2f}" for x in found.margin_correlation)
+        ratio = "-" if found.faithfulness is None else f"{found.faithfulness:.4f}"
+        lines += [
+            f"against a constant guess ({found.constant_loss:.4f} nats): faithfulness {ratio}; "
+            f"margins of circuit and model correlate {first} and {second} within the two classes"
+        ]
+    if (low := evidence.intervals.get("sufficiency")) is not None:
+        lines += [f"95% interval of the circuit's loss: {low[0]:.4f} to {low[1]:.4f}"]
+    if evidence.shortcuts is not None:
+        lines += [f"shortcuts: {evidence.shortcuts.words}"]
+    for share in evidence.rest.shares if evidence.rest is not None else ():
+        lines += [
+            f"{share.share:.0%} of the rest ablated: loss {share.mean:.4f}, p90 {share.p90:.4f}, "
+            f"worst {share.worst:.4f}; random nodes kept {share.random_mean:.4f}"
+        ]
+    if evidence.resampled is not None:
+        lines += [evidence.resampled.words]
+    if evidence.adversary is not None:
+        lines += [evidence.adversary.words]
+    if evidence.reasons is not None:
+        lines += [evidence.reasons.words]
+    for one in evidence.specific.tasks if evidence.specific is not None else ():
+        lines += [f"without the circuit, {one.task}: {one.rise:+.4f} nats"]
+    return lines
 
 
 def _settings(name: str | None, opened: "Experiment") -> "PruneSettings":
@@ -145,7 +190,7 @@ def _with_prunings(
         say(f"{snapshot.stage} {snapshot.done} of {snapshot.of}: {snapshot.nodes} nodes")
 
     circuit, means = opened.circuit, opened.means
-    model, task, target = circuit.model, circuit.task, circuit.found.get("target")
+    model, task, target = circuit.model, circuit.task, circuit.found.target
     if arguments.controls:
         subject = open_subject(model, task, settings, means=means, device=arguments.device)
         tokenizer = open_tokenizer(Store.from_environment(), model)
@@ -160,3 +205,20 @@ def _with_prunings(
         )
         evidence = dataclasses.replace(evidence, stability=found)
     return evidence
+
+
+def _with_further(
+    evidence: "Evidence", opened: "Experiment", parts: Sequence[str], say: Say
+) -> "Evidence":
+    from circuit_sparsity.evidence.further import measure_further
+    from circuit_sparsity.experiment.opening import open_tokenizer, task_of
+
+    store = Store.from_environment()
+    return measure_further(
+        evidence,
+        opened,
+        open_tokenizer(store, opened.circuit.model),
+        task_of(store, opened.circuit),
+        parts,
+        lambda done, of: say(f"further: {done} of {of} measurements"),
+    )

@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     from circuit_sparsity.evidence.evidence import write_evidence
     from circuit_sparsity.evidence.measures import measure
     from circuit_sparsity.pruning.any_k import guess_in_words
-    from circuit_sparsity.pruning.request import PruneRequest, carry_out
+    from circuit_sparsity.pruning.request import Observer, PruneRequest, carry_out
     from circuit_sparsity.pruning.settings import preset
 
     chosen = arguments.mode or arguments.preset or "fast"
@@ -101,8 +101,10 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     )
     made = carry_out(
         request,
-        report=lambda snapshot: say(_progress(snapshot)),
-        progress=lambda done, of: say(f"measuring {done} of {of}"),
+        observer=Observer(
+            snapshot=lambda snapshot: say(_progress(snapshot)),
+            measured=lambda done, of: say(f"measuring {done} of {of}"),
+        ),
     )
     data, more = {"troubles": [], **_data(made)}, ()
     if arguments.mode:
@@ -136,7 +138,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
 
 def _data(made: "Pruned") -> dict[str, object]:
     found = made.circuit.found
-    minimality = found.get("minimality", {})
+    removal = {} if found.minimality is None else found.minimality.to_dict()
     return {
         "model": made.circuit.model,
         "task": made.circuit.task,
@@ -144,32 +146,32 @@ def _data(made: "Pruned") -> dict[str, object]:
         "k": made.circuit.k,
         "nodes": made.circuit.size,
         "edges": len(made.experiment.edges),
-        "edges_needed": minimality.get("edges_needed"),
-        "nodes_bisected": minimality.get("nodes_bisected"),
-        "nodes_before": minimality.get("nodes_before"),
-        "edges_before": minimality.get("edges_before"),
-        "loss_without_spare_edges": minimality.get("loss_without_spare_edges"),
-        "means_over": found.get("means_over"),
-        "objective": found["settings"]["objective"],
-        "circuit_loss": found["loss"],
+        "edges_needed": removal.get("edges_needed"),
+        "nodes_bisected": removal.get("nodes_bisected"),
+        "nodes_before": removal.get("nodes_before"),
+        "edges_before": removal.get("edges_before"),
+        "loss_without_spare_edges": removal.get("loss_without_spare_edges"),
+        "means_over": found.means_over,
+        "objective": made.nested.ranking.settings.objective,
+        "circuit_loss": found.loss,
         "test_loss": made.experiment.of_circuit.loss,
-        "seconds": found["seconds"],
+        "seconds": found.seconds,
     }
 
 
 def _removal(made: "Pruned") -> tuple[str, ...]:
-    told = made.circuit.found.get("minimality")
+    told = made.circuit.found.minimality
     if told is None:
         return ()
     return (
-        f"removal: {told['nodes_before']} to {told['nodes']} nodes, {told['edges_before']} to "
-        f"{told['edges']} edges, of which {told['edges_needed']} are needed (without the others "
-        f"the loss is {told['loss_without_spare_edges']:.4f})",
+        f"removal: {told.nodes_before} to {told.nodes} nodes, {told.edges_before} to "
+        f"{told.edges} edges, of which {told.edges_needed} are needed (without the others "
+        f"the loss is {told.loss_without_spare_edges:.4f})",
     )
 
 
 def _means(made: "Pruned") -> tuple[str, ...]:
-    over = made.circuit.found.get("means_over")
+    over = made.circuit.found.means_over
     return () if over is None else (f"held at means over {over}, not at the model's own",)
 
 

@@ -61,7 +61,7 @@ def _scored(one: Score) -> str:
 def example_lines(one: dict[str, Any]) -> list[str]:
     lines = ["", f"{one['name']}: {one['summary']}"]
     for pair in one["examples"]:
-        prompts = [Prompt(**pair[side]) for side in ("positive", "negative")]
+        prompts = [Prompt(**pair[which]) for which in ("positive", "negative")]
         parts = [re.findall(r"\w+|\s+|[^\w\s]", prompt.text) for prompt in prompts]
         for prompt, of, places in zip(prompts, parts, differing(*parts), strict=True):
             lines += ["---", marked(of, places)]

@@ -6,62 +6,76 @@ Every oddity of the released files ends here: old keys, unknown keys, a missing
 
 import dataclasses
 import json
-import math
-import pickle
 import warnings
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from circuit_sparsity.core.model import GPT, GPTConfig
-from circuit_sparsity.kernels import SparseMatrix
-from circuit_sparsity.store import Damaged
-from circuit_sparsity.store.health import check_whole
+from circuit_sparsity.core.compact import Weights as Weights
+from circuit_sparsity.core.compact import pack as pack
+from circuit_sparsity.core.compact import pack_one as pack_one
+from circuit_sparsity.core.compact import unpack as unpack
+from circuit_sparsity.core.config import GPTConfig, check_fields
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.weight_files import COMPACT_FILE as COMPACT_FILE
+from circuit_sparsity.core.weight_files import DENSE_FILE as DENSE_FILE
+from circuit_sparsity.core.weight_files import CheckpointError as CheckpointError
+from circuit_sparsity.core.weight_files import find_weights as find_weights
+from circuit_sparsity.core.weight_files import is_finite
+from circuit_sparsity.core.weight_files import read_weights as read_weights
 
 CONFIG_FILE = "beeg_config.json"
-DENSE_FILE = "final_model.pt"
-COMPACT_FILE = "model.safetensors"
+HUB_CONFIG_FILE = "config.json"  # of Hugging Face's layout
+MODEL_TYPE = "circuitgpt"
 
 _KNOWN = {field.name for field in dataclasses.fields(GPTConfig)}
 _WITHOUT_EFFECT = {  # known in released configs; they do not change what inference computes
     *("bigram_table_rank", "n_embd", "pfrac", "expansion_factor", "expansion_factor_mlp"),
     *("debug_exact_topk", "sparse_matmul_impl", "afrac_approx", "ignore_dw_grad", "rtopk"),
-    *("dropout", "dropout_cat_pos_emb", "grad_checkpointing", "enable_sparse_kernels"),
-    *("debug_nans", "use_tied_aux_matrix"),
+    "use_tied_aux_matrix",
 }
-_POSITIONS = "::positions"
-_SHAPE = "::shape"
-_COMPACT_BELOW = 0.5  # a 4-byte position beside a 4-byte value pays up to this density
+_OF_TRANSFORMERS = {  # what that library writes into every config.json
+    *("architectures", "auto_map", "model_type", "torch_dtype", "dtype", "transformers_version"),
+    *("_name_or_path", "bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings"),
+    *("use_cache", "return_dict", "output_attentions", "output_hidden_states", "is_decoder"),
+    *("is_encoder_decoder", "id2label", "label2id", "num_labels", "chunk_size_feed_forward"),
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"),
+}
+_TIED = ("transformer.wte.weight", "lm_head.weight")
 
 
-Weights = Mapping[str, Tensor | SparseMatrix]  # by parameter name
-
-
-class CheckpointError(ValueError):
-    """A model's files are missing, damaged, or not what the configuration asks for."""
+def config_file(folder: Path) -> Path:
+    """The configuration in a model's folder: the release's, or else Hugging Face's."""
+    found = (folder / name for name in (CONFIG_FILE, HUB_CONFIG_FILE))
+    return next((path for path in found if path.is_file()), folder / CONFIG_FILE)
 
 
 def read_config(path: Path) -> GPTConfig:
-    """The configuration in a ``beeg_config.json``, old keys translated.
+    """The configuration in a ``beeg_config.json`` or ``config.json``, old keys translated.
 
     Warns of keys it does not know and goes on. Raises CheckpointError when the file is missing,
     is not a JSON object, or asks for something this code cannot compute.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        raw = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
+    except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(
-            f"no configuration at {path}; a model folder holds {CONFIG_FILE} and {DENSE_FILE} or "
-            f"{COMPACT_FILE}: fetch the model, or name another folder"
+            f"no configuration at {path}; a model folder holds {CONFIG_FILE} (or "
+            f"{HUB_CONFIG_FILE}) and {DENSE_FILE} or {COMPACT_FILE}: fetch the model, or name "
+            "another folder"
         ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        start = path.read_bytes()[:24]
+        if start.startswith(b"version https://git-lfs"):
+            raise CheckpointError(
+                f"{path} is a pointer of Git LFS in place of the configuration: run `git lfs pull` "
+                "in its folder"
+            ) from error
         raise CheckpointError(
             f"{path} ({path.stat().st_size} bytes) is not JSON: {error}; "
             "delete it and fetch the model again"
@@ -74,51 +88,28 @@ def read_config(path: Path) -> GPTConfig:
 def parse_config(raw: Mapping[str, object], source: str) -> GPTConfig:
     """The configuration that the keys of ``raw`` describe; ``source`` names it in messages."""
     values = dict(raw)
-    if "n_mlp" in values:
-        values.setdefault("d_mlp", values.pop("n_mlp"))
+    old_width = values.pop("n_mlp", None)
+    if values.get("d_mlp") is None:
+        values["d_mlp"] = old_width
+    of_hub = values.get("model_type")
+    if of_hub not in (None, MODEL_TYPE):
+        raise CheckpointError(f"{source}: model_type is {of_hub!r}; expected {MODEL_TYPE}")
     if values.get("use_tied_aux_matrix"):
         raise CheckpointError(
             f"{source}: use_tied_aux_matrix is {values['use_tied_aux_matrix']!r}; "
             "only models without it can be computed here"
         )
-    unknown = sorted(set(values) - _KNOWN - _WITHOUT_EFFECT)
+    aside = _WITHOUT_EFFECT | (_OF_TRANSFORMERS if of_hub else set())
+    unknown = sorted(str(key)[:80] for key in set(values) - _KNOWN - aside)
     if unknown:
         warnings.warn(f"{source}: unknown keys are left aside: {', '.join(unknown)}", stacklevel=3)
     try:
-        return GPTConfig(**{key: value for key, value in values.items() if key in _KNOWN})  # type: ignore[arg-type]
+        known: dict[str, Any] = {key: x for key, x in values.items() if key in _KNOWN}
+        check_fields(known)
+        derived = ("d_head", "d_mlp")  # from other fields, where they are null
+        return GPTConfig(**{k: x for k, x in known.items() if x is not None or k not in derived})
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: {error}") from error
-
-
-def read_weights(path: Path) -> dict[str, Tensor | SparseMatrix]:
-    """Tensors of a ``.pt`` (weights only) or compact ``.safetensors`` file, by name.
-
-    Nothing is copied: tensors are mapped from the file, matrices stored compactly stay so.
-    """
-    if not path.exists():
-        raise CheckpointError(f"no weights at {path}: fetch the model, or name another folder")
-    try:
-        check_whole(path)
-    except Damaged as damaged:
-        raise CheckpointError(str(damaged)) from damaged
-    try:
-        if path.suffix == ".safetensors":
-            return unpack(load_file(path))
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (
-        SafetensorError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        OSError,
-        ValueError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) cannot be read as weights: "
-            f"{_first_line(error)}; the file is damaged: delete it and fetch the model again"
-        ) from error
 
 
 class Unfilled(TorchFunctionMode):
@@ -147,6 +138,10 @@ def fitting(config: GPTConfig, weights: Weights, source: str) -> Weights:
     weights = {name: x for name, x in weights.items() if not name.endswith(".attn.bias")}
     expected = expected_shapes(config)
     weights.setdefault("final_logits_bias", torch.zeros(config.vocab_size))
+    if config.tied_unembed:  # some writers store a tied matrix once
+        for name, other in (_TIED, _TIED[::-1]):
+            if name in weights:
+                weights.setdefault(other, weights[name])
     problems = [f"missing {name}" for name in expected if name not in weights]
     problems += [f"unexpected {name}" for name in weights if name not in expected]
     problems += [
@@ -158,8 +153,17 @@ def fitting(config: GPTConfig, weights: Weights, source: str) -> Weights:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" * (len(problems) > 8))
         raise CheckpointError(
             f"{source} does not fit its configuration: {shown}; "
-            f"check that {CONFIG_FILE} belongs to these weights"
+            "check that the configuration belongs to these weights"
         )
+    for name, x in weights.items():
+        values = x if isinstance(x, Tensor) else x.values
+        if not values.is_floating_point() or not is_finite(x):
+            raise CheckpointError(
+                f"{source}: {name} holds "
+                + ("NaN or infinity" if values.is_floating_point() else f"{values.dtype} numbers")
+                + "; expected finite floating-point weights: a run that diverged is stored in it, "
+                "or the file is damaged"
+            )
     return weights
 
 
@@ -174,65 +178,3 @@ def save_model(model: GPT, folder: Path) -> None:
     text = json.dumps(model.config.to_dict(), indent=1)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
     save_file(pack(model.state_dict()), folder / COMPACT_FILE)
-
-
-def pack(state: Weights) -> dict[str, Tensor]:
-    """Tensors with many zeros as values and flat int32 positions; the others as they are."""
-    packed: dict[str, Tensor] = {}
-    for name, x in state.items():
-        packed |= pack_one(name, x)
-    return packed
-
-
-def pack_one(name: str, x: Tensor | SparseMatrix) -> dict[str, Tensor]:
-    """What ``pack`` makes of one tensor."""
-    if isinstance(x, SparseMatrix):
-        positions = x.row_indices() * x.shape[1] + x.columns
-        return _packed(name, x.values, positions, x.shape)
-    if int(x.count_nonzero()) > _COMPACT_BELOW * x.numel():  # first: positions take twice as much
-        return {name: x.contiguous()}
-    positions = x.flatten().nonzero().flatten()
-    return _packed(name, x.flatten()[positions], positions, x.shape)
-
-
-def _packed(
-    name: str, values: Tensor, positions: Tensor, shape: Sequence[int]
-) -> dict[str, Tensor]:
-    return {
-        name: values,
-        name + _POSITIONS: positions.to(torch.int32),
-        name + _SHAPE: torch.tensor(shape, dtype=torch.int32),
-    }
-
-
-def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor | SparseMatrix]:
-    """The inverse of ``pack``; matrices that were stored without their zeros stay so."""
-    found: dict[str, Tensor | SparseMatrix] = {}
-    for name, x in packed.items():
-        if name.endswith((_POSITIONS, _SHAPE)):
-            continue
-        found[name] = x
-        if name + _POSITIONS in packed:
-            shape = packed[name + _SHAPE].tolist()
-            found[name] = _unpacked(name, x, packed[name + _POSITIONS].long(), shape)
-    return found
-
-
-def _unpacked(
-    name: str, values: Tensor, positions: Tensor, shape: list[int]
-) -> Tensor | SparseMatrix:
-    size = math.prod(shape)
-    ascending = bool((positions[1:] > positions[:-1]).all())
-    inside = not len(positions) or (int(positions[0]) >= 0 and int(positions[-1]) < size)
-    if not (ascending and inside and len(positions) == len(values)):
-        raise ValueError(f"{name} holds positions that do not fit its shape {shape}")
-    if len(shape) == 2:
-        rows, columns = positions // shape[1], positions % shape[1]
-        return SparseMatrix.from_entries(rows, columns, values, (shape[0], shape[1]))
-    dense = torch.zeros(shape, dtype=values.dtype)
-    dense.view(-1)[positions] = values
-    return dense
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -8,104 +8,19 @@ the one after that place's activation top-k.
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from circuit_sparsity.core.hooks import Hook, ambient_hook, chain, no_hook
-from circuit_sparsity.core.names import Location
+from circuit_sparsity.core.config import TOP_K_PLACES as TOP_K_PLACES
+from circuit_sparsity.core.config import GPTConfig as GPTConfig
+from circuit_sparsity.core.hooks import Hook, Recorder, ambient_hook, chain, no_hook
+from circuit_sparsity.core.sparse_modules import SparseEmbedding, SparseLinear
 from circuit_sparsity.kernels import abs_top_k
-
-TOP_K_PLACES = (
-    "attn_in",
-    "attn_q",
-    "attn_k",
-    "attn_v",
-    "attn_out",
-    "mlp_in",
-    "mlp_neuron",
-    "mlp_out",
-    "resid_post_attn",
-    "resid_post_mlp",
-)
-
-
-@dataclass(frozen=True)
-class GPTConfig:
-    """Shape and options of a model, under the names of the released ``beeg_config.json``."""
-
-    block_size: int = 1024  # longest sequence, in tokens
-    vocab_size: int = 2048
-    n_layer: int = 8
-    n_head: int = 16
-    d_head: int = 16
-    d_model: int = 256
-    d_mlp: int = 1024
-    bias: bool = True  # in every linear map but the unembedding
-    ln_bias: bool = True  # in LayerNorm; RMSNorm has none
-    rms_norm: bool = True
-    residual_activation_type: str = "identity"  # or relu, after each residual add
-    activation_type: str = "gelu"  # exact; or relu
-    afrac: float | None = None  # fraction of entries that survive each activation top-k
-    afrac_loctypes: str = "attn_in,attn_out,mlp_in,mlp_out"  # where it applies
-    tied_unembed: bool = False
-    tokenizer_name: str = "tinypython_2k"
-    enable_bigram_table: bool = False
-    learnable_bigram_table: bool = False  # a parameter, or a fixed buffer
-    d_pos_emb: int | None = None  # concatenated position channels; None: positions are added
-    sinusoidal_cat_pos_emb: bool = False
-    sink: bool = False  # a learned attention logit per head that leads to nothing
-    flash: bool = True  # kept for the file format: both settings mean the same numbers
-
-    def __post_init__(self) -> None:
-        unknown = set(self.top_k_places) - set(TOP_K_PLACES)
-        if unknown:
-            raise ValueError(
-                f"afrac_loctypes names {sorted(unknown)}; known places: {', '.join(TOP_K_PLACES)}"
-            )
-        if self.activation_type not in ("gelu", "relu"):
-            raise ValueError(f"activation_type is {self.activation_type!r}; expected gelu or relu")
-        if self.residual_activation_type not in ("identity", "relu"):
-            raise ValueError(
-                f"residual_activation_type is {self.residual_activation_type!r}; "
-                "expected identity or relu"
-            )
-
-    @property
-    def top_k_places(self) -> tuple[str, ...]:
-        """The places whose activations are cut to ``afrac`` of their entries."""
-        return tuple(place.strip() for place in self.afrac_loctypes.split(",") if place.strip())
-
-    @property
-    def d_attn(self) -> int:
-        return self.n_head * self.d_head
-
-    @property
-    def d_read(self) -> int:
-        """Channels that attention and MLP read: the residual's and the concatenated positions'."""
-        return self.d_model + (self.d_pos_emb or 0)
-
-    def width(self, location: Location) -> int:
-        """Number of channels at ``location``."""
-        if location.kind == "act_in":
-            return self.d_read
-        if location.kind == "post_act":
-            return self.d_mlp
-        return self.d_attn if location.kind in ("q", "k", "v") else self.d_model
-
-    def kept(self, place: str, dim: int) -> int | None:
-        """How many of ``dim`` entries survive at a top-k place; None when all do."""
-        if self.afrac is None or place not in self.top_k_places:
-            return None
-        return int(self.afrac * dim)
-
-    def to_dict(self) -> dict[str, object]:
-        return dataclasses.asdict(self)
 
 
 def _sparsify(config: GPTConfig, place: str, dim: int) -> Callable[[Tensor], Tensor]:
@@ -198,6 +113,10 @@ class Attention(nn.Module):
         y = hook(f"{at}.y", y.transpose(1, 2).flatten(2))  # batch pos d_attn
         return hook(f"{at}.resid_delta", self._cut_out(self.c_proj(y)))
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        state_dict.pop(f"{prefix}bias", None)  # the causal mask, which old files store
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def _heads(
         self, x: Float[Tensor, "batch pos d_attn"]
     ) -> Float[Tensor, "batch head pos d_head"]:
@@ -249,16 +168,16 @@ class Block(nn.Module):
         x: Float[Tensor, "batch pos d_model"],
         positions: Float[Tensor, "pos d_pos_emb"] | None,
         hook: Hook,
-    ) -> Float[Tensor, "batch pos d_model"]:
+    ) -> Float[Tensor, "rows pos d_model"]:
         x = hook(f"{self.layer}.resid_in", x)
-        read = self.ln_1(x) if positions is None else _beside(self.ln_1(x), self.ln_p1(positions))
+        read = self.ln_1(x) if positions is None else _join(self.ln_1(x), self.ln_p1(positions))
         x = self._cut_mid(self._add(x + self.attn(read, hook)))
         x = hook(f"{self.layer}.resid_mid", x)
-        read = self.ln_2(x) if positions is None else _beside(self.ln_2(x), self.ln_p2(positions))
+        read = self.ln_2(x) if positions is None else _join(self.ln_2(x), self.ln_p2(positions))
         return self._cut_end(self._add(x + self.mlp(read, hook)))
 
 
-def _beside(
+def _join(
     x: Float[Tensor, "batch pos d_model"], positions: Float[Tensor, "pos d_pos_emb"]
 ) -> Float[Tensor, "batch pos d_read"]:
     return torch.cat((x, positions.expand(x.shape[0], -1, -1)), dim=-1)
@@ -295,6 +214,7 @@ class GPT(nn.Module):
                 self.bigram_table = nn.Parameter(table)
             else:
                 self.register_buffer("bigram_table", table)
+        self.initialise()
 
     @property
     def blocks(self) -> list[Block]:
@@ -306,9 +226,12 @@ class GPT(nn.Module):
         """Where its tensors are."""
         return self.final_logits_bias.device
 
-    def initialise(self, seed: int) -> None:
-        """Draw fresh weights: normal 0.02, ``c_proj`` 0.02/sqrt(2·layers), biases 0."""
-        generator = torch.Generator().manual_seed(seed)
+    def initialise(self, seed: int | None = None) -> None:
+        """Draw fresh weights: normal 0.02, ``c_proj`` 0.02/sqrt(2·layers), biases 0.
+
+        By ``seed``, or by torch's own generator, as every new model is.
+        """
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
         deep = 0.02 / math.sqrt(2 * self.config.n_layer)
         for name, parameter in self.named_parameters():
             if name.endswith(".weight") and parameter.dim() == 2:
@@ -316,7 +239,7 @@ class GPT(nn.Module):
                 nn.init.normal_(parameter, std=std, generator=generator)
             elif name.endswith(".bias") or "sink_logit" in name or "bigram" in name:
                 nn.init.zeros_(parameter)
-        if self.config.sinusoidal_cat_pos_emb:
+        if self.config.sinusoidal_cat_pos_emb and self.device.type != "meta":
             with torch.no_grad():
                 self.transformer.wpe.weight.copy_(_waves(self.config))
 
@@ -324,40 +247,151 @@ class GPT(nn.Module):
         self,
         idx: Int[Tensor, "batch pos"],
         targets: Int[Tensor, "batch pos"] | None = None,
+        include_resid_mid: bool = False,
         hook: Hook = no_hook,
-    ) -> tuple[Float[Tensor, "batch pos vocab"], Float[Tensor, ""], list[Tensor]]:
-        """Logits, mean cross-entropy in nats per token (0 without targets), and block inputs.
+    ) -> tuple[Float[Tensor, "batch pos vocab"], Float[Tensor, "*one"], list[Tensor]]:
+        """Logits, mean cross-entropy in nats per token, and block inputs.
 
-        Targets of −1 do not count. Raises ValueError when the sequence is longer than
+        Targets of −1 do not count; without targets the loss is a zero of shape (1,). With
+        ``include_resid_mid`` the third value has the stream before each MLP too: two a layer.
+        Raises ValueError when ``idx`` is no batch of the model's tokens, or is longer than
         ``block_size``.
         """
-        x, inputs = self.residual(idx, hook)
+        x, positions = self._embed(idx)
+        hook = chain(ambient_hook(), hook)
+        x, inputs = self._run_blocks(x, positions, hook, 0, include_resid_mid)
         logits = self.unembed(x, idx)
-        if targets is None:
-            return logits, logits.new_zeros(()), inputs
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
-        return logits, loss, inputs
+        return logits, _loss(logits, targets), inputs
+
+    def forward_tail(
+        self,
+        x: Float[Tensor, "batch pos d_model"],
+        n: int,
+        targets: Int[Tensor, "batch pos"] | None = None,
+        additional_logits_bias: Float[Tensor, "batch pos vocab"] | None = None,
+        include_resid_mid: bool = False,
+        pos_emb_to_cat: Float[Tensor, "*one pos d_pos_emb"] | None = None,
+    ) -> tuple[Float[Tensor, "batch pos vocab"], Float[Tensor, "*one"], list[Tensor]]:
+        """What ``forward`` gives from the residual stream ``x`` before block ``n`` on.
+
+        With ``include_resid_mid`` blocks are counted in halves: an odd ``n`` begins before the MLP
+        of layer ``n // 2``. The bigram table's rows are ``additional_logits_bias``; concatenated
+        positions are ``pos_emb_to_cat``, or the model's own. Hooks have the names of the layers
+        that run; the reference counts them from zero again. Raises ValueError when there is no
+        such block.
+        """
+        last = self.config.n_layer * (2 if include_resid_mid else 1)
+        if not 0 <= n <= last:
+            raise ValueError(f"n is {n}; expected a block from 0 to {last}, the last being the end")
+        positions = None
+        if self.config.d_pos_emb:
+            own = self.transformer.wpe.weight[: x.shape[1]]
+            positions = own if pos_emb_to_cat is None else pos_emb_to_cat.reshape(own.shape)
+        x, inputs = self._run_blocks(x, positions, ambient_hook(), n, include_resid_mid)
+        logits = self.lm_head(self.transformer.ln_f(x)) + self.final_logits_bias
+        if additional_logits_bias is not None:
+            logits = logits + additional_logits_bias
+        return logits, _loss(logits, targets), inputs
 
     def residual(
         self, idx: Int[Tensor, "batch pos"], hook: Hook = no_hook
-    ) -> tuple[Float[Tensor, "batch pos d_model"], list[Tensor]]:
-        """The final residual stream (before ``ln_f``) and the input of each block."""
-        pos = idx.shape[1]
-        if pos > self.config.block_size:
-            raise ValueError(
-                f"the prompt has {pos} tokens; the model's context is {self.config.block_size}: "
-                f"cut it to its last {self.config.block_size} tokens"
-            )
-        hook = chain(ambient_hook(), hook)
-        positions = self.transformer.wpe.weight[:pos]
+    ) -> tuple[Float[Tensor, "rows pos d_model"], list[Tensor]]:
+        """The final residual stream (before ``ln_f``) and the input of each block.
+
+        It has as many rows as ``idx``, unless a hook on the residual stream lets further ones in.
+        """
+        x, positions = self._embed(idx)
+        return self._run_blocks(x, positions, chain(ambient_hook(), hook))
+
+    def _embed(
+        self, idx: Int[Tensor, "batch pos"]
+    ) -> tuple[Float[Tensor, "batch pos d_model"], Float[Tensor, "pos d_pos_emb"] | None]:
+        """The first residual stream, and positions where they are concatenated."""
+        check_tokens(idx, self.config)
+        positions = self.transformer.wpe.weight[: idx.shape[1]]
         x = self.transformer.wte(idx)
-        if not self.config.d_pos_emb:
-            x, positions = x + positions, None
-        inputs = []
-        for block in self.blocks:
-            inputs.append(x)
-            x = block(x, positions, hook)
+        return (x, positions) if self.config.d_pos_emb else (x + positions, None)
+
+    def _run_blocks(
+        self,
+        x: Float[Tensor, "batch pos d_model"],
+        positions: Float[Tensor, "pos d_pos_emb"] | None,
+        hook: Hook,
+        start: int = 0,
+        halves: bool = False,
+    ) -> tuple[Float[Tensor, "rows pos d_model"], list[Tensor]]:
+        """The stream after all blocks from ``start`` on, and what each (or each half) was given."""
+        layer, from_mlp = divmod(start, 2) if halves else (start, 0)
+        middles, inputs = Recorder(r"\d+\.resid_mid$"), []
+        given = chain(middles, hook) if halves else hook  # the streams before any intervention
+        for block in self.blocks[layer:]:
+            at_mlp = bool(from_mlp) and block.layer == layer
+            inputs += [] if at_mlp else [x]
+            x = block(x, positions, _from_mlp(layer, x, given) if at_mlp else given)
+            inputs += [middles.tensors[f"{block.layer}.resid_mid"]] if halves else []
         return hook("final_resid", x), inputs
+
+    def run_with_cache(
+        self, tokens: Int[Tensor, "batch pos"], pattern: str | None = None
+    ) -> tuple[Float[Tensor, "batch pos vocab"], dict[str, Tensor]]:
+        """Logits, and every hooked tensor by name (those that ``pattern`` matches, where given).
+
+        ``circuit_sparsity.core.transformer_lens`` gives the same under TransformerLens's names.
+        """
+        recorder = Recorder(pattern)
+        logits, _, _ = self(tokens, hook=recorder)
+        return logits, recorder.tensors
+
+    @torch.no_grad()
+    def generate(
+        self,
+        idx: Int[Tensor, "batch pos"],
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+    ) -> Int[Tensor, "batch longer"]:
+        """``idx`` and ``max_new_tokens`` more, each drawn from the model's next-token chances.
+
+        Logits are divided by ``temperature``; with ``top_k`` only so many tokens can be drawn.
+        What is longer than ``block_size`` is read from its end. Draws from torch's generator.
+        """
+        if temperature <= 0:
+            raise ValueError(f"temperature is {temperature}; expected more than 0")
+        for _ in range(max_new_tokens):
+            logits = self(idx[:, -self.config.block_size :])[0][:, -1] / temperature  # batch vocab
+            if top_k is not None:
+                least = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
+                logits = logits.masked_fill(logits < least, -math.inf)
+            drawn = torch.multinomial(logits.softmax(-1), 1)
+            idx = torch.cat((idx, drawn.to(idx.dtype)), dim=1)
+        return idx
+
+    def get_num_params(self, non_embedding: bool = True) -> int:
+        """Number of parameters; positions do not count unless ``non_embedding`` is false.
+
+        A compressed map counts with its zeros, as a dense one does.
+        """
+        compressed = {
+            id(module.matrix): math.prod(module.matrix.shape)  # tied ones once
+            for module in self.modules()
+            if isinstance(module, SparseLinear | SparseEmbedding)
+        }
+        positions = self.transformer.wpe.weight.numel() if non_embedding else 0
+        dense = sum(parameter.numel() for parameter in self.parameters())
+        return dense + sum(compressed.values()) - positions
+
+    def crop_block_size(self, block_size: int) -> None:
+        """Make the context shorter: positions after ``block_size`` are dropped."""
+        if not 1 <= block_size <= self.config.block_size:
+            raise ValueError(
+                f"block_size is {block_size}; expected a length from 1 to "
+                f"{self.config.block_size}, which the model has"
+            )
+        self.config = dataclasses.replace(self.config, block_size=block_size)
+        wpe = self.transformer.wpe
+        wpe.num_embeddings = block_size
+        kept = wpe.weight[:block_size].detach().clone()
+        wpe.weight = nn.Parameter(kept, requires_grad=wpe.weight.requires_grad)
 
     def unembed(
         self, x: Float[Tensor, "*batch d_model"], idx: Int[Tensor, "*batch"]
@@ -367,6 +401,48 @@ class GPT(nn.Module):
         if self.config.enable_bigram_table:
             logits = logits + F.embedding(idx, self.bigram_table)
         return logits
+
+
+def check_tokens(idx: Tensor, config: GPTConfig) -> None:
+    """Raise ValueError unless ``idx`` is a batch of prompts that a model of ``config`` can read."""
+    if idx.dim() != 2 or idx.numel() == 0 or idx.is_floating_point():
+        raise ValueError(
+            f"tokens are a tensor of shape {tuple(idx.shape)} and type {idx.dtype}; expected "
+            "token ids of shape (batch, pos), at least one: for a single prompt use tokens[None]"
+        )
+    if idx.shape[1] > config.block_size:
+        raise ValueError(
+            f"the prompt has {idx.shape[1]} tokens; the model's context is {config.block_size}: "
+            f"cut it to its last {config.block_size} tokens"
+        )
+    for token in map(int, idx.aminmax() if idx.device.type == "cpu" else ()):
+        if not 0 <= token < config.vocab_size:
+            raise ValueError(
+                f"there is no token {token}: the model's ids go from 0 to {config.vocab_size - 1}; "
+                "use the tokenizer that belongs to it"
+            )
+
+
+def _from_mlp(layer: int, x: Tensor, hook: Hook) -> Hook:
+    """A hook that makes a layer go on from its middle with ``x`` and shows nothing before that."""
+    started = False
+
+    def from_the_middle(name: str, value: Tensor) -> Tensor:
+        nonlocal started
+        if name == f"{layer}.resid_mid":
+            started = True
+            return hook(name, x)
+        return hook(name, value) if started else value
+
+    return from_the_middle
+
+
+def _loss(
+    logits: Float[Tensor, "batch pos vocab"], targets: Int[Tensor, "batch pos"] | None
+) -> Float[Tensor, "*one"]:
+    if targets is None:
+        return logits.new_zeros(1)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
 
 
 def _waves(config: GPTConfig) -> Float[Tensor, "pos d_pos_emb"]:

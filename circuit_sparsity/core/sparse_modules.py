@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from circuit_sparsity.kernels import Activation, SparseMatrix, from_panels, sparse_linear, to_panels
+from circuit_sparsity.kernels import SparseMatrix, from_panels, sparse_linear, to_panels
 
 
 class _Compressed(nn.Module):
@@ -48,20 +48,8 @@ class SparseLinear(_Compressed):
         self.register_parameter("bias", given)
 
     def forward(self, x: Float[Tensor, "*batch columns"]) -> Float[Tensor, "*batch rows"]:
-        panels = self.in_panels(to_panels(x.reshape(-1, self.in_features)))
+        panels = sparse_linear(to_panels(x.reshape(-1, self.in_features)), self.matrix, self.bias)
         return from_panels(panels, x.shape[:-1].numel()).view(*x.shape[:-1], -1)
-
-    def in_panels(
-        self, panels: Float[Tensor, "panels columns 16"], activation: Activation = "none"
-    ) -> Float[Tensor, "panels rows 16"]:
-        """The same for activations that are in panels."""
-        return sparse_linear(panels, self.matrix, self.bias, activation)
-
-    def thirds(
-        self, panels: Float[Tensor, "panels columns 16"]
-    ) -> list[Float[Tensor, "panels third 16"]]:
-        """The first, second and last third of the result, each a tensor of its own."""
-        return [sparse_linear(panels, *part) for part in self.three]
 
     @cached_property
     def three(self) -> list[tuple[SparseMatrix, Tensor | None]]:

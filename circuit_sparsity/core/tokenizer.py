@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tiktoken
 
@@ -74,19 +75,26 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
     Raises FileNotFoundError when one of the two is missing, ValueError when one cannot be read or
     they contradict each other.
     """
-    folder = Path(folder)
+    arguments = encoding_arguments(Path(folder), Path(folder).name)
+    ranks, eot = arguments["mergeable_ranks"], arguments["explicit_n_vocab"] - 1
+    digest = hashlib.sha256(b"\n".join(token.hex().encode() for token in ranks)).hexdigest()
+    return Tokenizer(tiktoken.Encoding(**arguments), eot + 1, eot, fingerprint=digest[:16])
+
+
+def encoding_arguments(folder: Path, name: str) -> dict[str, Any]:
+    """The keyword arguments of ``tiktoken.Encoding`` for the tokenizer in `folder`.
+
+    Raises as `load_tokenizer` does.
+    """
     ranks = _ranks_of_merges(folder / VOCAB_FILE)
     _check_against_encoder(ranks, folder / ENCODER_FILE)
-    eot = len(ranks)
-    encoding = tiktoken.Encoding(
-        name=folder.name,
-        pat_str=SPLIT_PATTERN,
-        mergeable_ranks=ranks,
-        special_tokens={END_OF_TEXT: eot},
-        explicit_n_vocab=eot + 1,
-    )
-    digest = hashlib.sha256(b"\n".join(token.hex().encode() for token in ranks)).hexdigest()
-    return Tokenizer(encoding=encoding, n_vocab=eot + 1, eot=eot, fingerprint=digest[:16])
+    return {
+        "name": name,
+        "pat_str": SPLIT_PATTERN,
+        "mergeable_ranks": ranks,
+        "special_tokens": {END_OF_TEXT: len(ranks)},
+        "explicit_n_vocab": len(ranks) + 1,
+    }
 
 
 def _ranks_of_merges(path: Path) -> dict[bytes, int]:

@@ -146,3 +146,70 @@ _ALL = (
     ),
 )
 DEFINITIONS: Mapping[str, Definition] = MappingProxyType({one.key: one for one in _ALL})
+_FURTHER = (
+    Definition(
+        "anchors",
+        "Against a guess",
+        "Faithfulness and completeness with the best constant guess in the place of the empty "
+        "circuit, which is often far worse; the circuit's mean margin over the model's; and how "
+        "the two margins correlate over the prompts of each class.",
+        RATIO,
+        "0 is that guess, 1 the model; a correlation near 0 is a circuit that does not follow its "
+        "model from prompt to prompt",
+    ),
+    Definition(
+        "intervals",
+        "Intervals",
+        "95% bootstrap interval of a measure over pairs of prompts, 1000 resamples.",
+        "as the measure",
+        "an interval that holds the anchor says nothing for sure",
+    ),
+    Definition(
+        "shortcuts",
+        "Shortcuts",
+        "What small classifiers get on the task's test prompts from the last token, the last two, "
+        "the length and the bag of tokens, fitted on its pruning prompts.",
+        SHARE,
+        "a coin has 0.5; the model's own accuracy",
+    ),
+    Definition(
+        "rest",
+        "Part of the rest",
+        "Loss with the circuit kept and a random share of everything outside ablated: mean, "
+        "ninetieth percentile and worst of 16 draws for each of five shares.",
+        NATS,
+        "the circuit's own loss: twice that is red; as many random nodes kept in its place",
+    ),
+    Definition(
+        "resampled",
+        "Resample ablation",
+        "The circuit's loss with everything outside at what it is on other prompts, on the pair's "
+        "other prompt, or on held-out text.",
+        NATS,
+        "the loss with the rest at its mean, and at zero",
+    ),
+    Definition(
+        "adversary",
+        "Adversary",
+        "Loss of the model without the 1, 2, 4 to 64 nodes outside whose ablation hurts most, the "
+        "circuit kept; found greedily by gradient.",
+        NATS,
+        "the same against as many random kept nodes; without a budget everything breaks",
+    ),
+    Definition(
+        "reasons",
+        "Same reasons",
+        "Total variation between where the kept heads look in the circuit and in the model, and "
+        "the cosine of what kept writes add, both where the answer is read.",
+        RATIO,
+        "variation 0 and cosine 1 are the same; a head at 0.5 or more looks at something else",
+    ),
+    Definition(
+        "specific",
+        "Specific",
+        "How far the loss of other tasks that the model solves rises without this circuit.",
+        NATS,
+        "the rise on its own task: where another one's is larger, it is red",
+    ),
+)
+FURTHER: Mapping[str, Definition] = MappingProxyType({one.key: one for one in _FURTHER})

@@ -2,17 +2,31 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.evidence.adversary import Adversary
+from circuit_sparsity.evidence.anchors import Anchors
+from circuit_sparsity.evidence.reasons import HeadAgreement, Reasons, WriteAgreement
+from circuit_sparsity.evidence.resample import Resampled
+from circuit_sparsity.evidence.rest import PartOfRest, ShareOfRest
+from circuit_sparsity.evidence.shortcuts import Shortcuts
+from circuit_sparsity.evidence.specific import OnTask, Specific
+from circuit_sparsity.experiment.experiment import faithfulness
 from circuit_sparsity.store import Store, paths
 from circuit_sparsity.store.atomic import write_atomically
+from circuit_sparsity.store.health import check_content
+from circuit_sparsity.tasks.task import CHANCE_LOSS
 
 FORMAT = 1
 FAR = 2.0  # times the target: a circuit whose loss is above does not carry over to these prompts
+SOME = 0.01  # nats below a guess: a search that ends above has found nothing
+EASY = 0.95  # share of test prompts that a guess without a model answers: too easy a task
+SPARED = 0.5  # of the way from a guess to the model, that the model without the circuit may come
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,8 @@ class Control:
     circuit_loss: float
     necessities: tuple[float, ...] = ()  # of the model with only that control ablated
     circuit_necessity: float | None = None
+    best_loss: float | None = None  # that a search reached at any size, where one was made
+    best_nodes: int | None = None  # its size
 
     @property
     def loss(self) -> float:
@@ -33,6 +49,17 @@ class Control:
     @property
     def necessity(self) -> float | None:
         return sum(self.necessities) / len(self.necessities) if self.necessities else None
+
+    @property
+    def failed(self) -> str | None:
+        """Why a search for a control says nothing: it ended at a guess; None where it says much."""
+        lowest = min(*self.losses, *([] if self.best_loss is None else [self.best_loss]), math.inf)
+        if self.necessities or lowest < CHANCE_LOSS - SOME:
+            return None
+        return (
+            f"{self.name}: the search ended at {lowest:.4f} nats, no better than a guess; that it "
+            "found nothing says little of whether there was something to find"
+        )
 
     @property
     def trouble(self) -> str | None:
@@ -111,12 +138,50 @@ class Evidence:
     edges_needed: int | None = None  # where removal looked for spare edges
     loss_of_needed: float | None = None  # with the others ablated, in nats per sequence
     target: float | None = None  # nats per sequence, that the circuit was found for
+    anchors: Anchors | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(
+        default_factory=dict[str, tuple[float, float]]
+    )  # 95%, by the name of the measure
+    shortcuts: Shortcuts | None = None
+    rest: PartOfRest | None = None
+    resampled: Resampled | None = None
+    adversary: Adversary | None = None
+    reasons: Reasons | None = None
+    specific: Specific | None = None
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What speaks against the circuit: prompts it fails on, controls that look as good."""
-        controls = tuple(trouble for one in self.controls if (trouble := one.trouble))
-        return controls if self.strays is None else (self.strays, *controls)
+        further = (None if one is None else one.trouble for one in (self.rest, self.specific))
+        found = (self.strays, self.spared, *(one.trouble for one in self.controls), *further)
+        return tuple(trouble for trouble in found if trouble)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What says less than it seems to: controls that failed, a task that a guess answers."""
+        failed = tuple(words for one in self.controls if (words := one.failed))
+        easy = self.shortcuts
+        if easy is None or easy.best < EASY:
+            return failed
+        return (*failed, f"The task is answered without a model: {easy.words}")
+
+    @property
+    def spared(self) -> str | None:
+        """What is wrong when the model hardly needs the circuit; None where it does.
+
+        By loss, anchored at the best constant guess, which is a coin's in pairs of prompts.
+        """
+        guess = CHANCE_LOSS if self.anchors is None else self.anchors.constant_loss
+        completeness = faithfulness(self.necessity, self.model_loss, guess)
+        if completeness is None or completeness < SPARED:
+            return None
+        right = ""
+        if self.anchors is not None:
+            right = f" and answers {self.anchors.accuracies[2]:.0%} right"
+        return (
+            f"Without the circuit the model still has a loss of {self.necessity:.4f} nats{right} "
+            f"(completeness {completeness:.2f}): it does not need this circuit"
+        )
 
     @property
     def strays(self) -> str | None:
@@ -149,20 +214,40 @@ class Evidence:
         try:
             values = {key: value for key, value in raw.items() if key != "format"}
             values["curve"] = tuple(CurvePoint(**point) for point in values["curve"])
-            values["controls"] = tuple(Control(**_tuples(one)) for one in values["controls"])
-            if values["stability"] is not None:
-                values["stability"] = Stability(**_tuples(values["stability"]))
+            values["controls"] = tuple(Control(**_fields(one)) for one in values["controls"])
+            for name, kind in _RECORDS.items():
+                if values.get(name) is not None:
+                    values[name] = kind(**_fields(values[name]))
+            values["intervals"] = _fields(values.get("intervals", {}))
             return cls(**values)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"not the evidence of a circuit ({error}); measure it again"
             ) from error
 
 
-def _tuples(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(x) if isinstance(x, list) else x for key, x in raw.items()}
+def _fields(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record from JSON values: lists are tuples, some of them of records."""
+    return {key: _frozen(value, _INNER.get(key)) for key, value in raw.items()}
 
 
+def _frozen(value: Any, inner: type | None = None) -> Any:
+    if not isinstance(value, list):
+        return value
+    return tuple(inner(**_fields(one)) if inner is not None else _frozen(one) for one in value)
+
+
+_RECORDS = {
+    "stability": Stability,
+    "anchors": Anchors,
+    "shortcuts": Shortcuts,
+    "rest": PartOfRest,
+    "resampled": Resampled,
+    "adversary": Adversary,
+    "reasons": Reasons,
+    "specific": Specific,
+}
+_INNER = {"shares": ShareOfRest, "heads": HeadAgreement, "writes": WriteAgreement, "tasks": OnTask}
 EVIDENCE = "evidence.json"
 
 
@@ -182,8 +267,9 @@ def read_evidence(store: Store, circuit: Circuit) -> Evidence | None:
         path = root / _name(circuit)
         if path.is_file():
             try:
+                check_content(path)
                 return Evidence.from_dict(json.loads(path.read_text(encoding="utf-8")))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path} cannot be read: {error}; delete it") from error
     return None
 

@@ -24,10 +24,11 @@ class Sized:
 
 def sized(stored: StoredCircuit) -> Sized:
     """Few numbers of a large value."""
-    circuit, asked = stored.circuit, stored.circuit.found.get("target")
-    target = float(asked) if isinstance(asked, int | float) else None
+    circuit = stored.circuit
     size = circuit.size, len(stored.edges)
-    return Sized(circuit.task, circuit.sweep, circuit.k, *size, stored.circuit_loss, target)
+    return Sized(
+        circuit.task, circuit.sweep, circuit.k, *size, stored.circuit_loss, circuit.found.target
+    )
 
 
 def smallest(circuits: Iterable[Sized], target: float = TARGET) -> dict[str, Sized]:

@@ -9,29 +9,48 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit, from_masks, total_nodes
+from circuit_sparsity.circuits.found import Found
+from circuit_sparsity.circuits.node_vector import Layout
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Location, circuit_locations
+from circuit_sparsity.evidence.anchors import Anchors, Answers, anchors, intervals, loss_of
 from circuit_sparsity.evidence.curves import areas, curve, fraction_sizes
 from circuit_sparsity.evidence.evidence import Control, CurvePoint, Evidence
 from circuit_sparsity.experiment.experiment import Cancelled, Experiment, Progress, faithfulness
 from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.size import log_grid
 from circuit_sparsity.runtime.compiled import compile_circuit
-from circuit_sparsity.tasks.task import answer_margin
 
 
 def random_nodes(
-    config: GPTConfig, like: Circuit, seed: int, per_location: bool = False
+    config: GPTConfig,
+    like: Circuit,
+    seed: int,
+    per_location: bool = False,
+    outside: bool = False,
 ) -> Circuit:
     """A circuit of as many nodes as ``like``, drawn from all nodes of the model.
 
     With ``per_location`` each location has as many as in ``like``; otherwise only the total is
-    the same. The real nodes may be drawn like any other.
+    the same. The real nodes may be drawn like any other, unless only those ``outside`` may.
+    Raises ValueError where there are not as many outside.
     """
     generator = torch.Generator().manual_seed(seed)
     places = circuit_locations(config.n_layer)
     widths = [config.width(place) for place in places]
-    if per_location:
+    if outside:
+        layout = Layout(config)
+        free = (~layout.join(like.masks(config))).nonzero().flatten()
+        if len(free) < like.size:
+            raise ValueError(
+                f"{like.title} keeps {like.size} of {layout.size} nodes; there are not as many "
+                "outside to draw a control from"
+            )
+        drawn = free[torch.randperm(len(free), generator=generator)[: like.size]]
+        chosen = torch.zeros(layout.size, dtype=torch.bool)
+        chosen[drawn] = True
+        masks = layout.split(chosen)
+    elif per_location:
         masks = {
             place: _draw(width, len(like.nodes.get(place, ())), generator)
             for place, width in zip(places, widths, strict=True)
@@ -39,8 +58,7 @@ def random_nodes(
     else:
         parts = _draw(sum(widths), like.size, generator).split(widths)
         masks = dict(zip(places, parts, strict=True))
-    how = {"control": "per location" if per_location else "overall", "seed": seed}
-    return dataclasses.replace(like, nodes=from_masks(masks), found=how)
+    return dataclasses.replace(like, nodes=from_masks(masks), found=Found(seed=seed))
 
 
 def _draw(width: int, n: int, generator: torch.Generator) -> torch.Tensor:
@@ -59,6 +77,7 @@ CONTROL_PAIRS = 32  # pairs that curves and random circuits are measured on
 MANY = 256  # nodes; the minimality of larger circuits is measured on those pairs alone too
 RANDOM = "random nodes"
 RANDOM_PER_LOCATION = "random nodes, as many at each location"
+RANDOM_OUTSIDE = "random nodes outside the circuit"
 
 Step = Callable[[], None]
 
@@ -78,33 +97,32 @@ def measure(
     """
     total = total_nodes(experiment.model.config)
     sizes = {*fraction_sizes(total), *log_grid(total)} if order is not None else ()
-    step = counted(4 + 2 * draws + len(sizes), progress, cancel)
+    has_room = 2 * experiment.circuit.size <= total
+    step = counted(4 + (2 + has_room) * draws + len(sizes), progress, cancel)
     few = first_pairs(experiment, CONTROL_PAIRS)
     found = _measured(experiment, step)
-    for name, per_location in ((RANDOM, False), (RANDOM_PER_LOCATION, True)):
-        if draws:
-            found = found.with_control(random_control(few, name, per_location, draws, step))
+    names = (RANDOM, RANDOM_PER_LOCATION, *((RANDOM_OUTSIDE,) if has_room else ()))
+    for name in names if draws else ():
+        found = found.with_control(random_control(few, name, draws, step))
     if order is None:
         return found
     points = curve(few, order, step)
     return _with_curve(found, points, total, ranking, few.batch_name)
 
 
-def _measured(it: Experiment, step: Step) -> Evidence:
-    logits = []
-    for alive in (None, it.alive, _none(it), _others(it)):
-        step()
-        logits.append(it.logits(alive))
-    model, circuit, empty, rest = logits
-    losses = [_loss(it, found) for found in logits]
-    edges_needed, loss_of_needed = needed_edges(it)
-    learnable = learnable_nodes(it)
-    total = total_nodes(it.model.config)
+def _measured(experiment: Experiment, step: Step) -> Evidence:
+    answers = Answers.of(experiment, step)
+    empty, rest = answers.margins(answers.empty), answers.margins(answers.rest)
+    model, circuit = answers.margins(answers.model), answers.margins(answers.circuit)
+    losses = [loss_of(margins.float()) for margins in (model, circuit, empty, rest)]
+    edges_needed, loss_of_needed = needed_edges(experiment)
+    learnable = learnable_nodes(experiment)
+    total, size = total_nodes(experiment.model.config), experiment.circuit.size
     return Evidence(
-        circuit=it.circuit.title,
-        prompts=it.batch_name,
-        nodes=it.circuit.size,
-        edges=len(it.edges),
+        circuit=experiment.circuit.title,
+        prompts=experiment.batch_name,
+        nodes=size,
+        edges=len(experiment.edges),
         learnable_nodes=learnable,
         model_nodes=total,
         model_loss=losses[0],
@@ -113,15 +131,19 @@ def _measured(it: Experiment, step: Step) -> Evidence:
         necessity=losses[3],
         faithfulness=faithfulness(losses[1], losses[0], losses[2]),
         completeness=faithfulness(losses[3], losses[0], losses[2]),
-        kl=divergence(model, circuit),
-        exact_match=_match(_margin(it, model) > 0, _margin(it, circuit) > 0),
-        exact_match_full=_match(model.argmax(dim=-1), circuit.argmax(dim=-1)),
-        minimality=minimality(it if it.circuit.size <= MANY else first_pairs(it, CONTROL_PAIRS)),
-        relative_sparsity=it.circuit.size / learnable if learnable else 0.0,
-        full_sparsity=it.circuit.size / total,
+        kl=divergence(answers.model, answers.circuit),
+        exact_match=_match(model > 0, circuit > 0),
+        exact_match_full=_match(answers.model.argmax(dim=-1), answers.circuit.argmax(dim=-1)),
+        minimality=minimality(
+            experiment if size <= MANY else first_pairs(experiment, CONTROL_PAIRS)
+        ),
+        relative_sparsity=size / learnable if learnable else 0.0,
+        full_sparsity=size / total,
         edges_needed=edges_needed,
         loss_of_needed=loss_of_needed,
-        target=it.circuit.found.get("target"),
+        target=experiment.circuit.found.target,
+        anchors=anchors(answers),
+        intervals=intervals(answers),
     )
 
 
@@ -137,7 +159,27 @@ def _with_curve(
         return found
     cpr, cmd = areas(points, fraction_sizes(total), log=False)
     cpr_log, cmd_log = areas(points, log_grid(total), log=True)
-    return dataclasses.replace(found, cpr=cpr, cmd=cmd, cpr_log=cpr_log, cmd_log=cmd_log)
+    found = dataclasses.replace(found, cpr=cpr, cmd=cmd, cpr_log=cpr_log, cmd_log=cmd_log)
+    return dataclasses.replace(found, anchors=_areas_of_guess(found, points, total))
+
+
+def _areas_of_guess(found: Evidence, points: tuple[CurvePoint, ...], total: int) -> Anchors | None:
+    """CPR and CMD with faithfulness anchored at the best constant guess.
+
+    The curve's last point keeps every node: it is the model.
+    """
+    if found.anchors is None:
+        return None
+    guess, model = found.anchors.constant_loss, points[-1].loss
+    again = [
+        dataclasses.replace(point, faithfulness=faithfulness(point.loss, model, guess))
+        for point in points
+    ]
+    if any(point.faithfulness is None for point in again):
+        return found.anchors
+    cpr, cmd = areas(again, fraction_sizes(total), log=False)
+    cpr_log, cmd_log = areas(again, log_grid(total), log=True)
+    return dataclasses.replace(found.anchors, cpr=cpr, cmd=cmd, cpr_log=cpr_log, cmd_log=cmd_log)
 
 
 def divergence(
@@ -148,67 +190,79 @@ def divergence(
     return max(0.0, float((p.exp() * (p - q)).sum(dim=-1).mean()))
 
 
-def minimality(it: Experiment) -> dict[str, float]:
+def minimality(experiment: Experiment) -> dict[str, float]:
     """Rise of the circuit's loss without each node alone, by node."""
-    run = compile_circuit(it.circuit, it.model, it.means).on(it.batch)
-    nodes = it.circuit.node_list
+    run = compile_circuit(experiment.circuit, experiment.model, experiment.means).on(
+        experiment.batch
+    )
+    nodes = experiment.circuit.node_list
     losses = run.losses_without([(), *((node,) for node in nodes)]).double().mean(dim=1)
     rises = (losses[1:] - losses[0]).tolist()
     return {str(node): rise for node, rise in zip(nodes, rises, strict=True)}
 
 
-def needed_edges(it: Experiment) -> tuple[int | None, float | None]:
+def needed_edges(experiment: Experiment) -> tuple[int | None, float | None]:
     """Edges that removal did not find spare, and the loss with the spare ones ablated together.
 
     None where the circuit was found without looking for spare edges.
     """
-    told = it.circuit.found.get("minimality")
-    if told is None:
+    removal = experiment.circuit.found.minimality
+    if removal is None:
         return None, None
-    spare = {(source, target) for source, target in told["spare_edges"]}
-    gone = [edge for edge in it.edges if (str(edge.source), str(edge.target)) in spare]
-    run = compile_circuit(it.circuit, it.model, it.means).on(it.batch)
+    spare = set(removal.spare_edges)
+    gone = [edge for edge in experiment.edges if (str(edge.source), str(edge.target)) in spare]
+    run = compile_circuit(experiment.circuit, experiment.model, experiment.means).on(
+        experiment.batch
+    )
     loss = float(run.losses_without([gone])[0].double().mean())
-    return len(it.edges) - len(gone), loss
+    return len(experiment.edges) - len(gone), loss
 
 
-def learnable_nodes(it: Experiment) -> int:
+def learnable_nodes(experiment: Experiment) -> int:
     """Nodes of the whole model that are not dangling: a mask can learn about no others."""
-    rows = it.model.lm_head.weight.detach()
-    answers = torch.stack((it.batch.right, it.batch.wrong)).unique(dim=1)
+    rows = experiment.model.lm_head.weight.detach()
+    answers = torch.stack((experiment.batch.right, experiment.batch.wrong)).unique(dim=1)
     readout = (rows[answers[0]] != rows[answers[1]]).any(dim=0).cpu()
-    whole = {place: torch.ones_like(mask) for place, mask in it.alive.items()}
-    live = Liveness(it.model, it.means, readout).live(whole)
+    whole = {place: torch.ones_like(mask) for place, mask in experiment.alive.items()}
+    live = Liveness(experiment.model, experiment.means, readout).live(whole)
     return sum(int(mask.sum()) for mask in live.values())
 
 
 def random_control(
-    it: Experiment, name: str, per_location: bool, draws: int, step: Step = lambda: None
+    experiment: Experiment, name: str, draws: int, step: Step = lambda: None
 ) -> Control:
     """As many random nodes as the circuit has: what they do alone, and what ablating them does."""
     losses, necessities = [], []
     for seed in range(draws):
         step()
-        drawn = random_nodes(it.model.config, it.circuit, seed, per_location)
-        run = compile_circuit(drawn, it.model, it.means).on(it.batch)
+        drawn = random_nodes(
+            experiment.model.config,
+            experiment.circuit,
+            seed,
+            per_location=name == RANDOM_PER_LOCATION,
+            outside=name == RANDOM_OUTSIDE,
+        )
+        run = compile_circuit(drawn, experiment.model, experiment.means).on(experiment.batch)
         losses.append(float(run.losses().mean()))
-        necessities.append(dataclasses.replace(it, circuit=drawn).of_complement.loss)
+        necessities.append(dataclasses.replace(experiment, circuit=drawn).of_complement.loss)
     return Control(
         name,
-        it.batch_name,
+        experiment.batch_name,
         tuple(losses),
-        it.of_circuit.loss,
+        experiment.of_circuit.loss,
         tuple(necessities),
-        it.of_complement.loss,
+        experiment.of_complement.loss,
     )
 
 
-def first_pairs(it: Experiment, pairs: int) -> Experiment:
+def first_pairs(experiment: Experiment, pairs: int) -> Experiment:
     """The experiment on its first pairs alone."""
-    if it.batch.n_pairs <= pairs:
-        return it
-    name = f"the first {2 * pairs} of {it.batch_name}"
-    return dataclasses.replace(it, batch=it.batch.select(range(pairs)), batch_name=name)
+    if experiment.batch.n_pairs <= pairs:
+        return experiment
+    name = f"the first {2 * pairs} of {experiment.batch_name}"
+    return dataclasses.replace(
+        experiment, batch=experiment.batch.select(range(pairs)), batch_name=name
+    )
 
 
 def counted(of: int, progress: Progress, cancel: threading.Event | None) -> Step:
@@ -223,22 +277,6 @@ def counted(of: int, progress: Progress, cancel: threading.Event | None) -> Step
         progress(done, of)
 
     return step
-
-
-def _none(it: Experiment) -> dict:
-    return {place: torch.zeros_like(mask) for place, mask in it.alive.items()}
-
-
-def _others(it: Experiment) -> dict:
-    return {place: ~mask for place, mask in it.alive.items()}
-
-
-def _margin(it: Experiment, logits: Float[Tensor, "prompt vocab"]) -> Float[Tensor, " prompt"]:
-    return answer_margin(logits, it.batch.right, it.batch.wrong)
-
-
-def _loss(it: Experiment, logits: Float[Tensor, "prompt vocab"]) -> float:
-    return float(torch.nn.functional.softplus(-_margin(it, logits)).mean())
 
 
 def _match(one: Tensor, other: Tensor) -> float:

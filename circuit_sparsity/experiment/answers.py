@@ -46,13 +46,13 @@ def pairs_of_loss(
     The first of a pair answers the first half of the prompts, the second the second half.
     """
     prompts, n_vocab = logits.shape
-    side = torch.ones(prompts, 1, 1)
-    side[: prompts // 2] = -1  # softplus(-margin) where the first token is right
+    sign = torch.ones(prompts, 1, 1)
+    sign[: prompts // 2] = -1  # softplus(-margin) where the first token is right
     block = max(1, _ENTRIES // max(1, prompts * n_vocab))
     found = []
     for start in range(0, n_vocab, block):
         margin = logits[:, start : start + block, None] - logits[:, None]  # prompt block vocab
-        losses = F.softplus(side * margin).mean(0)
+        losses = F.softplus(sign * margin).mean(0)
         near = ((losses - loss).abs() <= tolerance).nonzero()
         found.append(near + torch.tensor([start, 0]))
     pairs = torch.cat(found)

@@ -5,29 +5,33 @@
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import Edge, edges
 from circuit_sparsity.circuits.means import Means
+from circuit_sparsity.circuits.recipe import Level, Recipe
 from circuit_sparsity.core.hooks import Hook, Recorder, no_hook
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.experiment.importance import first_order
 from circuit_sparsity.runtime.ablation import answer_logits
 from circuit_sparsity.runtime.compiled import CircuitRun, Fill, compile_circuit
+from circuit_sparsity.runtime.interventions import Change, margins_changed
 from circuit_sparsity.tasks.task import TaskBatch, two_way_loss
 
 Alive = Mapping[Location, Bool[Tensor, " width"]]
 Progress = Callable[[int, int], None]  # done, of how many
 Part = Node | Edge
+Some = TypeVar("Some")
 _AT_ONCE = 64  # ablations between two looks at progress and cancel
 TOO_CLOSE = 0.01  # nats; below it, model and empty circuit leave faithfulness undefined
 
@@ -60,7 +64,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a change to a circuit does: ``parts`` ablated together, or one node added."""
+    """What a change to a circuit does: ``parts`` changed together, or one node added."""
 
     parts: tuple[Part, ...]
     before: Outcome
@@ -141,9 +145,32 @@ class Experiment:
         circuit does not have.
         """
         named = (self.part(part) if isinstance(part, str) else part for part in parts)
-        chosen = tuple(dict.fromkeys(named))
-        (after,) = self.compiled.losses_without([chosen], fill)
-        return Effect(chosen, self.of_circuit, Outcome(after))
+        return self._effect([(part, Level(fill)) for part in dict.fromkeys(named)])
+
+    def apply(self, recipe: Recipe) -> Effect:
+        """The circuit with every part that ``recipe`` names at the level that it names.
+
+        ``ablate`` is the recipe that holds each at its mean, or at zero. Raises ValueError for a
+        part that the circuit does not have.
+
+        >>> from circuit_sparsity.experiment.opening import open_circuit
+        >>> circuit = open_circuit("starter", "single_double_quote", "prune", "k44_seed0")
+        >>> round(circuit.apply(Recipe.parse(["0.attn.k:210*0.5", "0.attn.q:210=1.5"])).delta, 2)
+        0.5
+        """
+        return self._effect(self.changes(recipe))
+
+    def changes(self, recipe: Recipe) -> list[Change]:
+        """Each part that ``recipe`` names, and its level; ValueError for one that is not here."""
+        return [(self.part(step.name), step.level) for step in recipe]
+
+    def outcomes(self, sets: Sequence[Sequence[Change]]) -> list[Outcome]:
+        """The circuit with each set of changes; a part has one level in all of them."""
+        return [Outcome(F.softplus(-margins)) for margins in margins_changed(self.compiled, sets)]
+
+    def _effect(self, changes: Sequence[Change]) -> Effect:
+        (after,) = self.outcomes([changes])
+        return Effect(tuple(part for part, _ in changes), self.of_circuit, after)
 
     def ablate_each(
         self,
@@ -153,7 +180,7 @@ class Experiment:
         fill: Fill = "mean",
     ) -> tuple[Effect, ...]:
         """One effect for each part alone. Raises Cancelled when ``cancel`` is set meanwhile."""
-        parts, found = tuple(parts), []
+        parts, found = tuple(parts), list[Effect]()
         for some in _portions(parts, progress, cancel):
             after = self.compiled.losses_without([[part] for part in some], fill)
             pairs = zip(some, after, strict=True)
@@ -167,7 +194,7 @@ class Experiment:
         cancel: threading.Event | None = None,
     ) -> tuple[Effect, ...]:
         """One effect for each node outside the circuit that is let run as well, alone."""
-        nodes, found = tuple(nodes), []
+        nodes, found = tuple(nodes), list[Effect]()
         for some in _portions(nodes, progress, cancel):
             larger = self.circuit.with_nodes(some)
             run = compile_circuit(larger, self.model, self.means).on(self.batch)
@@ -212,8 +239,8 @@ def faithfulness(loss: float, model: float, empty: float) -> float | None:
 
 
 def _portions(
-    parts: tuple[Any, ...], progress: Progress, cancel: threading.Event | None
-) -> Iterator[tuple[Any, ...]]:
+    parts: tuple[Some, ...], progress: Progress, cancel: threading.Event | None
+) -> Iterator[tuple[Some, ...]]:
     """A few at a time; progress is told after each portion."""
     for done in range(0, len(parts), _AT_ONCE):
         if cancel is not None and cancel.is_set():

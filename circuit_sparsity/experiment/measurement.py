@@ -72,7 +72,7 @@ def measure_stored(
         search=tuple(search) or (SearchPoint(0, circuit_loss),),
         total_nodes=total_nodes(config),
         model_config=config.to_dict(),
-        prune_config=circuit.found,
+        prune_config=circuit.found.to_dict(),
         is_kiter_bug_fixed=True,
     )
     progress(of, of)

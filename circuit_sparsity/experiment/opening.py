@@ -1,5 +1,6 @@
 """From names to values: find the files of a circuit, read them, and lay it on the table."""
 
+import math
 import threading
 
 import torch
@@ -35,8 +36,6 @@ TEST_SEED = 0
 SAME_LOSS = 1e-5  # nats: a stored loss that is computed again is nearer
 PAIRS = "pairs.jsonl"  # beside a circuit that was found for one's own pairs
 OWN_MEANS = "own_means.pt"  # beside a circuit that is held at other means than its model's
-MEANS_OVER = "means_over"  # what text those were taken over, in Circuit.found
-FOUND_HERE = "circuit_sparsity"  # a key of Circuit.found, in circuits that this project made
 KNOWN_ANSWERS = {  # of released tasks, as the paper describes them
     "single_double_quote": ("')", '")'),
     "bracket_counting": ("]\n", "]]\n"),
@@ -181,7 +180,7 @@ def task_of(store: Store, circuit: Circuit) -> Task | None:
 
     None for a circuit of others, whose prompts are those in its file.
     """
-    if FOUND_HERE not in circuit.found:
+    if not circuit.found.is_ours:
         return None
     path = store.path_of_viz(circuit.model, circuit.task, circuit.sweep, circuit.k)
     if path is not None and (path.parent / PAIRS).is_file():
@@ -244,6 +243,8 @@ def _by_losses(
     pair: tuple[int, int],
 ) -> tuple[int, int] | None:
     """The pair that gives what the file stores; None where ``pair`` does, or none does."""
+    if math.isnan(stored.model_loss) or math.isnan(stored.circuit_loss):
+        return None
     batch = task_batch(stored, pair)
     loss = float(two_way_loss(logits, batch.right, batch.wrong).mean())
     if abs(loss - stored.model_loss) <= SAME_LOSS:

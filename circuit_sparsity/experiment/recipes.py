@@ -1,17 +1,14 @@
 """What a recipe does to a circuit: each step alone, step by step, and all together."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from torch.nn import functional as F
-
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.recipe import Recipe, Step
-from circuit_sparsity.experiment.experiment import Experiment, Outcome, faithfulness
+from circuit_sparsity.experiment.experiment import Effect, Experiment, Outcome, faithfulness
 from circuit_sparsity.experiment.opening import batch_of_tests, open_task, open_tokenizer
-from circuit_sparsity.runtime.interventions import Change, hook_changed, margins_changed
+from circuit_sparsity.runtime.interventions import hook_changed
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import Pair, Prompt, encode, task_context
 
@@ -26,18 +23,10 @@ class StepEffect:
 
 
 @dataclass(frozen=True)
-class RecipeEffect:
+class RecipeEffect(Effect):
     """A recipe carried out: ``after`` has all its steps, ``before`` none."""
 
-    recipe: Recipe
-    before: Outcome
-    after: Outcome
-    steps: tuple[StepEffect, ...] = ()  # empty where only the whole was asked for
-
-    @property
-    def delta(self) -> float:
-        """Rise of the mean task loss, in nats per sequence."""
-        return self.after.loss - self.before.loss
+    steps: tuple[StepEffect, ...] = ()
 
     @cached_property
     def alone(self) -> float:
@@ -50,22 +39,20 @@ class RecipeEffect:
         return self.delta - self.alone
 
 
-def apply(experiment: Experiment, recipe: Recipe) -> RecipeEffect:
-    """The recipe as a whole. Raises ValueError for a part that the circuit does not have."""
-    (after,) = _outcomes(experiment, [changes_of(experiment, recipe)])
-    return RecipeEffect(recipe, experiment.of_circuit, after)
-
-
 def effects(experiment: Experiment, recipe: Recipe) -> RecipeEffect:
-    """The recipe as a whole, each of its steps alone, and all its beginnings."""
-    changes, before = changes_of(experiment, recipe), experiment.of_circuit
-    alone = _outcomes(experiment, [[change] for change in changes])
-    so_far = _outcomes(experiment, [changes[: i + 1] for i in range(len(changes))])
+    """The recipe as a whole, as by ``Experiment.apply``, each step alone, and all beginnings.
+
+    Raises ValueError for a part that the circuit does not have.
+    """
+    changes, before = experiment.changes(recipe), experiment.of_circuit
+    alone = experiment.outcomes([[change] for change in changes])
+    so_far = experiment.outcomes([changes[: i + 1] for i in range(len(changes))])
     found = [
         StepEffect(step, one.loss - before.loss, many.loss - before.loss)
         for step, one, many in zip(recipe, alone, so_far, strict=True)
     ]
-    return RecipeEffect(recipe, before, so_far[-1] if so_far else before, tuple(found))
+    parts, after = tuple(part for part, _ in changes), so_far[-1] if so_far else before
+    return RecipeEffect(parts, before, after, tuple(found))
 
 
 def in_whole_model(experiment: Experiment, recipe: Recipe) -> Outcome:
@@ -74,7 +61,7 @@ def in_whole_model(experiment: Experiment, recipe: Recipe) -> Outcome:
     Where it names all nodes of the circuit at their means, this is the circuit's necessity
     (METHOD section 5). Raises ValueError for a part that the circuit does not have.
     """
-    changes = changes_of(experiment, recipe)
+    changes = experiment.changes(recipe)
     return experiment.run(None, hook_changed(None, experiment.model, experiment.means, changes))
 
 
@@ -88,22 +75,12 @@ def faithfulness_of(experiment: Experiment, outcome: Outcome) -> float | None:
     return faithfulness(outcome.loss, experiment.of_model.loss, Outcome(nothing).loss)
 
 
-def changes_of(experiment: Experiment, recipe: Recipe) -> list[Change]:
-    """Each part that the recipe names, and its level; ValueError for one the circuit has not."""
-    return [(experiment.part(step.name), step.level) for step in recipe]
-
-
-def _outcomes(experiment: Experiment, sets: Sequence[Sequence[Change]]) -> list[Outcome]:
-    margins = margins_changed(experiment.compiled, sets)
-    return [Outcome(losses) for losses in F.softplus(-margins)]
-
-
 Where = Literal["own", "pair", "text", "task"]
 TASK_PAIRS = 32  # of another task
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class OtherPrompts:
     """Which prompts a recipe is replayed on; "own" are the circuit's."""
 
     where: Where = "own"
@@ -157,34 +134,33 @@ def on_task(
 _WRAPS = {"pair": "on_pair", "text": "on_text", "task": "on_task"}
 
 
-def snippet(circuit: Circuit, recipe: Recipe, elsewhere: Elsewhere | None = None) -> str:
+def snippet(circuit: Circuit, recipe: Recipe, prompts: OtherPrompts | None = None) -> str:
     """Python that opens the circuit, carries out the recipe, and prints the rise of the loss.
 
     It prints the change of the mean task loss in nats per sequence, with sign and six digits.
     """
-    elsewhere = elsewhere or Elsewhere()
-    wrap = _WRAPS.get(elsewhere.where)
+    prompts = prompts or OtherPrompts()
+    wrap = _WRAPS.get(prompts.where)
     names = ", ".join(repr(n) for n in (circuit.model, circuit.task, circuit.sweep, circuit.k))
     steps = "".join(f"    {str(step)!r},\n" for step in recipe)
     lines = [
         "from circuit_sparsity.experiment.opening import open_circuit",
-        "from circuit_sparsity.recipes import Recipe",
-        "from circuit_sparsity.experiment.recipes import apply",
+        "from circuit_sparsity.circuits.recipe import Recipe",
         *([f"from circuit_sparsity.experiment.recipes import {wrap}"] if wrap else []),
         *(["from circuit_sparsity.tasks.task import Prompt"] if wrap == "on_text" else []),
         "",
         f"circuit = open_circuit({names})",
-        *([f"circuit = {wrap}(circuit, {_arguments(elsewhere)})"] if wrap else []),
+        *([f"circuit = {wrap}(circuit, {_arguments(prompts)})"] if wrap else []),
         f"recipe = Recipe.parse([\n{steps}])",
-        'print(f"{apply(circuit, recipe).delta:+.6f}")  # rise of the loss, nats per sequence',
+        'print(f"{circuit.apply(recipe).delta:+.6f}")  # rise of the loss, nats per sequence',
     ]
     return "\n".join(lines) + "\n"
 
 
-def _arguments(elsewhere: Elsewhere) -> str:
-    if elsewhere.where == "pair":
-        return str(elsewhere.pair)
-    if elsewhere.where == "task":
-        return repr(elsewhere.task)
-    assert elsewhere.text is not None, "a replay on texts has them"
-    return ", ".join(map(repr, elsewhere.text))
+def _arguments(prompts: OtherPrompts) -> str:
+    if prompts.where == "pair":
+        return str(prompts.pair)
+    if prompts.where == "task":
+        return repr(prompts.task)
+    assert prompts.text is not None, "a replay on texts has them"
+    return ", ".join(map(repr, prompts.text))

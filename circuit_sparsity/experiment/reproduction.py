@@ -1,5 +1,6 @@
 """What a circuit's file stores, computed here again, and how far the two are apart."""
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -87,8 +88,8 @@ class NearTies:
         if not self._model.config.d_pos_emb:
             return norm(x)
         positions = self._model.get_parameter("transformer.wpe.weight")[: x.shape[1]]
-        beside = block.get_submodule(of_positions)(positions)
-        return torch.cat((norm(x), beside.expand(len(x), -1, -1)), dim=-1)
+        normed = block.get_submodule(of_positions)(positions)
+        return torch.cat((norm(x), normed.expand(len(x), -1, -1)), dim=-1)
 
 
 def _kept(model: GPT, location: Location) -> int | None:
@@ -198,9 +199,11 @@ def _losses(
         blocks[block] = _loss(run.without(members), batch)
     of_model = _loss(experiment.logits(None), batch)
     of_nodes = {str(node): loss for node, loss in stored.node_losses.items()}
+    whole = {"model": stored.model_loss, "circuit": stored.circuit_loss}
+    here = {"model": of_model, "circuit": _loss(run.base, batch)}
+    known = {name: {name: loss} for name, loss in whole.items() if not math.isnan(loss)}
     return {
-        "model": _compare({"model": stored.model_loss}, {"model": of_model}),
-        "circuit": _compare({"circuit": stored.circuit_loss}, {"circuit": _loss(run.base, batch)}),
+        **{name: _compare(loss, here) for name, loss in known.items()},
         "nodes": _compare(of_nodes, nodes),
         "blocks": _compare(stored.block_losses, blocks),
     }

@@ -113,9 +113,14 @@ def attack_curve(
         if longest > context:
             break
         batch = encode(made, tokenizer, context, cut=False)
-        it = dataclasses.replace(experiment, batch=batch, batch_name=attack.name)
+        experiment = dataclasses.replace(experiment, batch=batch, batch_name=attack.name)
         curve.append(
-            Strength(strength, len(batch), Answers.of(it.of_model), Answers.of(it.of_circuit))
+            Strength(
+                strength,
+                len(batch),
+                Answers.of(experiment.of_model),
+                Answers.of(experiment.of_circuit),
+            )
         )
         progress(done + 1, len(wanted))
     return tuple(curve)

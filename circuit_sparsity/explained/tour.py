@@ -31,7 +31,7 @@ class Reading:
     node: Node
     positive: float
     negative: float
-    elsewhere: float
+    other_tokens: float
     spread: float  # standard deviation over all tokens of the prompts
 
     @property
@@ -42,7 +42,7 @@ class Reading:
     @property
     def finds(self) -> float:
         """How far a mark of either kind is from other tokens, in standard deviations."""
-        gap = abs((self.positive + self.negative) / 2 - self.elsewhere)
+        gap = abs((self.positive + self.negative) / 2 - self.other_tokens)
         return gap / self.spread if self.spread else 0.0
 
 
@@ -99,14 +99,14 @@ def mark_places(batch: TaskBatch) -> Int[Tensor, " prompt"]:
 
 
 @torch.no_grad()
-def readings(it: Experiment) -> tuple[Reading, ...]:
+def readings(experiment: Experiment) -> tuple[Reading, ...]:
     """What each kept node does at the mark and elsewhere, in order of computation."""
-    batch, n = it.batch, it.batch.n_pairs
+    batch, n = experiment.batch, experiment.batch.n_pairs
     at, rows, real = mark_places(batch), torch.arange(len(batch)), _real(batch)
     others = real.clone()
     others[rows, at] = False
-    hook = mean_fill(it.alive, it.means)
-    found = node_activations(it.model, it.circuit.node_list, batch.tokens, hook)
+    hook = mean_fill(experiment.alive, experiment.means)
+    found = node_activations(experiment.model, experiment.circuit.node_list, batch.tokens, hook)
     return tuple(
         Reading(
             node,
@@ -134,32 +134,34 @@ def finding(found: Sequence[Reading]) -> tuple[Reading, ...]:
 
 
 @torch.no_grad()
-def looks(it: Experiment) -> tuple[Look, ...]:
+def looks(experiment: Experiment) -> tuple[Look, ...]:
     """Heads with a kept value, by what they carry to the end from the mark: largest weight first.
 
     A head without a kept value brings the same to every prompt, wherever it looks.
     """
     recorder = Recorder(r"\d+\.attn\.[qk]$")
-    it.model.residual(it.batch.tokens, chain(mean_fill(it.alive, it.means), recorder))
-    d = it.model.config.d_head
+    experiment.model.residual(
+        experiment.batch.tokens, chain(mean_fill(experiment.alive, experiment.means), recorder)
+    )
+    d = experiment.model.config.d_head
     heads = {
         (node.location.layer, node.channel // d)
-        for node in it.circuit.node_list
+        for node in experiment.circuit.node_list
         if node.location.kind == "v" and node.location.layer is not None
     }
-    found = (_look(it, recorder, layer, head) for layer, head in sorted(heads))
+    found = (_look(experiment, recorder, layer, head) for layer, head in sorted(heads))
     return tuple(sorted(found, key=lambda look: -look.share))
 
 
 @torch.no_grad()
-def writings(it: Experiment) -> tuple[Writing, ...]:
+def writings(experiment: Experiment) -> tuple[Writing, ...]:
     """What the kept final channels say of the two answers, largest `swing` first.
 
     Exact: the logits are a sum over the channels after the last norm, so these, the channels at
     their means and the last token's bigrams add up to the log odds.
     """
-    votes, n = channel_votes(it), it.batch.n_pairs
-    kept = it.circuit.nodes.get(FINAL_RESID, ())
+    votes, n = channel_votes(experiment), experiment.batch.n_pairs
+    kept = experiment.circuit.nodes.get(FINAL_RESID, ())
     found = (
         Writing(
             Node(FINAL_RESID, channel),
@@ -172,10 +174,10 @@ def writings(it: Experiment) -> tuple[Writing, ...]:
 
 
 @torch.no_grad()
-def channel_votes(it: Experiment) -> Float[Tensor, "prompt d_model"]:
+def channel_votes(experiment: Experiment) -> Float[Tensor, "prompt d_model"]:
     """Each final channel's part of the log odds of the positive prompts' answer."""
-    batch, model, n = it.batch, it.model, it.batch.n_pairs
-    end, _ = model.residual(batch.tokens, mean_fill(it.alive, it.means))
+    batch, model, n = experiment.batch, experiment.model, experiment.batch.n_pairs
+    end, _ = model.residual(batch.tokens, mean_fill(experiment.alive, experiment.means))
     normed = model.transformer.ln_f(batch.at_last(end))  # prompt d_model
     unembedding = model.get_parameter("lm_head.weight")
     towards = torch.cat([batch.right[:n], batch.wrong[n:]])
@@ -183,12 +185,12 @@ def channel_votes(it: Experiment) -> Float[Tensor, "prompt d_model"]:
     return normed * (unembedding[towards] - unembedding[against])
 
 
-def writers_of(it: Experiment, channels: Sequence[Writing]) -> tuple[Node, ...]:
+def writers_of(experiment: Experiment, channels: Sequence[Writing]) -> tuple[Node, ...]:
     """The kept nodes that write to these channels of the residual stream, and the channels."""
     wanted = {one.node.channel for one in channels}
     return tuple(
         node
-        for node in it.circuit.node_list
+        for node in experiment.circuit.node_list
         if node.channel in wanted
         and (node.location.writes_residual or node.location == FINAL_RESID)
     )
@@ -216,18 +218,18 @@ def _writes(node: Node) -> bool:
     return node.location.writes_residual or node.location == FINAL_RESID
 
 
-def _look(it: Experiment, recorder: Recorder, layer: int, head: int) -> Look:
-    batch, d = it.batch, it.model.config.d_head
+def _look(experiment: Experiment, recorder: Recorder, layer: int, head: int) -> Look:
+    batch, d = experiment.batch, experiment.model.config.d_head
     here = slice(head * d, (head + 1) * d)
     q, k = (recorder.tensors[f"{layer}.attn.{name}"][:, None, :, here] for name in "qk")
-    logit = block_of(it.model, layer).attn.sink_logit
+    logit = block_of(experiment.model, layer).attn.sink_logit
     sink = None if logit is None else logit[head : head + 1]
     pattern = attention_pattern(q, k, sink)[:, 0]  # prompt pos slot
     last = batch.at_last(pattern)
     weights = last[:, -batch.tokens.shape[1] :]
     nodes = tuple(
         node
-        for node in it.circuit.node_list
+        for node in experiment.circuit.node_list
         if node.location.layer == layer
         and node.location.kind in ("q", "k", "v")
         and node.channel // d == head

@@ -1,7 +1,10 @@
-"""The numbers that a circuit needs to run on its own: folded from model and means, in float32."""
+"""The numbers that a circuit needs to run on its own, in float32: those of the compiled circuit.
+
+The arithmetic over them is the exported program's own (`runner`), an independent check.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.circuits.edges import bias_of, matrix_between
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.core.model import GPT, TOP_K_PLACES, GPTConfig
 from circuit_sparsity.core.names import FINAL_RESID, Location
-from circuit_sparsity.runtime.compiled.masked_run import top_k_place
+from circuit_sparsity.runtime.compiled.fold import Folded
+from circuit_sparsity.runtime.compiled.numbering import Numbering
 
 Arrays = dict[str, np.ndarray]
 _RESIDUAL_PLACES = ("resid_post_attn", "resid_post_mlp")
@@ -68,12 +71,15 @@ def fold(
     """
     circuit.masks(model.config)  # speaks up when it is of another model
     means.check(model.config)
+    ordered = {place: tuple(sorted(channels)) for place, channels in circuit.nodes.items()}
+    numbering = Numbering(replace(circuit, nodes=ordered), model.config)
+    folded = Folded(numbering, model, means)
     found = _vocabulary(model)
     vocabulary = _nonzero(found)
     thresholds = 0
     for layer in range(model.config.n_layer):
         for block in ("attn", "mlp"):
-            part, spare = _block(circuit, model, means, layer, block)
+            part, spare = _block(folded, layer, block)
             found |= part
             thresholds += spare
     found |= _end(model, means, answers)
@@ -95,81 +101,60 @@ def _vocabulary(model: GPT) -> Arrays:
     }
 
 
-def _block(
-    circuit: Circuit, model: GPT, means: Means, layer: int, block: str
-) -> tuple[Arrays, int]:
+def _block(folded: Folded, layer: int, block: str) -> tuple[Arrays, int]:
     """A block's arrays, and how many numbers in them serve only to compete in a top-k."""
-    at, module = f"{layer}.{block}", model.blocks[layer]
+    at, module, means = f"{layer}.{block}", folded.model.blocks[layer], folded.means.values
     ln, positions = ("ln_1", "ln_p1") if block == "attn" else ("ln_2", "ln_p2")
     found = _norm(at, getattr(module, ln))
-    if model.config.d_pos_emb:
+    if folded.model.config.d_pos_emb:
         found |= _norm(f"{at}.positions", getattr(module, positions))
     thresholds = 0
-    for kind in ("q", "k", "v") if block == "attn" else ("post_act",):
-        target = Location(layer, block, kind)
-        part, spare = _behind(circuit, model, means, Location(layer, block, "act_in"), target)
+    kinds = ("q", "k", "v") if block == "attn" else ("post_act",)
+    for kind in (*kinds, "resid_delta"):
+        part, spare = _behind(folded, Location(layer, block, kind))
         found |= part
         thresholds += spare
-    source = Location(layer, block, "v" if block == "attn" else "post_act")
-    write = Location(layer, block, "resid_delta")
-    part, spare = _behind(circuit, model, means, source, write)
-    found |= part | {f"{write}.mean": _numpy(means.values[write])}
+    filled = ("q", "k", "resid_delta") if block == "attn" else ("resid_delta",)
+    found |= {f"{at}.{kind}.mean": _numpy(means[Location(layer, block, kind)]) for kind in filled}
     if block == "attn":
-        found |= _heads(circuit, model, means, layer)
-        found |= {f"{at}.{x}.mean": _numpy(means.values[Location(layer, "attn", x)]) for x in "qk"}
-    return found, thresholds + spare
+        found |= _heads(folded, layer)
+    return found, thresholds
 
 
-def _behind(
-    circuit: Circuit, model: GPT, means: Means, source: Location, target: Location
-) -> tuple[Arrays, int]:
-    """Rows from the kept channels of ``source``; what the others add at their means is constant.
+def _behind(folded: Folded, target: Location) -> tuple[Arrays, int]:
+    """Rows from the kept channels of what feeds ``target``; what the others add is constant.
 
     All rows where a top-k lets those that are not kept compete, else the kept ones. What values
     that are not kept add goes through attention and is left to `_heads`.
     """
-    kept, rows = kept_channels(circuit, target), kept_channels(circuit, target)
-    if top_k_place(target) in top_k_of(model.config):
-        rows = list(range(model.config.width(target)))
-    matrix = matrix_between(model, source, target)
-    columns = kept_channels(circuit, source)
-    weight = matrix.select(torch.tensor(rows).long(), torch.tensor(columns).long()).dense()
-    constant = torch.zeros(matrix.shape[0], dtype=torch.float64)
-    bias = bias_of(model, target)
-    if bias is not None:
-        constant += bias.detach().double().cpu()
-    if source.kind != "v":
-        still = means.values[source].double().clone()
-        still[columns] = 0
-        entries = matrix.values.double() * still[matrix.columns.long()]
-        constant.index_add_(0, matrix.row_indices(), entries)
-    found = {f"{target}.weight": _numpy(weight), f"{target}.constant": _numpy(constant)[rows]}
+    kept, linear = list(folded.numbering.kept(target)), folded.into(target)
+    competes = folded.top(target) >= 0
+    rows = list(range(folded.model.config.width(target))) if competes else kept
+    constant = linear.bias if linear.source.kind == "v" else linear.of_the_rest
+    found = {
+        f"{target}.weight": _numpy(linear.weights[rows]),
+        f"{target}.constant": _numpy(constant[rows]),
+    }
     spare = [row for row, channel in enumerate(rows) if channel not in set(kept)]
     return found, _nonzero({name: array[spare] for name, array in found.items()})
 
 
-def _heads(circuit: Circuit, model: GPT, means: Means, layer: int) -> Arrays:
+def _heads(folded: Folded, layer: int) -> Arrays:
     """The heads that matter, and what their values outside the circuit write, by head.
 
     Without a sink each token's attention adds up to 1, so that this is a constant, kept under the
     same name: a sink takes a part that depends on the prompt.
     """
-    at, size = f"{layer}.attn", model.config.d_head
-    source, target = Location(layer, "attn", "v"), Location(layer, "attn", "resid_delta")
-    matrix, kept = matrix_between(model, source, target), kept_channels(circuit, source)
-    still = means.values[source].double().clone()
-    still[kept] = 0
-    by_head = torch.zeros(matrix.shape[0], model.config.n_head, dtype=torch.float64)
-    columns = matrix.columns.long()
-    entries = matrix.values.double() * still[columns]
-    by_head.index_put_((matrix.row_indices(), columns // size), entries, accumulate=True)
-    if top_k_place(target) not in top_k_of(model.config):
-        by_head = by_head[kept_channels(circuit, target)]
-    used = {channel // size for channel in kept} | set(by_head.any(dim=0).nonzero()[:, 0].tolist())
-    heads = sorted(used)
-    found = {f"{at}.heads": np.array(heads), f"{at}.constant_values": _numpy(by_head)[:, heads]}
-    sink = model.blocks[layer].attn.sink_logit
-    return found if sink is None else found | {f"{at}.sink": _numpy(sink)[heads]}
+    at, of_layer = f"{layer}.attn", folded.heads[layer]
+    by_head = of_layer.rest_through_gates
+    if of_layer.top < 0:
+        by_head = by_head[list(of_layer.kept("resid_delta"))]
+    size = folded.model.config.d_head
+    used = {channel // size for channel in of_layer.kept("v")}
+    heads = sorted(used | set(by_head.any(dim=0).nonzero()[:, 0].tolist()))
+    found = {f"{at}.heads": np.array(heads), f"{at}.constant_values": _numpy(by_head[:, heads])}
+    sink = of_layer.sink
+    return found if sink is None else found | {f"{at}.sink": _numpy(sink[heads])}
 
 
 def _end(model: GPT, means: Means, answers: Sequence[int]) -> Arrays:

@@ -1,6 +1,7 @@
 """An investigation as one JSON value: the circuit, what it costs, labels, recipe, evidence."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,16 +26,19 @@ UNITS = {
 
 def document(found: Investigation) -> Document:
     """JSON values; every number's unit is in ``units``, what it is measured on in ``prompts``."""
-    it = found.experiment
-    circuit = it.circuit
+    experiment = found.experiment
+    circuit = experiment.circuit
     return {
         "format": FORMAT,
         "units": UNITS,
-        "circuit": which(circuit, len(it.edges), found.model_nodes)
-        | {"means_sha256": it.means.hash, "found": dict(circuit.found)},
+        "circuit": which(circuit, len(experiment.edges), found.model_nodes)
+        | {"means_sha256": experiment.means.hash, "found": circuit.found.to_dict()},
         "link": found.link,
-        "prompts": it.batch_name,
-        "losses": {"model": _outcome(it.of_model), "circuit": _outcome(it.of_circuit)},
+        "prompts": experiment.batch_name,
+        "losses": {
+            "model": _outcome(experiment.of_model),
+            "circuit": _outcome(experiment.of_circuit),
+        },
         "rises_measured_on": found.rises_on,
         "answers": [{"token": t, "text": found.text_of([t])} for t in found.answers],
         "ablation": _ablation(found),
@@ -44,7 +48,7 @@ def document(found: Investigation) -> Document:
         "edges": [_edge(found, edge) for edge in found.wiring.edges],
         "links": links_of(found.wiring),
         "evidence": None if found.evidence is None else found.evidence.to_dict(),
-        "model_config": it.model.config.to_dict(),
+        "model_config": experiment.model.config.to_dict(),
     }
 
 
@@ -110,9 +114,9 @@ def _ablation(found: Investigation) -> dict[str, Any] | None:
 
 
 def _node(found: Investigation, node: Node) -> dict[str, Any]:
-    it = found.experiment
-    return place_of(node, it.model.config.d_head) | {
-        "mean": float(it.means.values[node.location][node.channel]),
+    experiment = found.experiment
+    return place_of(node, experiment.model.config.d_head) | {
+        "mean": float(experiment.means.values[node.location][node.channel]),
         "rise": found.rises.get(node),
         "off": node in found.off,
         "label": found.labels.get(str(node), ""),
@@ -151,7 +155,10 @@ def stored_document(
         "circuit": which(circuit, len(stored.edges), stored.total_nodes),
         "link": link,
         "prompts": f"{len(stored.task_samples.tokens)} prompts stored in the file",
-        "losses": {"model": {"loss": stored.model_loss}, "circuit": {"loss": stored.circuit_loss}},
+        "losses": {
+            name: {"loss": None if math.isnan(loss) else loss}
+            for name, loss in (("model", stored.model_loss), ("circuit", stored.circuit_loss))
+        },
         "labels": dict(labels),
         "nodes": [
             place_of(node, stored.config.d_head)

@@ -41,10 +41,12 @@ def program(found: Investigation) -> Written:
     Its logits equal those of the masked model to 1e-4, but for prompts on which two channels that
     compete in an activation top-k are so close that rounding decides between them.
     """
-    it = found.experiment
-    arrays, counts = fold(it.circuit, it.model, it.means, found.answers)
+    experiment = found.experiment
+    arrays, counts = fold(experiment.circuit, experiment.model, experiment.means, found.answers)
     data = textwrap.fill(_packed(arrays), _LINE)
-    nodes = {str(place): kept_channels(it.circuit, place) for place in it.circuit.nodes}
+    nodes = {
+        str(place): kept_channels(experiment.circuit, place) for place in experiment.circuit.nodes
+    }
     answers = [(token, found.text_of([token])) for token in found.answers]
     literals = [
         "# The circuit: the channels that run at each place.",
@@ -54,7 +56,7 @@ def program(found: Investigation) -> Written:
         f"ANSWERS = {answers!r}",
         "# Prompts as token ids, and the answers' logits that the explorer computed for them.",
         _examples(found),
-        _mapping("SETTINGS", settings_of(it.model.config)),
+        _mapping("SETTINGS", settings_of(experiment.model.config)),
     ]
     code = inspect.getsource(runner).split('"""', 2)[2].strip()
     imports, body = code.split("\n\n\n", 1)
@@ -84,17 +86,17 @@ def size_in_words(written_bytes: int, counts: Counts) -> str:
 
 
 def _head(found: Investigation, counts: Counts, size: int) -> str:
-    it = found.experiment
+    experiment = found.experiment
     sentences = (
-        f"The circuit {it.circuit.title} as a program: {it.circuit.size} nodes, {len(it.edges)} "
-        "edges. It needs Python 3.11 or newer and numpy, nothing else.",
+        f"The circuit {experiment.circuit.title} as a program: {experiment.circuit.size} nodes, "
+        f"{len(experiment.edges)} edges. It needs Python 3.11 or newer and numpy, nothing else.",
         "Give it token ids as arguments and it prints the logit of each answer after the last of "
         "them. Without arguments it runs the examples below and says how far it is from what the "
         "explorer computed.",
         "What is not kept is held at its mean over pretraining text, channel by channel, after "
         "that place's activation top-k. Norms are computed from what is there.",
-        f"Task loss on {it.batch_name}: {it.of_circuit.loss:.4f} nats per sequence, of the whole "
-        f"model {it.of_model.loss:.4f}; 0.6931 is chance.",
+        f"Task loss on {experiment.batch_name}: {experiment.of_circuit.loss:.4f} nats per "
+        f"sequence, of the whole model {experiment.of_model.loss:.4f}; 0.6931 is chance.",
         f"Data inside: {size_in_words(size, counts)}.",
     )
     lines = [line for one in sentences for line in (*textwrap.wrap(_plain(one), 96), "")]
@@ -113,9 +115,11 @@ def _packed(arrays: Arrays) -> str:
 
 def _examples(found: Investigation) -> str:
     """The first pair of prompts, with the logits of the masked model."""
-    it = found.experiment
-    chosen = it.batch.select([0])
-    masked = answer_logits(it.model, chosen.tokens, chosen.last, alive=it.alive, means=it.means)
+    experiment = found.experiment
+    chosen = experiment.batch.select([0])
+    masked = answer_logits(
+        experiment.model, chosen.tokens, chosen.last, alive=experiment.alive, means=experiment.means
+    )
     rows = zip(
         chosen.tokens.tolist(),
         chosen.last.tolist(),

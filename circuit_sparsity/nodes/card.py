@@ -14,7 +14,7 @@ _TOKENS = 4
 
 
 @dataclass(frozen=True)
-class Side:
+class NodeNeighbours:
     """What a node reads, or what it writes: in the circuit and in the whole model."""
 
     kept: tuple[Neighbour, ...]  # weights first, strongest first
@@ -22,7 +22,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Card:
+class NodeCard:
     """Measured facts of one node; `plots.card` puts them into words."""
 
     node: Node
@@ -31,15 +31,15 @@ class Card:
     mean: float
     tokens: tuple[TokenMean, ...]  # furthest from the mean first
     measured_on: str  # in words
-    reads: Side
-    writes: Side
+    reads: NodeNeighbours
+    writes: NodeNeighbours
     cost: Effect  # of ablating it alone; of adding it, where the circuit does not keep it
     prompts: str  # what the cost was measured on, in words
 
 
 def card(
     experiment: Experiment, node: Node, firing: Firing, measured_on: str, fill: Fill = "mean"
-) -> Card:
+) -> NodeCard:
     """The card of ``node``, which did ``firing`` on a text that ``measured_on`` names.
 
     Raises ValueError for a node that the model does not have.
@@ -48,19 +48,19 @@ def card(
     require_node(model, node)
     is_kept = circuit.keeps(node)
     cost = experiment.ablate([node], fill) if is_kept else experiment.add_each([node])[0]
-    return Card(
+    return NodeCard(
         node,
         is_kept,
         firing.counts.share_of_zeros,
         firing.mean,
         firing.by_token(_TOKENS),
         measured_on,
-        _side(circuit, into(model, node)),
-        _side(circuit, out_of(model, node)),
+        _neighbours(circuit, into(model, node)),
+        _neighbours(circuit, out_of(model, node)),
         cost,
         experiment.batch_name,
     )
 
 
-def _side(circuit: Circuit, every: tuple[Neighbour, ...]) -> Side:
-    return Side(tuple(near for near in every if circuit.keeps(near.node)), every)
+def _neighbours(circuit: Circuit, every: tuple[Neighbour, ...]) -> NodeNeighbours:
+    return NodeNeighbours(tuple(near for near in every if circuit.keeps(near.node)), every)

@@ -20,12 +20,12 @@ def continued(
     reader: Reader,
     tokens: Sequence[int],
     most: int,
-    heard: Callable[[Continuation], object] = lambda so_far: None,
+    progress: Callable[[Continuation], object] = lambda so_far: None,
     cancel: threading.Event | None = None,
 ) -> Continuation:
     """At most ``most`` tokens after ``tokens``, fewer where the model's context ends.
 
-    ``heard`` is told after each. Raises Cancelled when ``cancel`` is set meanwhile.
+    ``progress`` is told after each. Raises Cancelled when ``cancel`` is set meanwhile.
     """
     found = Continuation()
     while len(found.tokens) < most:
@@ -37,5 +37,5 @@ def continued(
         chances = reader.next(text).softmax(-1)
         best = int(chances.argmax())
         found = Continuation((*found.tokens, best), (*found.probabilities, float(chances[best])))
-        heard(found)
+        progress(found)
     return found

@@ -11,15 +11,15 @@ from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.nodes.weights import written
 
-Side = Literal["embedding", "unembedding"]
+VocabularyMatrix = Literal["embedding", "unembedding"]
 
 
-def matrix(model: GPT, side: Side) -> Float[Tensor, "vocab d_model"]:
+def matrix(model: GPT, which: VocabularyMatrix) -> Float[Tensor, "vocab d_model"]:
     """What each token writes to the residual stream, or what each token's logit reads of it.
 
     The unembedding is taken as it is: the last norm's gain stands before it and is no part of it.
     """
-    return model.transformer.wte.weight if side == "embedding" else model.lm_head.weight  # type: ignore[return-value]
+    return model.transformer.wte.weight if which == "embedding" else model.lm_head.weight  # type: ignore[return-value]
 
 
 def strongest(
@@ -38,7 +38,7 @@ def strongest(
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """What the model adds to, or puts beside, the residual stream at each position."""
+    """What the model adds to, or joins to, the residual stream at each position."""
 
     values: Float[Tensor, "pos channel"]
     channels: tuple[int, ...]  # of each column, as nodes of an ``act_in`` are numbered

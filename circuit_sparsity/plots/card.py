@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from circuit_sparsity.circuits.wiring import Neighbour
 from circuit_sparsity.core.names import FINAL_RESID, Node
-from circuit_sparsity.nodes.card import Card, Side
+from circuit_sparsity.nodes.card import NodeCard, NodeNeighbours
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import signed
 
@@ -12,7 +12,7 @@ Name = Callable[[Node], str]  # how a node is called: its name, and a reader's l
 _FIRST_FEW = 4
 
 
-def fires_on(card: Card, token_bytes: Callable[[int], bytes]) -> str:
+def fires_on(card: NodeCard, token_bytes: Callable[[int], bytes]) -> str:
     """On which tokens, how strongly, and how often not at all."""
     if card.share_of_zeros == 1.0:
         return f"Nothing: it is exactly zero on every one of {card.measured_on}."
@@ -30,7 +30,7 @@ def fires_on(card: Card, token_bytes: Callable[[int], bytes]) -> str:
     return f"{strongest} {share} of {card.measured_on}."
 
 
-def reads_from(card: Card, name: Name = str) -> str:
+def reads_from(card: NodeCard, name: Name = str) -> str:
     """Which nodes feed it, in the circuit and in the whole model."""
     if not card.reads.every:
         return "The embeddings alone: no block comes before it, or none writes there."
@@ -39,7 +39,7 @@ def reads_from(card: Card, name: Name = str) -> str:
     return _by_weight(card.reads, name, "Only its bias and means: the circuit keeps none")
 
 
-def writes_to(card: Card, name: Name = str) -> str:
+def writes_to(card: NodeCard, name: Name = str) -> str:
     """Which nodes it feeds, in the circuit and in the whole model."""
     if card.node.location == FINAL_RESID:
         return "The unembedding, which turns it into logits."
@@ -48,7 +48,7 @@ def writes_to(card: Card, name: Name = str) -> str:
     return _by_weight(card.writes, name, "Nothing that the circuit keeps")
 
 
-def costs(card: Card, rank: tuple[int, int] | None = None) -> str:
+def costs(card: NodeCard, rank: tuple[int, int] | None = None) -> str:
     """What the task loses without it; ``rank`` is its place among how many kept nodes."""
     before, after = card.cost.before.loss, card.cost.after.loss
     change = f"{signed(card.cost.delta, 4)} nats a sequence, {before:.4f} to {after:.4f}"
@@ -59,7 +59,7 @@ def costs(card: Card, rank: tuple[int, int] | None = None) -> str:
     return f"Ablated alone: {change}.{place} {on}"
 
 
-def _by_weight(side: Side, name: Name, nobody: str) -> str:
+def _by_weight(side: NodeNeighbours, name: Name, nobody: str) -> str:
     kept = [near for near in side.kept if near.weight is not None]
     every = sum(near.weight is not None for near in side.every)
     links = [near for near in side.kept if near.weight is None]
@@ -71,7 +71,7 @@ def _by_weight(side: Side, name: Name, nobody: str) -> str:
     return f"{head or nobody}{count}.{through if links else ''}"
 
 
-def _by_stream(side: Side, name: Name, what: str, else_: str) -> str:
+def _by_stream(side: NodeNeighbours, name: Name, what: str, else_: str) -> str:
     names = [name(near.node) for near in side.kept]
     if not names:
         return f"By the circuit {else_}: none of its nodes {what}, of {len(side.every)} that could."

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from html import escape
 from types import MappingProxyType
 
 from circuit_sparsity.circuits.wiring import Wiring
@@ -9,17 +10,18 @@ from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.colours import Palette, shade
 from circuit_sparsity.plots.graph import Figure, circuit_figure
-from circuit_sparsity.plots.layout import Layout
+from circuit_sparsity.plots.layout import GraphLayout
 from circuit_sparsity.plots.marks import Part
 from circuit_sparsity.plots.words import signed
 
 _LARGE, _SMALL = 16, 9  # pixels
+_LETTER, _LONGEST = 0.009, 28  # a letter of a caption as a share of the width; letters
 _APART = 0.06  # of the width: marks of a row that are nearer have no room for names
 
 
 def marked_figure(
     wiring: Wiring,
-    layout: Layout,
+    layout: GraphLayout,
     config: GPTConfig,
     marked: Collection[Node],
     off: Collection[Node],
@@ -57,7 +59,7 @@ def marked_figure(
     return figure
 
 
-def _has_room(node: Node, others: Collection[Node], layout: Layout) -> bool:
+def _has_room(node: Node, others: Collection[Node], layout: GraphLayout) -> bool:
     x, y = layout.places[node]
     row = [layout.places[other] for other in others if other != node]
     return not any(other_y == y and abs(other_x - x) < _APART for other_x, other_y in row)
@@ -85,17 +87,19 @@ class Shading:
 
 def shaded_figure(
     wiring: Wiring,
-    layout: Layout,
+    layout: GraphLayout,
     config: GPTConfig,
     colour: Shading,
     palette: Palette,
     picked: Collection[Part] = (),
     means: Mapping[Node, float] = MappingProxyType({}),
     more: Collection[Shading] = (),
+    captions: Mapping[Node, str] = MappingProxyType({}),
 ) -> Figure:
     """`circuit_figure` with each node in the colour of its number, blue to orange.
 
-    The hover text also tells ``more`` numbers, which colour nothing.
+    The hover text also tells ``more`` numbers, which colour nothing. ``captions``, the most
+    important first, stand beside their nodes where they have room.
     """
     figure = circuit_figure(wiring, layout, config, palette, picked, means)
     values, largest = colour.values, colour.largest
@@ -106,7 +110,42 @@ def shaded_figure(
     ]
     look = {"color": [*colours, palette.node], "line": {"width": 1, "color": palette.faint}}
     figure.update_traces(marker=look, hovertext=[*texts, ""], selector=0)
+    if captions:
+        shown = with_room(captions, layout)
+        named = [shown.get(node, "") for node in wiring.nodes]
+        figure.update_traces(
+            mode="markers+text",
+            text=[*(escape(words, quote=False) for words in named), ""],
+            textposition="top center",
+            textfont={"color": palette.text, "size": 11},
+            unselected={"textfont": {"color": palette.text}},
+            cliponaxis=False,
+            selector=0,
+        )
     return figure
+
+
+def with_room(captions: Mapping[Node, str], layout: GraphLayout) -> dict[Node, str]:
+    """Those of ``captions`` that do not run into one before them, cut to a few words.
+
+    >>> from circuit_sparsity.plots.layout import lay_out
+    >>> one, other = Node.parse("0.mlp.act_in:3"), Node.parse("0.mlp.act_in:4")
+    >>> placed = lay_out([one, other], [], 16)
+    >>> len(with_room({one: "a reader's words", other: "others"}, placed))
+    2
+    """
+    shown: dict[Node, str] = {}
+    taken: list[tuple[float, float, float]] = []  # left, right, height
+    for node, words in captions.items():
+        if node not in layout.places:
+            continue
+        x, y = layout.places[node]
+        words = words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
+        half = _LETTER * len(words) / 2
+        if not any(x - half < b and a < x + half and abs(y - h) < 1 for a, b, h in taken):
+            taken.append((x - half, x + half, y))
+            shown[node] = words
+    return shown
 
 
 def cost(deltas: Mapping[Node, float], label: str) -> Shading:
@@ -120,7 +159,7 @@ _UNSEEN = "rgba(0,0,0,0)"
 
 def stored_figure(
     wiring: Wiring,
-    layout: Layout,
+    layout: GraphLayout,
     config: GPTConfig,
     nodes: Mapping[Node, float],
     edges: Mapping[str, float],

@@ -7,19 +7,19 @@ from typing import Any
 
 from plotly.graph_objects import Figure
 
-from circuit_sparsity.circuits.comparison import SIDES, Comparison, Side
+from circuit_sparsity.circuits.comparison import MEMBERSHIPS, Comparison, Membership
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.colours import Palette
 from circuit_sparsity.plots.graph import circuit_figure
-from circuit_sparsity.plots.layout import Layout, lay_out
+from circuit_sparsity.plots.layout import GraphLayout, lay_out
 from circuit_sparsity.plots.marks import SYMBOLS
 from circuit_sparsity.plots.words import place_in_words
 
 # Full, hollow, hollow with a dot: the shape itself says at what kind of place a node is.
-_MARKS: dict[Side, str] = {"both": "", "only A": "-open", "only B": "-open-dot"}
-_DASHES: dict[Side, str] = {"both": "solid", "only A": "dash", "only B": "dot"}
+_MARKS: dict[Membership, str] = {"both": "", "only A": "-open", "only B": "-open-dot"}
+_DASHES: dict[Membership, str] = {"both": "solid", "only A": "dash", "only B": "dot"}
 
 
 def compare_figure(
@@ -35,8 +35,8 @@ def compare_figure(
     layout = lay_out(union.nodes, joins, config.d_head)
     figure = circuit_figure(replace(union, edges=()), layout, config, palette)
     inks = _inks(palette)
-    lines = [_lines(found.edges(side), side, layout, inks[side]) for side in SIDES]
-    marks = [_marks(found, side, layout, config, inks[side], names) for side in SIDES]
+    lines = [_lines(found.edges(side), side, layout, inks[side]) for side in MEMBERSHIPS]
+    marks = [_marks(found, side, layout, config, inks[side], names) for side in MEMBERSHIPS]
     legend = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemsizing": "constant"}
     frame = figure.layout.to_plotly_json()
     frame |= {"showlegend": True, "legend": legend | {"font": {"color": palette.text}}}
@@ -44,14 +44,14 @@ def compare_figure(
     return Figure(data=[*lines, *marks], layout=frame)
 
 
-def _inks(palette: Palette) -> dict[Side, str]:
+def _inks(palette: Palette) -> dict[Membership, str]:
     return {"both": palette.node, "only A": palette.negative, "only B": palette.positive}
 
 
 def _marks(
     found: Comparison,
-    side: Side,
-    layout: Layout,
+    side: Membership,
+    layout: GraphLayout,
     config: GPTConfig,
     ink: str,
     names: tuple[str, str],
@@ -80,12 +80,14 @@ def _marks(
     }
 
 
-def _hover(node: Node, side: Side, config: GPTConfig, names: tuple[str, str]) -> str:
+def _hover(node: Node, side: Membership, config: GPTConfig, names: tuple[str, str]) -> str:
     where = {"both": "both", "only A": f"only A: {names[0]}", "only B": f"only B: {names[1]}"}
     return f"<b>{node}</b><br>{place_in_words(node, config)}<br>in {escape(where[side])}"
 
 
-def _lines(edges: Sequence[Edge], side: Side, layout: Layout, ink: str) -> dict[str, Any]:
+def _lines(
+    edges: Sequence[Edge], side: Membership, layout: GraphLayout, ink: str
+) -> dict[str, Any]:
     """One trace with gaps: it goes with its marks when the legend hides them."""
     xs: list[float | None] = []
     ys: list[float | None] = []

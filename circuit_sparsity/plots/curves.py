@@ -10,7 +10,7 @@ from typing import Any
 from plotly.graph_objects import Figure
 
 from circuit_sparsity.evidence.claims import values as paper
-from circuit_sparsity.evidence.claims.summary import Comparison, Point
+from circuit_sparsity.evidence.claims.summary import Comparison, FrontierPoint
 from circuit_sparsity.explained.attack import Attack, Strength
 from circuit_sparsity.plots.colours import Palette
 
@@ -175,7 +175,7 @@ def edges_figure(
     return line_figure(lines, _TARGET, _EDGES, palette)
 
 
-def frontier_figure(points: Sequence[Point], palette: Palette) -> Figure:
+def frontier_figure(points: Sequence[FrontierPoint], palette: Palette) -> Figure:
     """A mark a model: held-out loss and geometric-mean edges."""
     lines = [Line(one.name, [one.edges], [one.loss], [one.name]) for one in points]
     x = Axis("edges at 0.15 nats, geometric mean over tasks", log=True)

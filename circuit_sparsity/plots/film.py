@@ -13,7 +13,7 @@ from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.plots.colours import Palette
 from circuit_sparsity.plots.graph import Figure, circuit_figure, edge_path, strength_bin
-from circuit_sparsity.plots.layout import Layout
+from circuit_sparsity.plots.layout import GraphLayout
 from circuit_sparsity.plots.words import place_in_words
 
 _BAR = 14  # pixels
@@ -83,7 +83,7 @@ class Film:
 
     frames: tuple[Frame, ...]
     wiring: Wiring
-    layout: Layout
+    layout: GraphLayout
 
     @cached_property
     def node_bits(self) -> Mapping[Node, int]:

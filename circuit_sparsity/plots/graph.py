@@ -14,7 +14,7 @@ from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.plots.colours import Palette
-from circuit_sparsity.plots.layout import Band, Layout, Row
+from circuit_sparsity.plots.layout import Band, GraphLayout, Row
 from circuit_sparsity.plots.marks import Part, markers, middles, overlays
 from circuit_sparsity.plots.words import ROW_LABELS, block_label
 
@@ -25,7 +25,7 @@ _ROW_PIXELS = 22
 
 def circuit_figure(
     wiring: Wiring,
-    layout: Layout,
+    layout: GraphLayout,
     config: GPTConfig,
     palette: Palette,
     picked: Collection[Part] = (),
@@ -70,7 +70,7 @@ def strength_bin(weight: float, strongest: float) -> int:
 
 
 def _edges(
-    edges: Sequence[Edge], layout: Layout, palette: Palette, strongest: float
+    edges: Sequence[Edge], layout: GraphLayout, palette: Palette, strongest: float
 ) -> list[dict[str, Any]]:
     bins: dict[tuple[int, bool], list[Edge]] = defaultdict(list)
     for edge in edges:
@@ -83,7 +83,7 @@ def _edges(
 
 def edge_path(
     edges: Sequence[Edge],
-    layout: Layout,
+    layout: GraphLayout,
     palette: Palette,
     strength: int,
     positive: bool,
@@ -102,14 +102,14 @@ def edge_path(
 
 
 def _links(
-    links: Sequence[Link], layout: Layout, colour: str, dash: str
+    links: Sequence[Link], layout: GraphLayout, colour: str, dash: str
 ) -> Iterable[dict[str, Any]]:
     if links:
         yield _path(links, layout, color=colour, width=1, dash=dash, opacity=0.8)
 
 
 def _path(
-    joins: Sequence[Edge | Link], layout: Layout, opacity: float, **line: Any
+    joins: Sequence[Edge | Link], layout: GraphLayout, opacity: float, **line: Any
 ) -> dict[str, Any]:
     steps = []
     for join in joins:
@@ -121,7 +121,7 @@ def _path(
 _BELOW = {"layer": "below", "xref": "x", "yref": "y"}
 
 
-def _bands(layout: Layout, palette: Palette) -> list[dict[str, Any]]:
+def _bands(layout: GraphLayout, palette: Palette) -> list[dict[str, Any]]:
     return [
         {
             "type": "rect",
@@ -139,7 +139,7 @@ def _bands(layout: Layout, palette: Palette) -> list[dict[str, Any]]:
     ]
 
 
-def _frame(layout: Layout, palette: Palette) -> dict[str, Any]:
+def _frame(layout: GraphLayout, palette: Palette) -> dict[str, Any]:
     bottom, top = (layout.bands[0].bottom, layout.bands[-1].top) if layout.bands else (0, 1)
     pitch = _ROW_PIXELS if len(layout.places) <= 400 else 1.5 * _ROW_PIXELS
     hidden = {"showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
@@ -171,7 +171,7 @@ def _frame(layout: Layout, palette: Palette) -> dict[str, Any]:
     }
 
 
-def _row_name(row: Row, layout: Layout) -> str:
+def _row_name(row: Row, layout: GraphLayout) -> str:
     """What the row holds; with its block where the block has no other row."""
     name = ROW_LABELS[row.location.kind]
     alone = any(band.rows == 1 and band.name == row.location.block_name for band in layout.bands)

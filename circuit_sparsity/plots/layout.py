@@ -44,7 +44,7 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Layout:
+class GraphLayout:
     """Positions: x from 0 to 1, y in rows from 0 upwards."""
 
     places: Mapping[Node, tuple[float, float]]
@@ -57,7 +57,7 @@ class Layout:
         return self.bands[-1].top - self.bands[0].bottom if self.bands else 0.0
 
 
-def lay_out(nodes: Iterable[Node], joins: Iterable[Join], d_head: int) -> Layout:
+def lay_out(nodes: Iterable[Node], joins: Iterable[Join], d_head: int) -> GraphLayout:
     """Positions for ``nodes``, columns ordered so that ``joins`` cross little."""
     nodes = sorted(set(nodes))
     columns = _columns(nodes, joins, d_head)
@@ -69,7 +69,7 @@ def lay_out(nodes: Iterable[Node], joins: Iterable[Join], d_head: int) -> Layout
         wanted = [columns[_group(node, d_head)] for node in here]
         for node, x in zip(here, spread(wanted, _gap(row.location, len(here))), strict=True):
             places[node] = (x, row.y)
-    return Layout(places, rows, bands)
+    return GraphLayout(places, rows, bands)
 
 
 def _gap(location: Location, nodes: int) -> float:

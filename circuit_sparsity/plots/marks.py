@@ -1,4 +1,4 @@
-"""What can be pointed at in a circuit's graph: nodes, the middles of edges, and two overlays."""
+"""What can be pointed at in a circuit's graph: nodes, the middles of edges, and overlays."""
 
 from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.colours import Palette
-from circuit_sparsity.plots.layout import Layout
+from circuit_sparsity.plots.layout import GraphLayout
 from circuit_sparsity.plots.words import place_in_words, signed
 
 SYMBOLS = {
@@ -25,7 +25,8 @@ SYMBOLS = {
 ANCHOR = "anchor"
 
 CLICKABLE_EDGES = 1500  # more points than that make the figure slow to draw
-NODES, EDGES, PATH, FOCUS = range(4)  # traces
+NODES, EDGES, PATH, FOCUS, SELECTED = range(5)  # traces
+JOINS = 20_000  # of the strongest edges: more are not lit up under the mouse
 
 Part = Node | Edge
 _Place = tuple[float, float]
@@ -33,13 +34,13 @@ _Place = tuple[float, float]
 
 def markers(
     wiring: Wiring,
-    layout: Layout,
+    layout: GraphLayout,
     config: GPTConfig,
     palette: Palette,
     picked: Collection[Part],
     means: Mapping[Node, float],
 ) -> dict[str, Any]:
-    """The nodes; ``meta`` leads the keyboard from each to its strongest neighbours."""
+    """The nodes; ``meta`` leads the keys to the strongest neighbours, the mouse to all."""
     nodes = wiring.nodes
     size = node_size(len(nodes))
     places = [layout.places[node] for node in nodes]
@@ -49,7 +50,7 @@ def markers(
         "x": [round(x, 4) for x, _ in places] + [None],
         "y": [y for _, y in places] + [None],
         "customdata": [*map(str, nodes), ANCHOR],
-        "meta": neighbours(wiring, layout),
+        "meta": neighbours(wiring, layout) | {"joins": joins(wiring, palette)},
         "hovertext": [*(_hover(node, wiring, config, means) for node in nodes), ""],
         "hoverinfo": "text",
         "selectedpoints": _selected(nodes, picked),
@@ -70,7 +71,7 @@ def node_size(nodes: int) -> int:
     return 11 if nodes <= 160 else 9 if nodes <= 500 else 7
 
 
-def neighbours(wiring: Wiring, layout: Layout) -> dict[str, list[int]]:
+def neighbours(wiring: Wiring, layout: GraphLayout) -> dict[str, list[int]]:
     """By node, the point to which each arrow key leads; -1 for none.
 
     Up and down go along the strongest weight (a link where there is none) to a node that is fed
@@ -89,8 +90,27 @@ def neighbours(wiring: Wiring, layout: Layout) -> dict[str, list[int]]:
     return {"up": up, "down": down, "left": left, "right": right}
 
 
+def joins(wiring: Wiring, palette: Palette) -> dict[str, list]:
+    """The edges and links by the numbers of their nodes, for the script that lights them up.
+
+    ``kind`` is 0 for a positive weight, 1 for a negative one and 2 for a link; ``ink`` has a
+    colour for each. Of more than `JOINS` edges the strongest are told.
+    """
+    number = {node: i for i, node in enumerate(wiring.nodes)}
+    edges = wiring.edges
+    if len(edges) > JOINS:
+        edges = sorted(edges, key=lambda edge: -abs(edge.weight))[:JOINS]
+    links = (*wiring.residual, *wiring.attention)[:JOINS]
+    return {
+        "from": [number[join.source] for join in (*edges, *links)],
+        "to": [number[join.target] for join in (*edges, *links)],
+        "kind": [int(edge.weight < 0) for edge in edges] + [2] * len(links),
+        "ink": [palette.positive, palette.negative, palette.text],
+    }
+
+
 def middles(
-    edges: Sequence[Edge], layout: Layout, palette: Palette, picked: Collection[Part]
+    edges: Sequence[Edge], layout: GraphLayout, palette: Palette, picked: Collection[Part]
 ) -> dict[str, Any]:
     """Points on the edges to click on: lines between marks cannot be clicked themselves."""
     edges = edges if len(edges) <= CLICKABLE_EDGES else ()
@@ -131,13 +151,15 @@ def _middle(source: _Place, target: _Place, rows: Container[float]) -> _Place:
 
 
 def overlays(palette: Palette) -> list[dict[str, Any]]:
-    """A path along nodes, and a ring around the node that the keyboard is at; both empty."""
+    """A path along nodes, and rings around the node of the keyboard and the one looked at."""
     empty = {"type": "scatter", "x": [None], "y": [None], "hoverinfo": "skip"}
     line = {"width": 5, "color": palette.path}
     ring = {"size": 24, "symbol": "circle-open", "color": palette.text, "line": {"width": 2.5}}
+    box = {"size": 22, "symbol": "square-open", "color": palette.text, "line": {"width": 2}}
     return [
         empty | {"mode": "lines", "line": line, "opacity": 0.75},
         empty | {"mode": "markers", "marker": ring},
+        empty | {"mode": "markers", "marker": box},
     ]
 
 

@@ -101,8 +101,8 @@ def _end(
     """The last block, its MLP at the last tokens alone."""
     read = block.ln_1(x)
     if positions is not None:
-        beside = block.ln_p1(positions).expand(len(x), -1, -1)
-        read = torch.cat((read, beside), dim=-1)
+        of_positions = block.ln_p1(positions).expand(len(x), -1, -1)
+        read = torch.cat((read, of_positions), dim=-1)
     x = block._cut_mid(block._add(x + block.attn(read, hook)))[rows, last][:, None]
     read = block.ln_2(x)
     if positions is not None:

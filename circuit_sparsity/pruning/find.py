@@ -3,9 +3,8 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,14 +13,14 @@ from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import edges
+from circuit_sparsity.circuits.found import Found
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.experiment.experiment import Cancelled
-from circuit_sparsity.experiment.opening import MEANS_OVER
 from circuit_sparsity.pruning.answers import Evaluation
 from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.descent import Descent
-from circuit_sparsity.pruning.learn import Report, Snapshot, learn
+from circuit_sparsity.pruning.learn import Snapshot, SnapshotReport, learn
 from circuit_sparsity.pruning.minimality import MOST, Minimal, Trimmer
 from circuit_sparsity.pruning.objective import Objective
 from circuit_sparsity.pruning.ranking import Ranking
@@ -94,7 +93,7 @@ def find(
     k: int | None = None,
     sweep: str = SWEEP,
     start: Circuit | None = None,
-    report: Report = lambda snapshot: None,
+    report: SnapshotReport = lambda snapshot: None,
     cancel: threading.Event | None = None,
 ) -> Circuit:
     """A circuit of the subject's task: the fewest nodes that meet ``target``, or exactly ``k``.
@@ -117,7 +116,7 @@ def rank(
     subject: Subject,
     settings: PruneSettings = FAST,
     goal: Goal = PAPER,
-    report: Report = lambda snapshot: None,
+    report: SnapshotReport = lambda snapshot: None,
     cancel: threading.Event | None = None,
     start: Circuit | None = None,
 ) -> Ranking:
@@ -167,7 +166,7 @@ class Cut:
         self,
         subject: Subject,
         ranking: Ranking,
-        report: Report = lambda snapshot: None,
+        report: SnapshotReport = lambda snapshot: None,
         cancel: threading.Event | None = None,
         start: Circuit | None = None,
     ) -> None:
@@ -300,38 +299,37 @@ class Cut:
     ) -> Circuit:
         ranking, measured = self.ranking, self._measure(kept)
         calibration = measured.calibration
-        found: dict[str, Any] = {
-            "circuit_sparsity": "prune",
-            "settings": ranking.settings.to_dict(),
-            "seed": ranking.settings.seed,
-            "target": goal.target if goal.k is None else None,
-            "loss": measured.loss,
-            "validation_loss": measured.validation,
-            "live": int(self.live(kept).sum()),
-            "model_nodes": self.subject.layout.size,
-            "calibration": dataclasses.asdict(calibration) if calibration else None,
-            "history": [dataclasses.asdict(moment) for moment in ranking.history],
-            "curve": [list(item) for item in sorted(self.losses.items())],
-            "seconds": ranking.seconds + time.monotonic() - self._started,
-        }
-        if self._begun is not None:
-            found["start"] = self._begun.title
-        if minimal is not None:
-            found["minimality"] = {"nodes_bisected": bisected, **minimal.to_dict()}
+        found = Found(
+            by="prune",
+            settings=ranking.settings.to_dict(),
+            seed=ranking.settings.seed,
+            target=goal.target if goal.k is None else None,
+            loss=measured.loss,
+            validation_loss=measured.validation,
+            live=int(self.live(kept).sum()),
+            model_nodes=self.subject.layout.size,
+            calibration=dataclasses.asdict(calibration) if calibration else None,
+            history=ranking.history,
+            curve=tuple(sorted(self.losses.items())),
+            seconds=ranking.seconds + time.monotonic() - self._started,
+            start=None if self._begun is None else self._begun.title,
+            minimality=None if minimal is None else minimal.removal(bisected),
+            means_over=self.subject.means_over,
+        )
         return self._circuit(kept, sweep, found)
 
     def _circuit(
-        self, kept: Bool[Tensor, " node"], sweep: str, found: Mapping[str, Any] | None = None
+        self, kept: Bool[Tensor, " node"], sweep: str, found: Found | None = None
     ) -> Circuit:
-        subject, over = self.subject, self.subject.means_over
-        own = None if over is None else subject.means
+        subject = self.subject
+        own = None if subject.means_over is None else subject.means
         return Circuit(
             subject.layout.nodes(kept),
             subject.model_name,
             subject.task_name,
             sweep,
             name_of(int(kept.sum()), self.ranking.settings, self._begun, own),
-            {**(found or {}), **({} if over is None else {MEANS_OVER: over})},
+            found or Found(means_over=subject.means_over),
             subject.means.hash,
         )
 

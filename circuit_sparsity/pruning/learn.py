@@ -35,14 +35,14 @@ class Snapshot:
     kept: Bool[Tensor, " node"]  # which nodes are on, as laid out by ``subject.layout``
 
 
-Report = Callable[[Snapshot], None]
+SnapshotReport = Callable[[Snapshot], None]
 
 
 def learn(
     subject: Subject,
     settings: PruneSettings,
     goal: Goal,
-    report: Report = lambda snapshot: None,
+    report: SnapshotReport = lambda snapshot: None,
     cancel: threading.Event | None = None,
     first: Bool[Tensor, " node"] | None = None,
 ) -> Ranking:

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import Edge, edges
+from circuit_sparsity.circuits.found import Removal
 from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.pruning.dangling import Liveness
 from circuit_sparsity.pruning.descent import LossesWithout
-from circuit_sparsity.pruning.learn import Report, Snapshot
+from circuit_sparsity.pruning.learn import Snapshot, SnapshotReport
 from circuit_sparsity.pruning.objective import Objective
 from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.pruning.subject import Subject
@@ -46,17 +47,18 @@ class Minimal:
     spare: tuple[Edge, ...]  # ablated together they leave the target met
     loss: float  # without the spare edges: the larger of evaluation and validation, in nats
 
-    def to_dict(self) -> dict[str, object]:
-        """JSON values: what the circuit's ``found`` tells of it."""
-        return {
-            "nodes_before": self.before[0],
-            "edges_before": self.before[1],
-            "nodes": self.circuit.size,
-            "edges": self.edges,
-            "edges_needed": self.edges - len(self.spare),
-            "spare_edges": [[str(edge.source), str(edge.target)] for edge in self.spare],
-            "loss_without_spare_edges": self.loss,
-        }
+    def removal(self, nodes_bisected: int | None) -> Removal:
+        """What the circuit's ``found`` tells of it."""
+        return Removal(
+            nodes_bisected=nodes_bisected,
+            nodes_before=self.before[0],
+            edges_before=self.before[1],
+            nodes=self.circuit.size,
+            edges=self.edges,
+            edges_needed=self.edges - len(self.spare),
+            spare_edges=tuple((str(edge.source), str(edge.target)) for edge in self.spare),
+            loss_without_spare_edges=self.loss,
+        )
 
 
 class Trimmer:
@@ -65,7 +67,7 @@ class Trimmer:
     def __init__(
         self,
         subject: Subject,
-        report: Report = lambda snapshot: None,
+        report: SnapshotReport = lambda snapshot: None,
         cancel: threading.Event | None = None,
         one_by_one: int = PruneSettings.one_by_one,
         objective: Objective | None = None,

@@ -11,17 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from circuit_sparsity.circuits.found import Moment
 from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.store.atomic import write_atomically
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A line of a run's history."""
-
-    step: int  # optimiser steps done
-    loss: float  # of the masked model on the prompts of that step, in nats per sequence
-    nodes: int  # nodes on
+from circuit_sparsity.store.health import check_content
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +65,12 @@ def read_nested(folder: Path) -> Nested | None:
     path = folder / NESTED
     if not path.is_file():
         return None
+    check_content(path)
     try:
         with safe_open(path, framework="pt") as file:
             told, scores = json.loads(file.metadata()["nested"]), file.get_tensor(_SCORES)
         return _nested(told, scores)
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         raise ValueError(
             f"{path} ({path.stat().st_size} bytes) holds no ranking of nodes ({error}); delete it "
             "and prune again"

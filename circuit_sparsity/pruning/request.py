@@ -17,8 +17,8 @@ from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.experiment import Cancelled, Experiment, Progress
 from circuit_sparsity.experiment.measurement import measure_stored
 from circuit_sparsity.experiment.opening import (
-    MEANS_OVER,
     OWN_MEANS,
+    PAIRS,
     batch_of_tests,
     means_for,
     open_means,
@@ -29,14 +29,16 @@ from circuit_sparsity.experiment.opening import (
 )
 from circuit_sparsity.programs import generate_documents
 from circuit_sparsity.pruning.find import SWEEP, Cut, check_size, find, rank
-from circuit_sparsity.pruning.learn import Report
+from circuit_sparsity.pruning.learn import SnapshotReport
 from circuit_sparsity.pruning.ranking import Nested, read_nested, write_nested
 from circuit_sparsity.pruning.settings import FAST, FULL, Goal, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
 from circuit_sparsity.release import write_means, write_viz
-from circuit_sparsity.release.values import SearchPoint
+from circuit_sparsity.release.values import SearchPoint, StoredCircuit
 from circuit_sparsity.store import NoSpace, Store, paths
+from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.store.download import disk_errors
+from circuit_sparsity.tasks.own import OwnTask, pairs_as_jsonl
 from circuit_sparsity.tasks.task import Task
 
 LONGEST = 128  # tokens of a window, at most
@@ -107,8 +109,6 @@ DOCUMENT_SERIES = "documents"  # programs that no model was trained on
 MEANS_AT_ONCE = 16  # windows
 
 PAUSE = 5.0  # seconds between two tries to write to a full disk
-NoRoom = Callable[[NoSpace], object]
-Beside = Callable[[Path], object]  # writes into a circuit's folder
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def prune(
     means: Means | None = None,
     start: Circuit | None = None,
     device: str = "cpu",
-    report: Report = lambda snapshot: None,
+    report: SnapshotReport = lambda snapshot: None,
     cancel: threading.Event | None = None,
 ) -> Circuit:
     """The circuit of a model on a task: the fewest nodes at ``target``, or exactly ``k``.
@@ -198,23 +198,28 @@ def open_subject(
     return Subject.of_task(model, means, tokenizer, task, name, settings, means_over)
 
 
+@dataclass(frozen=True)
+class Observer:
+    """Who follows a pruning that takes minutes, and may stop it."""
+
+    snapshot: SnapshotReport = lambda snapshot: None  # while nodes are ranked, counted, removed
+    measured: Progress = lambda done, of: None  # while the file's numbers are measured
+    disk_full: Callable[[NoSpace], object] | None = None  # told before each new try; None: no try
+    cancel: threading.Event | None = None  # set by the observer: the work ends with Cancelled
+
+
 def carry_out(
     request: PruneRequest,
     store: Store | None = None,
-    report: Report = lambda snapshot: None,
-    progress: Progress = lambda done, of: None,
-    cancel: threading.Event | None = None,
+    observer: Observer = Observer(),  # noqa: B008  (frozen)
     task: Task | None = None,
     search: Iterable[SearchPoint] = (),
-    beside: Beside = lambda folder: None,
-    no_room: NoRoom | None = None,
 ) -> Pruned:
     """Find the circuit, measure what its file holds, and write that into the user's folder.
 
-    The nested circuits of every size go beside it, means that are not the model's own, and what
-    ``beside`` writes. ``report`` follows
-    the pruning, ``progress`` the measuring; ``task`` is one of one's own, in place of the one that
-    the request names, and ``search`` the course of the search that led to the request.
+    The nested circuits of every size go beside it, means that are not the model's own, and the
+    pairs of a task of one's own. ``task`` stands in place of the one that the request names, and
+    ``search`` is the course of the search that led to the request.
     Raises ValueError for an unknown name or a bad number, TargetNotReached, and Cancelled;
     nothing is stored then.
     """
@@ -232,9 +237,11 @@ def carry_out(
     )
     if goal.k is not None:
         check_size(goal.k, subject)
-    start = _start(store, request)
-    ranking = rank(subject, request.settings, goal, report, cancel, start)
-    cut = Cut(subject, ranking, report, cancel, start)
+    start = None
+    if request.start is not None:
+        start = open_stored(store, request.model, request.task, *request.start).circuit
+    ranking = rank(subject, request.settings, goal, observer.snapshot, observer.cancel, start)
+    cut = Cut(subject, ranking, observer.snapshot, observer.cancel, start)
     circuit = cut.circuit(goal, request.sweep)
     if request.name is not None:
         circuit = dataclasses.replace(circuit, k=request.name)
@@ -243,13 +250,7 @@ def carry_out(
     batch = batch_of_tests(task, tokenizer, model)
     name = f"{len(batch)} prompts of the test split, never pruned on"
     experiment = Experiment(circuit, model, subject.means, batch, name)
-    windows = document_windows(model, tokenizer)
-
-    def write_beside(folder: Path) -> None:
-        write_nested(nested, folder)
-        beside(folder)
-
-    path = keep(experiment, store, windows, progress, cancel, search, write_beside, no_room)
+    path = keep(experiment, store, nested, task, search, observer)
     return Pruned(circuit, experiment, path, nested)
 
 
@@ -260,12 +261,6 @@ def _own_means(store: Store, request: PruneRequest) -> tuple[Means | None, str |
     model, tokenizer = open_model(store, request.model), open_tokenizer(store, request.model)
     found = means_over_text(model, tokenizer, request.means_over)
     return found.means, found.title
-
-
-def _start(store: Store, request: PruneRequest) -> Circuit | None:
-    if request.start is None:
-        return None
-    return open_stored(store, request.model, request.task, *request.start).circuit
 
 
 def open_cut(
@@ -282,7 +277,7 @@ def open_cut(
     if nested is None:
         return None
     settings = nested.ranking.settings
-    means, over = means_for(store, circuit), circuit.found.get(MEANS_OVER)
+    means, over = means_for(store, circuit), circuit.found.means_over
     subject = open_subject(
         circuit.model, task or circuit.task, settings, means=means, store=store, means_over=over
     )
@@ -292,45 +287,51 @@ def open_cut(
 def keep(
     experiment: Experiment,
     store: Store,
-    windows: Int[Tensor, "window pos"],
-    progress: Progress = lambda done, of: None,
-    cancel: threading.Event | None = None,
+    nested: Nested | None = None,
+    task: Task | None = None,
     search: Iterable[SearchPoint] = (),
-    beside: Beside = lambda folder: None,
-    no_room: NoRoom | None = None,
+    observer: Observer = Observer(),  # noqa: B008  (frozen)
 ) -> Path:
     """Measure ``experiment`` and write its circuit's file into the user's folder.
 
     What the file stores is measured on the first pairs of the experiment's prompts. The file comes
-    last, after what ``beside`` writes into its folder: where it is, the rest is.
-    Raises NoSpace when the disk is full; with ``no_room``, which hears of it, it tries again every
-    few seconds instead, until there is room or ``cancel`` is set.
+    last, after ``nested`` circuits and the pairs of a ``task`` of one's own: where it is, the rest
+    is. Raises NoSpace when the disk is full; with an observer of that and of ``cancel``, it tries
+    again every few seconds instead, until there is room or ``cancel`` is set.
     """
     pairs = range(min(STORED_PAIRS, experiment.batch.n_pairs))
     fewer = dataclasses.replace(experiment, batch=experiment.batch.select(pairs))
-    stored = measure_stored(fewer, windows, search, progress, cancel)
     circuit = experiment.circuit
-    names = circuit.model, circuit.task, circuit.sweep, circuit.k
-
-    def write() -> Path:
-        with disk_errors(store.folder, paths.viz_name(*names)):
-            folder = store.viz_folder(*names, {"found": dict(circuit.found)})
-            if MEANS_OVER in circuit.found:
-                write_means(experiment.means, folder / OWN_MEANS)
-            else:
-                (folder / OWN_MEANS).unlink(missing_ok=True)  # of a circuit that lay here
-            beside(folder)
-            return write_viz(stored, folder / paths.VIZ)
-
+    windows = document_windows(experiment.model, open_tokenizer(store, circuit.model))
+    stored = measure_stored(fewer, windows, search, observer.measured, observer.cancel)
     while True:
         try:
-            return write()
+            return _write(stored, experiment.means, store, nested, task)
         except NoSpace as error:
-            if no_room is None or cancel is None:
+            if observer.disk_full is None or observer.cancel is None:
                 raise
-            no_room(error)
-            if cancel.wait(PAUSE):
+            observer.disk_full(error)
+            if observer.cancel.wait(PAUSE):
                 raise Cancelled(f"stopped while there was no room: {error}") from error
+
+
+def _write(
+    stored: StoredCircuit, means: Means, store: Store, nested: Nested | None, task: Task | None
+) -> Path:
+    circuit = stored.circuit
+    names = circuit.model, circuit.task, circuit.sweep, circuit.k
+    with disk_errors(store.folder, paths.viz_name(*names)):
+        folder = store.viz_folder(*names, {"found": circuit.found.to_dict()})
+        if circuit.found.means_over is not None:
+            write_means(means, folder / OWN_MEANS)
+        else:
+            (folder / OWN_MEANS).unlink(missing_ok=True)  # of a circuit that lay here
+        if nested is not None:
+            write_nested(nested, folder)
+        if isinstance(task, OwnTask):
+            pairs = pairs_as_jsonl(task.all_pairs).encode()
+            write_atomically(folder / PAIRS, lambda file: file.write(pairs))
+        return write_viz(stored, folder / paths.VIZ)
 
 
 def document_windows(model: GPT, tokenizer: Tokenizer) -> Int[Tensor, "window pos"]:

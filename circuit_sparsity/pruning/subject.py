@@ -12,7 +12,7 @@ from circuit_sparsity.circuits.node_vector import Layout
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.pruning.settings import PruneSettings
-from circuit_sparsity.runtime.gated_model import PanelModel, fits
+from circuit_sparsity.runtime.gated_model import GatedModel, fits
 from circuit_sparsity.tasks.task import Task, TaskBatch, encode, pairs_up_to, task_context
 
 POOL_PAIRS = 512  # of the task's pruning split, from which every step draws
@@ -86,9 +86,9 @@ class Subject:
         return self.layout.join(self.means.values).float().to(self.device)
 
     @cached_property
-    def panels(self) -> PanelModel | None:
+    def panels(self) -> GatedModel | None:
         """The model over compressed weights, ready to be cut down; None where it is dense."""
-        return PanelModel(self.model, self.mean_vector) if fits(self.model) else None
+        return GatedModel(self.model, self.mean_vector) if fits(self.model) else None
 
     @cached_property
     def readout(self) -> Bool[Tensor, " d_model"]:

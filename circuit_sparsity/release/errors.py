@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from circuit_sparsity.store.health import check_content
+
 UNREADABLE = (
     RuntimeError,
     EOFError,
@@ -42,6 +44,7 @@ class Source:
                 f"{self.path} is not there; it should hold {self.what}: fetch it, or name another"
             )
         try:
+            check_content(self.path)
             return torch.load(self.path, map_location="cpu", weights_only=True)
         except UNREADABLE as error:
             reason = (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.core.names import Location
@@ -25,14 +27,23 @@ def read_means(path: str | Path) -> Means:
     )
     raw = source.load()
     source.require(raw, ["final_resid"])
-    with source.section("a mean", "one vector for each location"):
+    with source.section("a mean", "one vector of finite numbers for each location"):
         return Means(
             {
-                Location.parse(name): mean.detach().float().reshape(len(mean))
+                Location.parse(name): _finite_vector(name, mean)
                 for name, mean in raw.items()
                 if not name.endswith(NOT_IN_CIRCUITS)
             }
         )
+
+
+def _finite_vector(name: str, mean: Tensor) -> Float[Tensor, " width"]:
+    if len(mean) * mean.element_size() > mean.untyped_storage().nbytes():
+        raise ValueError(f"{name} says that it has {len(mean):,} channels, and fewer are stored")
+    vector = mean.detach().float().reshape(len(mean))
+    if not bool(vector.isfinite().all()):
+        raise ValueError(f"{name} holds NaN or infinity")
+    return vector
 
 
 def write_means(means: Means, path: str | Path) -> Path:

@@ -17,12 +17,12 @@ def task_batch(stored: StoredCircuit, answers: tuple[int, int]) -> TaskBatch:
     """
     tokens = stored.task_samples.tokens
     first, second = answers
-    n_vocab = stored.config.vocab_size
+    n_vocab = stored.config.vocab_size if stored.model_config else None
     for answer in answers:
-        if not 0 <= answer < n_vocab:
+        if answer < 0 or (n_vocab is not None and answer >= n_vocab):
             raise ReleaseError(
                 f"the answer {answer} is no token of {stored.circuit.model}; "
-                f"expected two ids from 0 to {n_vocab - 1}"
+                f"expected two ids from 0 to {'its last' if n_vocab is None else n_vocab - 1}"
             )
     if len(tokens) == 0 or len(tokens) % 2:
         raise ReleaseError(

@@ -10,8 +10,12 @@ What is repaired, all of it seen in the released format:
 - a location without kept nodes is an empty tensor, an empty list or an empty dictionary, and its
   matrices have no rows or no columns;
 - ``loc_interv_losses`` may be empty.
+
+People also make such files with less in them. ``circuit_data`` is all that a file must have; what
+else is missing is empty, or not a number, in the value. What is there and is no number is an error.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +25,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.found import Found
 from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.release.errors import Source
 from circuit_sparsity.release.values import (
+    NOT_STORED,
     Doc,
     EdgeMatrix,
     Extremes,
@@ -36,15 +42,7 @@ from circuit_sparsity.release.values import (
 BIAS = "bias"
 DOUBLED = 2.0  # stored losses are sums over the two prompts of a pair
 
-TOP_KEYS = (
-    *("circuit_data", "samples", "importances", "all_loss", "num_total_nodes"),
-    "prune_config",
-)
-IMPORTANCE_KEYS = (
-    *("beeg_model_config", "loss", "interv_loss", "ch_interv_losses", "layer_interv_losses"),
-    *("loc_interv_losses", "pair_data", "pair_data_connections"),
-    *("task_samples", "task_samples_circuit"),
-)
+NO_PROMPTS = TaskSamples(torch.zeros(0, 0, dtype=torch.int64), {})
 
 
 def read_viz(
@@ -58,14 +56,17 @@ def read_viz(
 
     Names that are not given are those of the folders it lies in
     (``<model>/<task>/<sweep>/<k>/viz_data.pt``). Raises ReleaseError when the file is missing,
-    empty, cut off or of another structure; the message names the file and what it lacks.
+    empty, cut off, of another structure, or holds NaN or infinity; the message names the file and
+    the place.
     """
     path = Path(path)
     source = Source(path, "a circuit", "a viz_data.pt of the release's format, 1 to 20 MB")
     raw = source.load()
-    source.require(raw, TOP_KEYS)
-    importances = raw["importances"]
-    source.require(importances, IMPORTANCE_KEYS, "importances")
+    source.require(raw, ("circuit_data",))
+    importances = raw.get("importances") or {}
+    source.require(importances, (), "importances")
+    prune_config = raw.get("prune_config") or {}
+    source.require(prune_config, (), "prune_config")
     folders = ["?"] * 4 + list(path.absolute().parts[:-1])
     names = [
         given if given is not None else folder
@@ -73,21 +74,22 @@ def read_viz(
     ]
     with source.section("circuit_data", "{location: channels}"):
         nodes = {
-            Location.parse(place): tuple(map(int, channels))
+            Location.parse(place): _channels(place, channels)
             for place, channels in raw["circuit_data"].items()
         }
-        circuit = Circuit(nodes, *names, found=dict(raw["prune_config"]))
+        circuit = Circuit(nodes, *names, found=Found.from_dict(prune_config))
     with source.section("all_loss", "[(iteration, loss), ...]"):
-        search = tuple(SearchPoint(int(i), float(x) / DOUBLED) for i, x in raw["all_loss"])
+        points = raw.get("all_loss") or ()
+        search = tuple(SearchPoint(int(i), _finite(x) / DOUBLED) for i, x in points)
     with source.section("samples", "{location: {channel: {quantile: (bottom, top)}}}"):
-        documents = PerNode(_documents(circuit, raw["samples"]), _extremes)
+        documents = PerNode(_documents(circuit, raw.get("samples") or {}), _extremes)
     with source.section("num_total_nodes, is_kiter_bug_fixed or beeg_model_config", "as released"):
         fixed = raw.get("is_kiter_bug_fixed")
         rest = {
-            "total_nodes": int(raw["num_total_nodes"]),
+            "total_nodes": int(raw.get("num_total_nodes") or 0),
             "is_kiter_bug_fixed": None if fixed is None else bool(fixed),
-            "model_config": dict(importances["beeg_model_config"]),
-            "prune_config": dict(raw["prune_config"]),
+            "model_config": dict(importances.get("beeg_model_config") or {}),
+            "prune_config": dict(prune_config),
         }
     measured = _importances(source, circuit, importances)
     return StoredCircuit(circuit=circuit, search=search, documents=documents, **measured, **rest)
@@ -96,33 +98,59 @@ def read_viz(
 def _importances(source: Source, circuit: Circuit, raw: Mapping[str, Any]) -> dict[str, Any]:
     with source.section("the losses in importances", "numbers, one for each kept node"):
         losses = {
-            "model_loss": float(raw["loss"]) / DOUBLED,
-            "circuit_loss": float(raw["interv_loss"]) / DOUBLED,
-            "node_losses": dict(_node_losses(circuit, raw["ch_interv_losses"])),
-            "block_losses": _halved(raw["layer_interv_losses"]),
+            "model_loss": _finite(raw["loss"]) / DOUBLED if "loss" in raw else NOT_STORED,
+            "circuit_loss": (
+                _finite(raw["interv_loss"]) / DOUBLED if "interv_loss" in raw else NOT_STORED
+            ),
+            "node_losses": dict(_node_losses(circuit, raw.get("ch_interv_losses") or {})),
+            "block_losses": _halved(raw.get("layer_interv_losses") or {}),
             "location_losses": {
                 Location.parse(place): loss
-                for place, loss in _halved(raw["loc_interv_losses"]).items()
+                for place, loss in _halved(raw.get("loc_interv_losses") or {}).items()
             },
         }
     with source.section("pair_data", "[[matrix, sources, targets, (source, target)], ...]"):
-        matrices = _edge_matrices(raw["pair_data"], raw["pair_data_connections"])
+        both = [raw.get(key) or () for key in ("pair_data", "pair_data_connections")]
+        matrices = _edge_matrices(*both) if all(both) else ()
     samples = {}
     for key in ("task_samples", "task_samples_circuit"):
         with source.section(key, "(tokens, {location: {channel: activations}})"):
-            samples[key] = _task_samples(circuit, raw[key])
+            samples[key] = _task_samples(circuit, raw[key]) if raw.get(key) else NO_PROMPTS
     return {**losses, **samples, "edge_matrices": matrices}
 
 
+def _channels(place: str, stored: Any) -> tuple[int, ...]:
+    """The kept channels of a location, from a tensor or a list."""
+    if isinstance(stored, Tensor):
+        stored = _all_finite(stored, place).tolist()
+    return tuple(map(int, stored))
+
+
 def _halved(losses: Mapping[Any, Any]) -> dict[str, float]:
-    return {str(name): float(loss) / DOUBLED for name, loss in losses.items()}
+    return {str(name): _finite(loss) / DOUBLED for name, loss in losses.items()}
+
+
+def _finite(value: Any) -> float:
+    """A stored number; ValueError where it is none, or not finite."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"a stored number is {number}")
+    return number
+
+
+def _all_finite(x: Tensor, what: object) -> Tensor:
+    if x.numel() * x.element_size() > x.untyped_storage().nbytes():
+        raise ValueError(f"{what} says that its shape is {tuple(x.shape)}, and less is stored")
+    if x.is_floating_point() and not math.isfinite(float(x.sum(dtype=torch.float64))):
+        raise ValueError(f"{what} holds NaN or infinity")
+    return x
 
 
 def _node_losses(circuit: Circuit, raw: Mapping[str, Any]) -> Iterator[tuple[Node, float]]:
     for location, kept in circuit.nodes.items():
-        losses = raw[str(location)] if kept else ()
-        for channel, loss in zip(kept, losses, strict=True):
-            yield Node(location, channel), float(loss) / DOUBLED
+        if kept and str(location) in raw:
+            for channel, loss in zip(kept, raw[str(location)], strict=True):
+                yield Node(location, channel), _finite(loss) / DOUBLED
 
 
 def _edge_matrices(deltas: Any, weights: Any) -> tuple[EdgeMatrix, ...]:
@@ -164,7 +192,8 @@ def _without_bias(
 ) -> tuple[tuple[int, ...], Float[Tensor, "source target"], Float[Tensor, " target"] | None]:
     """Source channels, their rows, and the row named ``"bias"`` where there is one."""
     names, n_targets = list(entry[1]), len(entry[2])
-    matrix = torch.as_tensor(entry[0]).float().reshape(len(names), n_targets)
+    matrix = _all_finite(torch.as_tensor(entry[0]), "a matrix of edges")
+    matrix = matrix.float().reshape(len(names), n_targets)
     if names and isinstance(names[-1], str) and names[-1] == BIAS:
         return tuple(map(int, names[:-1])), matrix[:-1], matrix[-1]
     return tuple(map(int, names)), matrix, None
@@ -174,11 +203,14 @@ def _task_samples(circuit: Circuit, raw: Sequence[Any]) -> TaskSamples:
     tokens, activations = raw
     stored = {}
     for location, kept in circuit.nodes.items():
-        by_channel = _by_channel(activations[str(location)]) if kept else {}
+        by_channel = _by_channel(activations.get(str(location)) or {}) if kept else {}
         for channel in kept:
-            stored[Node(location, channel)] = by_channel[channel]
-            if by_channel[channel].shape != tokens.shape:
-                raise ValueError(f"{location}:{channel} has another shape than the tokens")
+            if channel in by_channel:
+                node = Node(location, channel)
+                stored[node] = _all_finite(by_channel[channel], node)
+                if by_channel[channel].shape != tokens.shape:
+                    raise ValueError(f"{node} has another shape than the tokens")
+    _all_finite(tokens, "the tokens")
     return TaskSamples(tokens.long(), PerNode(stored, Tensor.float))
 
 
@@ -196,6 +228,7 @@ def _documents(circuit: Circuit, raw: Mapping[str, Any]) -> dict[Node, Any]:
 def _checked(quantiles: Mapping[float, Any]) -> Mapping[float, Any]:
     for bottom, top in quantiles.values():
         for tokens, activations, position in (*bottom, *top):
+            _all_finite(activations, "a document")
             if tokens.shape != activations.shape or not 0 <= int(position) < len(tokens):
                 raise ValueError("a document's tokens, activations and position do not agree")
     return quantiles

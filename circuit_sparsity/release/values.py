@@ -3,6 +3,7 @@
 Nothing here knows the file's keys, its doubled losses or its tensor types.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,8 +17,10 @@ from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.core.checkpoint import parse_config
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Location, Node
+from circuit_sparsity.release.errors import ReleaseError
 
 RUNS_AN_ITERATION = 8
+NOT_STORED = math.nan  # a loss that a file made by somebody else leaves out
 QUANTILES = (0.001, 0.01, 0.1, 0.5)
 
 Value = TypeVar("Value")
@@ -141,7 +144,8 @@ class StoredCircuit:
     """A circuit and everything measured about it when it was made.
 
     Every loss is a mean over the task samples, in nats per sequence; a node, a location or a
-    block stands for the loss of the circuit with that ablated too.
+    block stands for the loss of the circuit with that ablated too. Files that others made may
+    leave out all but the circuit: the two losses are then NaN (``NOT_STORED``), the rest is empty.
     """
 
     circuit: Circuit
@@ -154,7 +158,7 @@ class StoredCircuit:
     task_samples_circuit: TaskSamples  # of the circuit, everything else at its mean
     documents: Mapping[Node, Mapping[float, Extremes]]
     search: tuple[SearchPoint, ...]
-    total_nodes: int  # of the model, kept or not
+    total_nodes: int  # of the model, kept or not; 0 where the file does not say
     model_config: Mapping[str, Any]  # as its file has it
     location_losses: Mapping[Location, float] = field(default_factory=dict)  # empty in many files
     prune_config: Mapping[str, Any] = field(default_factory=dict)
@@ -167,7 +171,12 @@ class StoredCircuit:
 
     @cached_property
     def config(self) -> GPTConfig:
-        """The shape of the model the circuit lives in."""
+        """The shape of the model the circuit lives in; ReleaseError where it is not stored."""
+        if not self.model_config:
+            raise ReleaseError(
+                f"the file of {self.title} stores no configuration of its model: with the model "
+                "on this machine the circuit can be run"
+            )
         return parse_config(self.model_config, f"the configuration stored with {self.title}")
 
     @property
@@ -180,7 +189,15 @@ class StoredCircuit:
         return tuple(edge for matrix in self.edge_matrices for edge in matrix.edges)
 
     def node_delta(self, node: Node) -> float:
-        """How much the loss rises when ``node`` is ablated too, in nats per sequence."""
+        """How much the loss rises when ``node`` is ablated too, in nats per sequence.
+
+        Raises ReleaseError where the file does not store it.
+        """
+        if node not in self.node_losses or math.isnan(self.circuit_loss):
+            raise ReleaseError(
+                f"the file of {self.title} does not store what {node} costs: with the model on "
+                "this machine it is computed"
+            )
         return self.node_losses[node] - self.circuit_loss
 
     def block_delta(self, block: str) -> float:

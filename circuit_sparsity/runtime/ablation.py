@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuit_sparsity.circuits.means import Means
-from circuit_sparsity.core.hooks import Hook, chain, no_hook
+from circuit_sparsity.core.hooks import Hook, chain, no_hook, with_names
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import Location
 
@@ -26,7 +26,7 @@ def mean_fill(alive: Mapping[Location, Bool[Tensor, " width"]], means: Means) ->
         mask, mean = named[name]
         return torch.where(mask.to(x.device), x, mean.to(x))
 
-    return hook
+    return with_names(hook, named)
 
 
 def answer_logits(

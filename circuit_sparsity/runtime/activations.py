@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuit_sparsity.core.hooks import Hook, chain, no_hook
+from circuit_sparsity.core.hooks import Hook, chain, no_hook, with_names
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import Node
 
@@ -30,5 +30,5 @@ def node_activations(
             found[node] = x[..., node.channel].clone()
         return x
 
-    model.residual(tokens, chain(hook, take))
+    model.residual(tokens, chain(hook, with_names(take, wanted)))
     return {node: found[node] for group in wanted.values() for node in group}

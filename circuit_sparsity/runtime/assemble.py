@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from circuit_sparsity.core.checkpoint import (
-    COMPACT_FILE,
-    CONFIG_FILE,
-    DENSE_FILE,
     Unfilled,
     Weights,
+    config_file,
+    find_weights,
     fitting,
     read_config,
     read_weights,
@@ -31,22 +30,22 @@ _WHOLE = ("transformer.wpe.weight", "bigram_table")  # read by rows or added: ne
 def load_model(folder: str | Path, cuda: bool = False, engine: Engine = "auto") -> GPT:
     """The model in ``folder``, in evaluation mode, its parameters frozen.
 
-    Reads the compact form where there is one, else the released ``final_model.pt``. ``engine``
+    Reads every form that ``core.weight_files`` tells: compact or other safetensors, in one file or
+    several with an index, else the released ``final_model.pt``. ``engine``
     says how weights are kept and multiplied: ``dense``, ``sparse`` (compressed, on a CPU), or by
     ``auto`` each as is faster there, and dense with ``cuda``. The numbers are the same. Raises
     CheckpointError when a file is missing, empty or damaged, or tensors are missing, left over or
     of another shape; the message names them.
     """
-    folder = Path(folder)
-    compact = folder / COMPACT_FILE
-    return open_weights(folder, compact if compact.exists() else folder / DENSE_FILE, engine, cuda)
+    folder = Path(folder).expanduser()
+    return open_weights(folder, find_weights(folder), engine, cuda)
 
 
 def open_weights(folder: Path, source: Path, engine: Engine = "auto", cuda: bool = False) -> GPT:
     """The model whose configuration is in ``folder`` and whose weights are in ``source``."""
     if cuda and engine == "sparse":
         raise ValueError('engine is "sparse", which computes on a CPU; leave it out with cuda')
-    config = read_config(folder / CONFIG_FILE)
+    config = read_config(config_file(folder))
     weights = fitting(config, read_weights(source), str(source))
     model = assemble(config, weights, "dense" if cuda else engine)
     return model.cuda() if cuda else model

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from circuit_sparsity.core.checkpoint import (
     COMPACT_FILE,
-    CONFIG_FILE,
     DENSE_FILE,
     CheckpointError,
+    config_file,
+    find_weights,
     fitting,
     pack_one,
     read_config,
@@ -49,7 +50,7 @@ def open_converted(
     if (folder / COMPACT_FILE).exists():
         return open_weights(folder, folder / COMPACT_FILE, engine)
     compact = convert(folder, progress, cancel) if engine != "dense" else None
-    return open_weights(folder, compact or folder / DENSE_FILE, engine)
+    return open_weights(folder, compact or find_weights(folder), engine)
 
 
 def convert(
@@ -67,7 +68,7 @@ def convert(
     if is_of(target, source):
         return target
     weights = read_weights(source)
-    fitting(read_config(folder / CONFIG_FILE), weights, str(source))
+    fitting(read_config(config_file(folder)), weights, str(source))
     state = {name: x for name, x in weights.items() if isinstance(x, Tensor)}
     if not os.access(folder, os.W_OK) or not _is_sparse(state):
         return None

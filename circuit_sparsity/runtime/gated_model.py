@@ -1,10 +1,10 @@
 """A model's margins under gates, computed in panels, without the nodes that are out for good.
 
-A node that is held at its mean is a constant: what it adds to the next map is part of that map's
-bias, so its column goes, and its row too where no activation top-k compares it with others. A head
-all of whose channels are out gives what depends on the position alone, which is tabulated once.
-What is left is the masked model, term by term.
+The layers are those of inference (``panel_block``), with a gate at every location; what is left of
+a model after nodes have gone is the masked model, term by term.
 """
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,9 +15,8 @@ from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import FINAL_RESID
 from circuit_sparsity.core.sparse_modules import SparseLinear
 from circuit_sparsity.kernels.gates import GateOp, fill
-from circuit_sparsity.runtime.gated_block import BlockRun, Gate, Maps
-from circuit_sparsity.runtime.panel_block import Layout as Lanes
-from circuit_sparsity.runtime.panel_block import PanelBlock
+from circuit_sparsity.runtime.panel_block import PanelBlock, PanelLayer, Remaining
+from circuit_sparsity.runtime.panels import Channels, Panels, TokenLayout
 from circuit_sparsity.tasks.task import TaskBatch
 
 
@@ -26,31 +25,49 @@ def fits(model: GPT) -> bool:
     return all(isinstance(block, PanelBlock) for block in model.blocks)
 
 
-class PanelModel:
-    """A model's maps, ready to be cut down to any set of nodes."""
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """A ``PanelHook`` that puts a gate before each channel of each location of a pass."""
+
+    values: dict[str, Float[Tensor, " width"]]  # by name of the location
+    means: dict[str, Float[Tensor, " width"]]
+    op: GateOp
+
+    def __call__(self, name: str, x: Panels, channels: Channels | None) -> Panels:
+        """``x`` under the gates of its channels; as it is where no nodes are."""
+        if name not in self.values:
+            return x
+        gate, mean = self.values[name], self.means[name]
+        if channels is not None:
+            gate, mean = gate[channels], mean[channels]
+        return self.op(x, gate, mean)
+
+
+class GatedModel:
+    """A model in panels, ready to be cut down to any set of nodes.
+
+    ``model`` must be one that ``fits``; ``means`` is what a node that is out is held at.
+    """
 
     def __init__(self, model: GPT, means: Float[Tensor, " node"]) -> None:
-        self.model, self.layout = model, Layout(model.config)
-        self.means = self.layout.split(means.float().cpu())
-        self.maps = [Maps(model, layer) for layer in range(model.config.n_layer)]
+        self.model, self.layout, self.means = model, Layout(model.config), means.float().cpu()
+        self.blocks = [block for block in model.blocks if isinstance(block, PanelBlock)]
 
-    def run(self, alive: Bool[Tensor, " node"] | None = None) -> "PanelRun":
+    def run(self, alive: Bool[Tensor, " node"] | None = None) -> "GatedRun":
         """The model with all nodes that are not ``alive`` held at their means for good."""
         everything = torch.ones(self.layout.size, dtype=torch.bool)
-        return PanelRun(self, everything if alive is None else alive.cpu())
+        return GatedRun(self, everything if alive is None else alive.cpu())
 
 
-class PanelRun:
-    """What is left of a model. Made by ``PanelModel.run``."""
+class GatedRun:
+    """What is left of a model. Made by ``GatedModel.run``."""
 
-    def __init__(self, whole: PanelModel, alive: Bool[Tensor, " node"]) -> None:
-        self._model, self._layout, self._means = whole.model, whole.layout, whole.means
+    def __init__(self, whole: GatedModel, alive: Bool[Tensor, " node"]) -> None:
         self.alive = alive
-        masks = self._layout.split(alive)
-        self._blocks = [
-            BlockRun(whole.model.blocks[layer], maps, masks, whole.means)
-            for layer, maps in enumerate(whole.maps)
-        ]
+        self._model, self._layout = whole.model, whole.layout
+        self._means = self._layout.views(whole.means)
+        remaining = Remaining(self._layout.split(alive), self._layout.split(whole.means))
+        self._layers = [PanelLayer(block, block.maps, remaining) for block in whole.blocks]
 
     def margins(
         self, gate: Float[Tensor, " node"], batch: TaskBatch, op: GateOp = fill
@@ -60,20 +77,20 @@ class PanelRun:
         ``gate`` is over all nodes of the model; nodes that are not alive must have 0 there, and
         get no gradient. ``op`` is what a gate does.
         """
-        model, tokens = self._model, batch.tokens
-        lanes, gates = Lanes(*tokens.shape), Gate(self._layout.split(gate), self._means, op)
-        x = model.transformer.wte(tokens)
-        positions = model.transformer.wpe.weight[: tokens.shape[1]]
+        model, ids = self._model, batch.tokens
+        tokens, gates = TokenLayout(*ids.shape), Gates(self._layout.views(gate), self._means, op)
+        x = model.transformer.wte(ids)
+        positions = model.transformer.wpe.weight[: ids.shape[1]]
         if not model.config.d_pos_emb:
             x, positions = x + positions, None
-        panels = lanes.turn(x)
-        *earlier, end = self._blocks
-        for block in earlier:
-            panels = block(panels, positions, lanes, gates)
-        last = end.at_last(panels, positions, lanes, gates, batch.last)
-        held = gates(FINAL_RESID, Lanes(len(tokens), 1).turn(last))
-        read = model.transformer.ln_f(Lanes(len(tokens), 1).turn_back(held)[:, 0])
-        return answer_margins(model, read, tokens, batch)
+        panels = tokens.turn(x)
+        *earlier, end = self._layers
+        for layer in earlier:
+            panels = layer(panels, positions, tokens, gates)
+        panels = end(panels, positions, tokens, gates, batch.last)
+        panels = gates(str(FINAL_RESID), panels, None)
+        read = model.transformer.ln_f(TokenLayout(len(ids), 1).turn_back(panels)[:, 0])
+        return answer_margins(model, read, ids, batch)
 
 
 def answer_margins(

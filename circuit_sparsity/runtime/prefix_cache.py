@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuit_sparsity.circuits.means import Means
-from circuit_sparsity.core.hooks import Hook, Recorder, chain, no_hook
+from circuit_sparsity.core.hooks import Hook, Recorder, chain, no_hook, with_names
 from circuit_sparsity.core.model import GPT, Block
 from circuit_sparsity.core.names import FINAL_RESID, Location, Node
 from circuit_sparsity.runtime.ablation import mean_fill
@@ -81,7 +81,8 @@ class ResumableRun:
             x[..., channels[name]] = means[name].to(x)[channels[name]]
             return x
 
-        return self.resume(min(self.depth(node.location) for node in nodes), hook)
+        start = min(self.depth(node.location) for node in nodes)
+        return self.resume(start, with_names(hook, channels))
 
 
 @torch.no_grad()

@@ -73,7 +73,8 @@ def compile_circuit_kernels() -> None:
     """Run a small circuit once. Half a minute in a fresh installation, then next to nothing."""
     config = GPTConfig(
         block_size=4, vocab_size=4, n_layer=1, n_head=1, d_head=2, d_model=4, d_mlp=4,
-        afrac=0.5, afrac_loctypes="attn_in,mlp_neuron", sink=True,
+        rms_norm=True, tied_unembed=False, afrac=0.5, afrac_loctypes="attn_in,mlp_neuron",
+        sink=True,
     )  # fmt: skip
     model = GPT(config).requires_grad_(False).eval()
     nodes = {place: tuple(range(config.width(place))) for place in circuit_locations(1)}

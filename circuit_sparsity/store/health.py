@@ -50,7 +50,7 @@ def _check_length(path: Path, size: int) -> None:
     """Reads a few kilobytes, except of a cut file."""
     if size == 0:
         raise Damaged(_message(path, size, "more than 0"))
-    if path.suffix == ".pt" and not zipfile.is_zipfile(path):
+    if path.suffix == ".pt" and not _is_archive(path):
         raise Damaged(_message(path, size, _length_of_torch_file(path)))
     if path.suffix == ".safetensors":
         should_be = _length_of_safetensors(path)
@@ -164,13 +164,20 @@ _BAD_ARCHIVE = (
 )
 
 
+def _is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # a table of contents, and a damaged one
+        return False
+
+
 def _check_archive(path: Path) -> None:
     """Raise `Damaged` if an entry of a `.pt` has other content than its own sum says.
 
     An archive in which no sum is right was written without any (torch can be told so), and what is
     no archive has none.
     """
-    if not zipfile.is_zipfile(path):
+    if not _is_archive(path):
         return
     try:
         with zipfile.ZipFile(path) as archive:

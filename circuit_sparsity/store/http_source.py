@@ -86,6 +86,8 @@ def read_page(xml: bytes) -> Page:
     """
     try:
         root = _parsed(xml)
+    except NotListable:
+        raise
     except (etree.ParseError, defusedxml.DefusedXmlException, ValueError) as error:
         raise NotListable("the answer is no list") from error
     if root.tag != "EnumerationResults":

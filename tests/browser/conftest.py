@@ -27,7 +27,7 @@ ARGUMENTS = (
     "--disable-quic",
     "--no-first-run",
 )
-PATIENCE = 120_000  # ms; a loaded machine takes its time to import torch
+TIMEOUT = 120_000  # ms; a loaded machine takes its time to import torch
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def running_app(folder: Path, **settings: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(PATIENCE / 1000)
+        process.wait(TIMEOUT / 1000)
         log.close()
 
 
@@ -98,14 +98,14 @@ class Explorer:
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
         self.troubles: list[str] = []
-        self.settled = 0  # how often
-        page.set_default_timeout(PATIENCE)
-        page.add_init_script(_LISTEN)
+        self.waited = 0  # how often
+        page.set_default_timeout(TIMEOUT)
+        page.add_init_script(_WATCH_SOCKET)
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        page.on("console", self._hear)
+        page.on("console", self._console)
         page.on("request", self._see)
 
-    def _hear(self, message) -> None:
+    def _console(self, message) -> None:
         if message.type == "error":
             self.troubles.append(message.text)
 
@@ -118,13 +118,13 @@ class Explorer:
         self.page.goto(f"{self.url}/?{query}")
         self.page.wait_for_selector(f"{PLOT} .point")
         self.page.wait_for_function(f"!!document.querySelector('{PLOT}')?.dataset.linked")
-        self.settle()
+        self.wait_until_idle()
         return self
 
-    def settle(self) -> None:
+    def wait_until_idle(self) -> None:
         """Wait until no script runs, and none is about to: what was sent has been answered."""
-        self.settled += 1
-        self.page.wait_for_function(_SETTLED, arg=self.settled)
+        self.waited += 1
+        self.page.wait_for_function(_IDLE, arg=self.waited)
 
     def names(self) -> list[str]:
         """The nodes of the graph."""
@@ -160,15 +160,28 @@ class Explorer:
         if shift:
             self.page.keyboard.up("Shift")
 
+    def cut(self, node: str) -> None:
+        """Ablate the node, or restore it: a double click."""
+        self.page.mouse.dblclick(*self.pixel(node))
+
+    def card(self, part: str) -> None:
+        """Wait until the inspector has the card of the node or edge that is looked at."""
+        self.page.wait_for_selector(f"h5:has-text('{part}'):not(:has-text('With'))")
+        self.wait_until_idle()
+
+    def tab(self, name: str) -> None:
+        """Open a tab of the drawer below the graph."""
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
     def without(self, what: str) -> None:
         """Wait until the panel speaks of the circuit without `what`."""
         self.page.wait_for_selector(f"h5:has-text('Without'):has-text('{what}')")
-        self.settle()
+        self.wait_until_idle()
 
     def whole(self) -> None:
         """Wait until the panel speaks of the whole circuit."""
         self.page.wait_for_selector("h5:has-text('The circuit as it is')")
-        self.settle()
+        self.wait_until_idle()
 
     def metric(self, label: str) -> tuple[float, str]:
         """Value and second line of a number of the panel."""
@@ -187,30 +200,30 @@ class Explorer:
         return self.page.evaluate(script, key)
 
 
-# When the page sent something to the server last, and when it heard from it.
-_LISTEN = """(() => {
+# When the page sent something to the server last, and when it answered from it.
+_WATCH_SOCKET = """(() => {
   if (window.wire) return;
-  const wire = window.wire = { sent: 0, heard: 0 }, send = WebSocket.prototype.send;
+  const wire = window.wire = { sent: 0, answered: 0 }, send = WebSocket.prototype.send;
   WebSocket.prototype.send = function (...what) {
     wire.sent = performance.now();
     if (!this.listened) {
       this.listened = true;
-      this.addEventListener("message", () => { wire.heard = performance.now(); });
+      this.addEventListener("message", () => { wire.answered = performance.now(); });
     }
     return send.apply(this, what);
   };
 })()"""
 # A moment of quiet as well: what a message changes is drawn some milliseconds later. What nobody
 # answers is not waited for.
-_SETTLED = """(call) => {
+_IDLE = """(call) => {
   const now = performance.now(), { wire } = window;
   const state = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState;
-  const open = wire && wire.sent > wire.heard && now - wire.sent < 5000;
-  if (state !== "notRunning" || open || window.settling?.call !== call) {
-    window.settling = { call, since: now };
+  const open = wire && wire.sent > wire.answered && now - wire.sent < 5000;
+  if (state !== "notRunning" || open || window.waiting?.call !== call) {
+    window.waiting = { call, since: now };
     return false;
   }
-  return now - window.settling.since > 100;
+  return now - window.waiting.since > 100;
 }"""
 PLOT = ".st-key-circuit_graph .js-plotly-plot"
 _PIXEL = f"""name => {{

@@ -10,7 +10,7 @@ import pytest
 from circuit_sparsity.experiment.opening import open_circuit
 from circuit_sparsity.export.investigation import Investigation, rises_of
 from circuit_sparsity.plots.standalone import standalone_html
-from tests.browser.conftest import PATIENCE, Explorer
+from tests.browser.conftest import TIMEOUT, Explorer
 from tests.ui.conftest import QUERY
 
 pytestmark = pytest.mark.browser
@@ -47,7 +47,7 @@ def test_the_page_opens_from_a_file_without_a_network(browser, page_file):
     path, it, node = page_file
     context = browser.new_context(offline=True)
     page, asked, troubles = context.new_page(), [], []
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(TIMEOUT)
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: troubles.append(message.text))
     page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -77,13 +77,14 @@ def test_the_page_opens_from_a_file_without_a_network(browser, page_file):
 
 def test_everything_can_be_taken_from_the_circuit_page(explorer, tmp_path):
     page = explorer.open(urlencode(QUERY)).page
+    page.get_by_role("tab", name="Export", exact=True).click()
     page.get_by_role("button", name="Take it with you").click()
     page.wait_for_selector("text=The graph as a picture")
-    explorer.settle()
+    explorer.wait_until_idle()
     saved = {}
     for label in ("One offline page", "One Python file", "JSON", "Nodes, CSV", "Edges, CSV",
                   "GraphML", "PNG", "SVG"):  # fmt: skip
-        with page.expect_download(timeout=PATIENCE) as download:
+        with page.expect_download(timeout=TIMEOUT) as download:
             page.get_by_role("button", name=label, exact=True).click()
         saved[label] = tmp_path / download.value.suggested_filename
         download.value.save_as(saved[label])
@@ -98,7 +99,7 @@ def test_everything_can_be_taken_from_the_circuit_page(explorer, tmp_path):
 def test_the_copied_link_restores_the_view_in_another_browser(explorer, browser):
     page = explorer.open(urlencode(QUERY)).page
     node = explorer.names()[0]
-    explorer.click(node)
+    explorer.cut(node)
     explorer.without(node)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy", exact=True).click()
@@ -106,7 +107,7 @@ def test_the_copied_link_restores_the_view_in_another_browser(explorer, browser)
     link = page.evaluate("navigator.clipboard.readText()")
     context = browser.new_context()
     other = context.new_page()
-    other.set_default_timeout(PATIENCE)
+    other.set_default_timeout(TIMEOUT)
     other.goto(link)
     other.wait_for_selector(f"h5:has-text('Without'):has-text('{node}')")
     context.close()
@@ -117,10 +118,10 @@ def test_the_address_of_the_compare_page_restores_both_circuits(explorer, browse
     explorer.open(urlencode(STARTER))
     page.get_by_role("link", name="Compare", exact=True).click()
     page.wait_for_selector(".st-key-compare_graph .point")
-    explorer.settle()
+    explorer.wait_until_idle()
     page.get_by_role("button", name="Swap A and B").click()
     page.wait_for_function("new URLSearchParams(location.search).get('b_k') === 'k44_seed0'")
-    explorer.settle()
+    explorer.wait_until_idle()
     names = ("model", "task", "sweep", "k", "b_model", "b_task", "b_sweep", "b_k")
     asked = {name: explorer.query(name) for name in names}
     assert asked["k"] != asked["b_k"] == ["k44_seed0"]
@@ -128,7 +129,7 @@ def test_the_address_of_the_compare_page_restores_both_circuits(explorer, browse
     other = Explorer(context.new_page(), explorer.url)
     other.page.goto(page.url)
     other.page.wait_for_selector(".st-key-compare_graph .point")
-    other.settle()
+    other.wait_until_idle()
     assert {name: other.query(name) for name in names} == asked
     shown = other.page.locator(".st-key-b_k input").input_value()
     context.close()

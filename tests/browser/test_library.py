@@ -18,7 +18,7 @@ from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import signed
 from circuit_sparsity.release import read_viz
 from circuit_sparsity.store import Busy, Store
-from tests.browser.conftest import PATIENCE, PLOT, Explorer, running_app
+from tests.browser.conftest import PLOT, TIMEOUT, Explorer, running_app
 
 __all__ = ["azurite"]
 
@@ -91,7 +91,7 @@ def is_emptied(store: Store) -> bool:
 def explorer(browser: Browser, url_and_store, store: Store) -> Iterator[Explorer]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     found = Explorer(context.new_page(), url_and_store[0])
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=TIMEOUT)
     yield found
     context.close()
     assert found.troubles == []
@@ -116,7 +116,7 @@ def bar(page):
 
 
 def until(true):
-    end = time.monotonic() + PATIENCE / 1000
+    end = time.monotonic() + TIMEOUT / 1000
     while not true():
         assert time.monotonic() < end, "it did not come true"
         time.sleep(0.05)
@@ -138,7 +138,7 @@ def test_a_model_is_fetched_watched_stopped_and_resumed(explorer, store, network
     network.pause = 0.0
     page.get_by_role("button", name="Resume").click()
     page.get_by_text(f"{MODEL}: ").get_by_text("downloaded and verified").wait_for(
-        timeout=4 * PATIENCE
+        timeout=4 * TIMEOUT
     )
     again = [headers["range"] for headers in network.requests() if "range" in headers]
     assert f"bytes={part}-" in again
@@ -161,7 +161,7 @@ def test_a_download_goes_on_when_its_browser_is_closed(
     until(lambda: bar(page) > first)
     network.pause = 0.0
     page.get_by_text("csp_yolo1: ").get_by_text("downloaded and verified").wait_for(
-        timeout=4 * PATIENCE
+        timeout=4 * TIMEOUT
     )
     assert store.path_of_model("csp_yolo1") is not None
 
@@ -177,12 +177,12 @@ def test_a_chosen_circuit_is_fetched_and_its_stored_graph_is_drawn(explorer, sto
     page = choose_circuit(explorer)
     page.get_by_role("button", name="Download the model").wait_for()
     page.wait_for_selector(f"{PLOT} .point")
-    explorer.settle()
+    explorer.wait_until_idle()
     stored = read_viz(store.folder / VIZ)
     assert explorer.names() == [str(node) for node in sorted(stored.circuit.node_list)]
     page.wait_for_function(f"!!document.querySelector('{PLOT}')?.dataset.linked")
     node = max(stored.circuit.node_list, key=stored.node_delta)
-    explorer.click(str(node))
+    explorer.cut(str(node))
     explorer.without(str(node))
     assert explorer.metric("Task loss, nats, stored")[0] == pytest.approx(
         stored.node_losses[node], abs=1e-4
@@ -201,7 +201,7 @@ def open_tokens(explorer, k=K):
     page.wait_for_selector(f"{PLOT} .point")
     page.get_by_role("link", name="Tokens", exact=True).click()
     page.get_by_text("Lowest 3").wait_for()
-    explorer.settle()
+    explorer.wait_until_idle()
     return page
 
 
@@ -244,7 +244,7 @@ def test_hostile_tokens_are_shown_as_text(explorer, store, release_fixture):
 def test_the_model_comes_on_a_click_and_the_circuit_then_runs_live(explorer, store):
     page = choose_circuit(explorer)
     page.get_by_role("button", name="Download the model").click()
-    page.get_by_text("Only the nodes below run").wait_for(timeout=4 * PATIENCE)
-    explorer.settle()
+    page.get_by_text("Only the nodes below run").wait_for(timeout=4 * TIMEOUT)
+    explorer.wait_until_idle()
     assert store.path_of_model(MODEL) is not None
     page.wait_for_selector(f"{PLOT} .point")

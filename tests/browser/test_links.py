@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import PATIENCE, Explorer, opened_by_link
+from tests.browser.conftest import TIMEOUT, Explorer, opened_by_link
 from tests.ui.conftest import QUERY
 
 pytestmark = pytest.mark.browser
@@ -18,7 +18,7 @@ PICKERS = ["model", "task", "sweep", "k"]
 def at(explorer: Explorer, page: str, query: dict[str, str]) -> None:
     explorer.page.goto(f"{explorer.url}/{page}?{urlencode(query)}")
     explorer.page.wait_for_selector("h1")
-    explorer.settle()
+    explorer.wait_until_idle()
 
 
 def chosen(explorer: Explorer, keys: list[str]) -> list[str]:
@@ -31,7 +31,7 @@ def held(explorer: Explorer, key: str, value: str) -> None:
     """Wait until the address has it."""
     script = "([key, value]) => new URLSearchParams(location.search).getAll(key).includes(value)"
     explorer.page.wait_for_function(script, arg=[key, value])
-    explorer.settle()
+    explorer.wait_until_idle()
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def test_a_link_of_tokens_has_the_readers_text(page_of: Explorer, browser: Brows
     held(page_of, "token_text", OWN_TEXT)
     with opened_by_link(browser, page_of.url, page.url) as fresh:
         expect(fresh.page.locator(".st-key-token_text textarea")).to_have_value(
-            OWN_TEXT, timeout=PATIENCE
+            OWN_TEXT, timeout=TIMEOUT
         )
-        fresh.settle()
+        fresh.wait_until_idle()
         assert fresh.page.get_by_text("Live, whole model").count() == 1
 
 
@@ -65,7 +65,7 @@ def test_a_link_of_attention_has_head_and_channel(page_of: Explorer, browser: Br
     (channel,) = page_of.query("channel") or ["0"]
     with opened_by_link(browser, page_of.url, page_of.page.url) as fresh:
         fresh.page.wait_for_selector(".st-key-attention_Circuit_alone .main-svg")
-        fresh.settle()
+        fresh.wait_until_idle()
         assert fresh.query("show") == ["Value of a channel"]
         assert chosen(fresh, ["channel"]) == [channel]
 
@@ -77,20 +77,20 @@ def test_a_link_of_weights_has_channel_and_token(page_of: Explorer, browser: Bro
     page_of.page.keyboard.press("Enter")
     held(page_of, "residual", "131")
     with opened_by_link(browser, page_of.url, page_of.page.url) as fresh:
-        expect(fresh.page.locator(".st-key-residual input")).to_have_value("131", timeout=PATIENCE)
+        expect(fresh.page.locator(".st-key-residual input")).to_have_value("131", timeout=TIMEOUT)
 
 
 def test_a_link_of_prune_has_run_and_size(page_of: Explorer, browser: Browser):
     at(page_of, "prune", STARTER | {"sizes_k": "96"})
     shown = page_of.page.locator(".st-key-sizes_slider").get_by_text("96", exact=True)
-    expect(shown).to_be_visible(timeout=PATIENCE)
+    expect(shown).to_be_visible(timeout=TIMEOUT)
     page_of.page.get_by_role("slider", name="k, the number of nodes").press("ArrowRight")
     page_of.page.wait_for_function("!location.search.includes('sizes_k=96')")
-    page_of.settle()
+    page_of.wait_until_idle()
     (k,) = page_of.query("sizes_k")
     assert int(k) > 96
     with opened_by_link(browser, page_of.url, page_of.page.url) as fresh:
-        expect(fresh.page.locator(".st-key-sizes_k input")).to_have_value(k, timeout=PATIENCE)
+        expect(fresh.page.locator(".st-key-sizes_k input")).to_have_value(k, timeout=TIMEOUT)
         assert fresh.query("sizes_run") == page_of.query("sizes_run")
 
 
@@ -102,7 +102,7 @@ def test_the_texts_under_the_graph_are_in_the_link(page_of: Explorer, browser: B
     page_of.page.keyboard.press("Enter")
     held(page_of, "texts_pair", "3")
     with opened_by_link(browser, page_of.url, page_of.page.url) as fresh:
-        expect(fresh.page.locator(".st-key-texts_pair input")).to_have_value("3", timeout=PATIENCE)
+        expect(fresh.page.locator(".st-key-texts_pair input")).to_have_value("3", timeout=TIMEOUT)
 
 
 def test_quick_clicks_between_pages_leave_the_circuit_chosen(explorer: Explorer):
@@ -111,6 +111,6 @@ def test_quick_clicks_between_pages_leave_the_circuit_chosen(explorer: Explorer)
         explorer.page.get_by_role("link", name=title, exact=True).click()
         explorer.page.wait_for_timeout(250)
     explorer.page.wait_for_selector("h1:has-text('Attention')")
-    explorer.settle()
+    explorer.wait_until_idle()
     assert chosen(explorer, PICKERS) == [*QUERY.values()]
     assert [explorer.query(part) for part in PICKERS] == [[value] for value in QUERY.values()]

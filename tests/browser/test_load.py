@@ -36,7 +36,7 @@ class Visitor:
     def click(self, dice: random.Random) -> None:
         others = [name for name in self.explorer.apart() if name != self.asked]
         self.asked = dice.choice(others)
-        self.explorer.click(self.asked)
+        self.explorer.cut(self.asked)
 
     def check(self) -> None:
         """The panel speaks of the clicked node with this circuit's own number."""

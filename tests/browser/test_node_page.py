@@ -28,7 +28,7 @@ def test_a_picked_node_is_followed_to_its_neighbour_labelled_and_linked(
     page = explorer.page
     page.get_by_role("link", name="Node", exact=True).click()
     page.wait_for_selector(f"h4:has-text('{neuron}')")
-    explorer.settle()
+    explorer.wait_until_idle()
     assert explorer.query("node") == [neuron]
     delta = f"{abs(told[neuron]['delta']):.4f}"
     expect(page.get_by_text("Ablated alone:")).to_contain_text(delta)
@@ -38,18 +38,18 @@ def test_a_picked_node_is_followed_to_its_neighbour_labelled_and_linked(
     neighbour = into.locator("code").inner_text()
     into.click()
     page.wait_for_selector(f"h4:has-text('{neighbour}')")
-    explorer.settle()
+    explorer.wait_until_idle()
     assert explorer.query("node") == [neighbour]
 
     page.get_by_role("textbox", name="Your label").fill(HOSTILE)
     page.keyboard.press("Enter")
     page.wait_for_selector("h4:has-text('of the text')")
-    explorer.settle()
+    explorer.wait_until_idle()
     assert page.evaluate("window.hacked") is None
 
     with opened_by_link(browser, explorer.url, page.url) as fresh:
         fresh.page.wait_for_selector(f"h4:has-text('{neighbour}')")
-        fresh.settle()
+        fresh.wait_until_idle()
         assert node_of(fresh) == neighbour
         expect(fresh.page.locator("h4")).to_contain_text(HOSTILE)
         expect(fresh.page.get_by_role("heading", name="Into it")).to_be_visible()

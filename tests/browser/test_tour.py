@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import PATIENCE, Explorer, running_app
+from tests.browser.conftest import TIMEOUT, Explorer, running_app
 
 pytestmark = pytest.mark.browser
 
@@ -17,8 +17,8 @@ def test_next_leads_to_the_attack_and_a_link_restores_a_step(browser: Browser, t
         page = explorer.page
         page.get_by_role("link", name="New here?").click()
         for step in range(1, 8):
-            expect(page.locator("h3").first).to_contain_text(f"{step}. ", timeout=PATIENCE)
-            explorer.settle()
+            expect(page.locator("h3").first).to_contain_text(f"{step}. ", timeout=TIMEOUT)
+            explorer.wait_until_idle()
             assert explorer.query("step") == [str(step)]
             if step < 7:
                 page.get_by_role("button", name="Next").click()
@@ -31,6 +31,6 @@ def test_next_leads_to_the_attack_and_a_link_restores_a_step(browser: Browser, t
         fresh = browser.new_context()
         page = fresh.new_page()
         page.goto(link.replace("step=7", "step=3"))
-        expect(page.locator("h3").first).to_contain_text("3. ", timeout=PATIENCE)
-        page.wait_for_selector(".st-key-tour_graph .point", timeout=PATIENCE)
+        expect(page.locator("h3").first).to_contain_text("3. ", timeout=TIMEOUT)
+        page.wait_for_selector(".st-key-tour_graph .point", timeout=TIMEOUT)
         fresh.close()

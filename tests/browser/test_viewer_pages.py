@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from circuit_sparsity.release import read_viz
-from tests.browser.conftest import PATIENCE, Explorer, opened_by_link, running_app
+from tests.browser.conftest import TIMEOUT, Explorer, opened_by_link, running_app
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 pytestmark = pytest.mark.browser
@@ -29,7 +29,7 @@ def go_to(explorer: Explorer, title: str) -> None:
     explorer.open(CIRCUIT)
     explorer.page.get_by_role("link", name=title, exact=True).click()
     explorer.page.wait_for_selector(f"h1:has-text('{title}')")
-    explorer.settle()
+    explorer.wait_until_idle()
 
 
 def data(explorer: Explorer, key: str):
@@ -43,7 +43,7 @@ def test_one_click_reproduces_what_the_file_stores(explorer, stored):
     explorer.open(CIRCUIT)
     explorer.page.get_by_role("button", name="Reproduce").click()
     said = explorer.page.get_by_text("Reproduced.").first
-    expect(said).to_be_visible(timeout=3 * PATIENCE)  # 92 runs, 1.3 s on an idle core
+    expect(said).to_be_visible(timeout=3 * TIMEOUT)  # 92 runs, 1.3 s on an idle core
     nodes = f"without each of {stored.circuit.size} nodes"
     expect(explorer.page.get_by_text(nodes)).to_be_visible()
 
@@ -54,7 +54,7 @@ def test_attention_shows_the_sink_first_and_hostile_tokens_as_text(explorer):
     explorer.page.keyboard.press("Control+Enter")
     plot = "document.querySelector('.st-key-attention_Whole_model .js-plotly-plot')"
     explorer.page.wait_for_function(f"{plot}?.data[0].y.some(name => name.includes('&lt;'))")
-    explorer.settle()
+    explorer.wait_until_idle()
     drawn = data(explorer, "attention_Whole_model")
     assert drawn["x"][0] == "sink"
     assert len(drawn["x"]) == len(drawn["y"]) + 1
@@ -63,7 +63,7 @@ def test_attention_shows_the_sink_first_and_hostile_tokens_as_text(explorer):
     assert any("<" in tick for tick in ticks)
     explorer.page.get_by_role("radio", name="Score of a channel").click()
     explorer.page.wait_for_function("new URLSearchParams(location.search).get('show') !== null")
-    explorer.settle()
+    explorer.wait_until_idle()
     assert explorer.query("show") == ["Score of a channel"]
 
 
@@ -92,7 +92,7 @@ def test_a_page_that_a_fresh_server_is_asked_for_first_stands_inside_the_app(
     with running_app(tmp_path, CIRCUIT_SPARSITY_CACHE=str(app_cache)) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         page, failed = context.new_page(), []
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT)
         page.on("response", lambda r: failed.append(r.url) if r.status >= 400 else None)
         page.goto(f"{url}/weights?{CIRCUIT}")
         page.wait_for_selector("h3:has-text('Positions')")
@@ -103,7 +103,7 @@ def test_a_page_that_a_fresh_server_is_asked_for_first_stands_inside_the_app(
         for name, query, has in (("compare", CIRCUIT, "h3"), ("node", node, "h4")):
             with opened_by_link(browser, url, f"{url}/{name}?{query}") as fresh:
                 fresh.page.wait_for_selector(has)
-                fresh.settle()
+                fresh.wait_until_idle()
                 assert fresh.page.locator("h1").inner_text() == name.capitalize()
                 assert fresh.page.locator(".st-key-k input").input_value() == K
     assert set(failed) <= {f"{url}/weights{path}" for path in ASKED}

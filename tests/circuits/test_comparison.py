@@ -3,7 +3,7 @@
 import pytest
 
 from circuit_sparsity.circuits.circuit import Circuit
-from circuit_sparsity.circuits.comparison import SIDES, Comparison, ends
+from circuit_sparsity.circuits.comparison import MEMBERSHIPS, Comparison, ends
 from circuit_sparsity.circuits.wiring import wiring
 from tests.handmade import circuit_of, sign_model
 from tests.runtime.random_circuits import random_circuit, random_model
@@ -31,7 +31,7 @@ def test_a_and_b_change_places_when_they_are_swapped(seed):
     one, other = Comparison(a, b), Comparison(b, a)
     assert one.nodes("only A") == other.nodes("only B")
     assert set(map(ends, one.edges("both"))) == set(map(ends, other.edges("both")))
-    assert sum(len(one.nodes(side)) for side in SIDES) == len({*a.nodes, *b.nodes})
+    assert sum(len(one.nodes(side)) for side in MEMBERSHIPS) == len({*a.nodes, *b.nodes})
     assert one.node_overlap == other.node_overlap
 
 

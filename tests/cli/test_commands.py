@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
-from release_cases import CIRCUITS
 
 from circuit_sparsity.__main__ import main
 from circuit_sparsity.experiment.answers import best_separating_pair, oriented
+from tests.release.cases import CIRCUITS
 
 YOLO1 = ("csp_yolo1", "single_double_quote", "prune_v2", "64")
 ANSWERS = ("--answers", "('", '("')
@@ -262,3 +262,10 @@ def test_ablate_takes_edges_and_holds_them_at_zero(cache, capsys):
     assert again["delta"] == pytest.approx(edge["delta"], abs=1e-6)
     zero = run(capsys, "ablate", *YOLO1, edge["edge"], "--fill", "zero", *ANSWERS)
     assert (zero["fill"], zero["nodes"][0]["node"]) == ("zero", edge["edge"])
+
+
+def test_the_parts_of_evidence_that_the_command_offers_are_those_that_can_be_measured():
+    from circuit_sparsity.cli.evidence import FURTHER
+    from circuit_sparsity.evidence.further import PARTS
+
+    assert tuple(PARTS) == FURTHER

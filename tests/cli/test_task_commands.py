@@ -53,7 +53,7 @@ def test_an_unknown_task_is_named(capsys):
 def test_claims_read_what_is_there_and_say_what_is_missing(capsys, monkeypatch):
     every = Store.rows
     few = ("starter", "half_l0")  # the circuits of six models take their time
-    monkeypatch.setattr(Store, "rows", lambda it: [r for r in every(it) if r.model in few])
+    monkeypatch.setattr(Store, "rows", lambda store: [r for r in every(store) if r.model in few])
     asked = ("--task", "single_double_quote", "var_swap", "--target", "0.15", "0.5")
     told = run(capsys, "claims", "--model", "starter", *asked)
     ways = {(one["way"], one["target"]) for one in told["edges"]}

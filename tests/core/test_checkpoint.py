@@ -17,7 +17,19 @@ from circuit_sparsity.core.model import GPT, GPTConfig
 from circuit_sparsity.kernels import SparseMatrix
 from circuit_sparsity.runtime.assemble import load_model
 
-SHAPE = GPTConfig(16, 32, 1, 2, 4, 8, 16, sink=True, enable_bigram_table=True)
+SHAPE = GPTConfig(
+    16,
+    32,
+    1,
+    2,
+    4,
+    8,
+    d_mlp=16,
+    rms_norm=True,
+    tied_unembed=False,
+    sink=True,
+    enable_bigram_table=True,
+)
 
 
 def small_model() -> GPT:

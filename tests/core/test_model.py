@@ -113,7 +113,9 @@ def test_attention_equals_a_written_out_sum(with_sink):
 
 @torch.no_grad()
 def test_the_sink_counts_also_where_flash_is_off():
-    config = GPTConfig(16, 32, 1, 2, 8, 16, 32, sink=True, flash=False)
+    config = GPTConfig(
+        16, 32, 1, 2, 8, 16, d_mlp=32, rms_norm=True, tied_unembed=False, sink=True, flash=False
+    )
     model = GPT(config)
     model.initialise(seed=0)
     tokens = torch.arange(8)[None]
@@ -129,7 +131,18 @@ def test_the_sink_counts_also_where_flash_is_off():
 @torch.no_grad()
 def test_concatenated_positions_compete_in_the_top_k():
     config = GPTConfig(
-        16, 32, 1, 2, 8, 16, 32, afrac=0.25, afrac_loctypes="attn_in,mlp_in", d_pos_emb=8
+        16,
+        32,
+        1,
+        2,
+        8,
+        16,
+        d_mlp=32,
+        rms_norm=True,
+        tied_unembed=False,
+        afrac=0.25,
+        afrac_loctypes="attn_in,mlp_in",
+        d_pos_emb=8,
     )
     model = GPT(config)
     model.initialise(seed=1)
@@ -149,7 +162,7 @@ def test_concatenated_positions_compete_in_the_top_k():
 
 
 def test_a_prompt_longer_than_the_context_says_so():
-    model = GPT(GPTConfig(4, 8, 1, 1, 4, 4, 8))
+    model = GPT(GPTConfig(4, 8, 1, 1, 4, 4, d_mlp=8))
     with pytest.raises(ValueError, match="has 5 tokens; the model's context is 4: cut it"):
         model(torch.zeros(1, 5, dtype=torch.long))
 

@@ -20,7 +20,7 @@ def test_what_is_printed_is_parsed_back(location, channel):
 
 
 def test_locations_sort_in_the_order_in_which_a_model_computes_them():
-    model = GPT(GPTConfig(8, 16, 3, 2, 4, 8, 16))
+    model = GPT(GPTConfig(8, 16, 3, 2, 4, 8, d_mlp=16))
     recorder = Recorder()
     model(torch.zeros(1, 4, dtype=torch.long), hook=recorder)
     computed = [name for name in recorder.tensors if name.split(".")[-1] not in _UNUSED]

@@ -10,7 +10,7 @@ from circuit_sparsity.evidence.claims.summary import (
     frontier,
     necessities,
 )
-from circuit_sparsity.evidence.claims.values import Card, Claims, EdgeCount, Necessity
+from circuit_sparsity.evidence.claims.values import Claims, EdgeCount, ModelCard, Necessity
 from circuit_sparsity.evidence.claims.words import rows
 
 
@@ -32,8 +32,8 @@ CLAIMS = Claims(
         count("thin", "c", 500, "attribution"),
     ),
     (
-        Card("thin", 1_000_000, {"generated": 1.5, "real": 4.0}),
-        Card("thick", 9_000_000, {"generated": 1.5, "real": 4.1}),
+        ModelCard("thin", 1_000_000, {"generated": 1.5, "real": 4.0}),
+        ModelCard("thick", 9_000_000, {"generated": 1.5, "real": 4.1}),
     ),
     (
         Necessity("thin · a", "thin", "a", 10, 0.7, (0.1, 0.3), "prompts"),

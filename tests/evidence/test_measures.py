@@ -8,9 +8,10 @@ import threading
 import pytest
 import torch
 
+from circuit_sparsity.circuits.found import Found, Removal
 from circuit_sparsity.circuits.node_vector import Layout
 from circuit_sparsity.evidence.curves import areas, curve, fraction_sizes
-from circuit_sparsity.evidence.definitions import DEFINITIONS
+from circuit_sparsity.evidence.definitions import DEFINITIONS, FURTHER
 from circuit_sparsity.evidence.evidence import Control, CurvePoint, Evidence
 from circuit_sparsity.evidence.measures import (
     RANDOM,
@@ -114,7 +115,7 @@ def test_a_circuit_that_fails_on_new_prompts_is_called_out() -> None:
     it = experiment(made)
     loss = it.of_circuit.loss
     for target, far in ((0.6 * loss, False), (0.4 * loss, True)):
-        circuit = dataclasses.replace(made.circuit, found={"target": target})
+        circuit = dataclasses.replace(made.circuit, found=Found(target=target))
         found = measure(dataclasses.replace(it, circuit=circuit), draws=0)
         assert found.target == target
         assert len(found.troubles) == far
@@ -181,8 +182,9 @@ def test_what_is_no_evidence_is_refused(raw: object) -> None:
 
 def test_every_definition_is_of_a_field() -> None:
     fields = set(Evidence.__dataclass_fields__)
-    assert set(DEFINITIONS) <= fields
-    assert all(one.sentence.endswith(".") for one in DEFINITIONS.values())
+    every = DEFINITIONS | FURTHER
+    assert set(every) <= fields
+    assert all(one.sentence.endswith(".") for one in every.values())
 
 
 def test_measuring_can_be_cancelled() -> None:
@@ -196,7 +198,8 @@ def test_needed_edges_are_those_not_found_spare_and_their_loss_is_without_the_re
     made = sign_model()
     nodes = (*made.nodes, "0.mlp.post_act:2", "0.mlp.resid_delta:0")
     spare = [["0.mlp.act_in:0", "0.mlp.post_act:2"], ["0.mlp.post_act:2", "0.mlp.resid_delta:0"]]
-    found = {"minimality": {"spare_edges": spare}}
+    ends = tuple(map(tuple, spare))
+    found = Found(minimality=Removal(None, 6, 4, 6, 4, 2, ends, 0.0))
     circuit = dataclasses.replace(circuit_of(made.model.config, nodes), found=found)
     it = Experiment(circuit, made.model, made.means, made.batch)
     measured = measure(it, draws=0)

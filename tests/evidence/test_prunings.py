@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from circuit_sparsity.circuits.found import Found
 from circuit_sparsity.evidence.evidence import Evidence, read_evidence, write_evidence
 from circuit_sparsity.evidence.measures import measure
 from circuit_sparsity.evidence.prunings import (
@@ -46,7 +47,7 @@ def test_overlap_is_what_is_in_both_over_what_is_in_either() -> None:
     assert jaccard(one, two) == 2 / 4
     assert jaccard(one, one) == 1.0
     found = [
-        dataclasses.replace(c, found={"seed": i, "loss": 0.1}) for i, c in enumerate((one, two))
+        dataclasses.replace(c, found=Found(seed=i, loss=0.1)) for i, c in enumerate((one, two))
     ]
     assert stability_of(found).overlap == 0.5
     assert stability_of(found).nodes == (3, 3)

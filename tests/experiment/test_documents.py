@@ -13,7 +13,19 @@ NODE = Node.parse("final_resid:1")
 @pytest.fixture
 def counting_model() -> GPT:
     """Channel 1 of the residual stream is the token's own number: nothing else writes to it."""
-    model = GPT(GPTConfig(block_size=8, vocab_size=200, n_layer=1, n_head=1, d_head=2, d_model=2))
+    model = GPT(
+        GPTConfig(
+            block_size=8,
+            vocab_size=200,
+            n_layer=1,
+            n_head=1,
+            d_head=2,
+            d_model=2,
+            d_mlp=1024,
+            rms_norm=True,
+            tied_unembed=False,
+        )
+    )
     model.requires_grad_(False).eval()
     for parameter in model.parameters():
         parameter.zero_()

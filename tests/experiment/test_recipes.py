@@ -1,4 +1,4 @@
-"""What a recipe does: by hand from single ablations, elsewhere, and from a fresh interpreter."""
+"""What a recipe does: from single ablations, on other prompts, in a fresh interpreter."""
 
 import os
 import subprocess
@@ -12,8 +12,7 @@ from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.experiment.opening import open_circuit
 from circuit_sparsity.experiment.recipes import (
-    Elsewhere,
-    apply,
+    OtherPrompts,
     effects,
     faithfulness_of,
     in_whole_model,
@@ -52,11 +51,11 @@ def test_alone_so_far_and_together_are_those_of_single_ablations(circuit, parts)
 
 
 def test_levels_can_differ_from_step_to_step(circuit, parts):
-    zero = apply(circuit, Recipe.parse([f"{parts[0]}=zero"])).delta
+    zero = circuit.apply(Recipe.parse([f"{parts[0]}=zero"])).delta
     assert zero == pytest.approx(circuit.ablate([parts[0]], "zero").delta, abs=1e-6)
-    assert apply(circuit, Recipe.parse([f"{parts[0]}=0"])).delta == pytest.approx(zero, abs=1e-6)
-    assert apply(circuit, Recipe.parse([f"{parts[0]}*1"])).delta == pytest.approx(0, abs=1e-6)
-    assert apply(circuit, Recipe.parse([f"{parts[0]}*0"])).delta == pytest.approx(zero, abs=1e-6)
+    assert circuit.apply(Recipe.parse([f"{parts[0]}=0"])).delta == pytest.approx(zero, abs=1e-6)
+    assert circuit.apply(Recipe.parse([f"{parts[0]}*1"])).delta == pytest.approx(0, abs=1e-6)
+    assert circuit.apply(Recipe.parse([f"{parts[0]}*0"])).delta == pytest.approx(zero, abs=1e-6)
 
 
 def test_faithfulness_is_1_for_the_model_and_0_for_the_empty_circuit(circuit):
@@ -93,15 +92,15 @@ def test_a_pair_a_text_and_a_task_are_other_prompts_for_the_same_circuit(circuit
 
 
 @pytest.mark.parametrize(
-    "elsewhere",
-    [Elsewhere(), Elsewhere("text", text=TEXTS)],
+    "prompts",
+    [OtherPrompts(), OtherPrompts("text", text=TEXTS)],
     ids=lambda one: one.where,
 )
-def test_the_snippet_prints_the_same_number_in_a_fresh_interpreter(circuit, parts, elsewhere):
+def test_the_snippet_prints_the_same_number_in_a_fresh_interpreter(circuit, parts, prompts):
     recipe = Recipe.parse([parts[0], f"{parts[1]}*0.5", f"{parts[2]}=1.5"])
-    wanted = apply(elsewhere.take(circuit), recipe).delta
+    wanted = prompts.take(circuit).apply(recipe).delta
     done = subprocess.run(
-        [sys.executable, "-c", snippet(circuit.circuit, recipe, elsewhere)],
+        [sys.executable, "-c", snippet(circuit.circuit, recipe, prompts)],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         check=True,
     )  # fmt: skip

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from handmade import LN2, sign_model
-from release_cases import CIRCUITS, YOLO1, YOLO2, open_experiment
 
 from circuit_sparsity.core.hooks import Recorder, chain
 from circuit_sparsity.core.model import GPT, GPTConfig
@@ -19,6 +18,7 @@ from circuit_sparsity.experiment.reproduction import NearTies, reproduce
 from circuit_sparsity.release import StoredCircuit, read_viz
 from circuit_sparsity.runtime.assemble import with_engine
 from circuit_sparsity.tasks.task import two_way_loss
+from tests.release.cases import CIRCUITS, YOLO1, YOLO2, open_experiment
 
 
 @pytest.fixture

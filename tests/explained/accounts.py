@@ -17,7 +17,6 @@ from circuit_sparsity.core.names import Node
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.experiment import Effect, Experiment
 from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
-from circuit_sparsity.experiment.recipes import apply
 from circuit_sparsity.explained.account import account_of
 from circuit_sparsity.explained.attack import Answers
 from circuit_sparsity.runtime.ablation import mean_fill
@@ -134,7 +133,7 @@ class Explained:
 
     def p(self, steps: Iterable[str] = ()) -> Answers:
         """p(right) of both kinds of prompt, in the circuit with these parts held so."""
-        return Answers.of(apply(self.it, Recipe.parse(steps)).after)
+        return Answers.of(self.it.apply(Recipe.parse(steps)).after)
 
     def without(self, nodes: Iterable[str]) -> "Explained":
         gone = [Node.parse(node) for node in nodes]

@@ -9,7 +9,6 @@ from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.core.hooks import Recorder, chain
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.experiment.opening import open_task
-from circuit_sparsity.experiment.recipes import apply
 from circuit_sparsity.explained.attack import ATTACKS, Answers, attack_curve
 from circuit_sparsity.explained.tour import channel_votes, costliest, looks, mark_places, writings
 from circuit_sparsity.nodes.vocabulary import direct_effect, matrix
@@ -120,7 +119,7 @@ def test_q7_channel_32_is_smaller_at_the_mark_because_the_norm_divides(
     quotes.wired("2.attn.act_in:32>2.attn.k:101")
     quotes.says("Q7", "10.0", quotes.mean("2.attn.act_in:32", marks), 0.06)
     quotes.says("Q7", "14.9", quotes.mean("2.attn.act_in:32", elsewhere), 0.06)
-    held = apply(it, Recipe.parse(["1.attn.resid_delta:32=0.75"]))
+    held = it.apply(Recipe.parse(["1.attn.resid_delta:32=0.75"]))
     quotes.says("Q7", "0.01", held.delta)
     recorder = Recorder(r"2\.resid_in$|0\.mlp\.resid_delta$")
     with torch.no_grad():

@@ -67,7 +67,7 @@ def test_the_sign_tells_the_marks_apart_and_the_key_finds_them(hand):
     sign, key = by_name["0.attn.act_in:0"], by_name["0.attn.k:0"]
     assert (sign.positive, sign.negative) == pytest.approx((math.sqrt(2), -math.sqrt(2)), abs=1e-4)
     assert (key.positive, key.negative) == pytest.approx((10, 10), abs=1e-3)
-    assert key.elsewhere == pytest.approx(-5, abs=1e-3)  # -10 on the other token, 0 on the last
+    assert key.other_tokens == pytest.approx(-5, abs=1e-3)  # -10 on the other token, 0 on the last
     assert set(names(telling(found))) == {"0.attn.act_in:0", "0.attn.v:0"}
     assert set(names(finding(found))) == {"0.attn.act_in:2", "0.attn.k:0"}
 

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 from handmade import marked_model
-from release_cases import CIRCUITS, YOLO2, open_experiment
 
 from circuit_sparsity.core.hooks import Recorder, chain
 from circuit_sparsity.nodes.head import run_head
 from circuit_sparsity.runtime.ablation import mean_fill
+from tests.release.cases import CIRCUITS, YOLO2, open_experiment
 
 
 @pytest.mark.parametrize("name", [YOLO2, CIRCUITS[-1]])

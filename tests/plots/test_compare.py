@@ -2,7 +2,7 @@
 
 import pytest
 
-from circuit_sparsity.circuits.comparison import SIDES, Comparison
+from circuit_sparsity.circuits.comparison import MEMBERSHIPS, Comparison
 from circuit_sparsity.circuits.wiring import wiring
 from circuit_sparsity.plots.colours import DARK, LIGHT, contrast
 from circuit_sparsity.plots.compare import compare_figure
@@ -24,7 +24,7 @@ def traces(found):
 
 def test_each_node_stands_once_and_on_its_side(found, traces):
     marks = [trace for trace in traces if trace["mode"] == "markers"]
-    for side, trace in zip(SIDES, marks, strict=True):
+    for side, trace in zip(MEMBERSHIPS, marks, strict=True):
         assert trace["customdata"] == list(map(str, found.nodes(side)))
         assert trace["legendgroup"] == side
 

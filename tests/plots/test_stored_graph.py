@@ -12,7 +12,7 @@ from circuit_sparsity.plots.layout import lay_out
 
 NODES = tuple(map(Node.parse, ("0.mlp.act_in:1", "0.mlp.post_act:2", "0.mlp.resid_delta:1")))
 EDGES = (Edge(NODES[0], NODES[1], 0.5), Edge(NODES[1], NODES[2], -0.5))
-CONFIG = GPTConfig(16, 64, 1, 2, 4, 8, 16)
+CONFIG = GPTConfig(16, 64, 1, 2, 4, 8, d_mlp=16, rms_norm=True, tied_unembed=False)
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ SHAPE = {
     "d_head": 3,
     "d_model": 8,
     "d_mlp": 12,
+    "rms_norm": True,
+    "tied_unembed": False,
 }
 EVERYWHERE = (
     "attn_in,attn_q,attn_k,attn_v,attn_out,mlp_in,mlp_neuron,mlp_out,resid_post_attn,resid_post_mlp"

@@ -126,10 +126,11 @@ def test_what_was_removed_is_told() -> None:
     made = sign_model()
     seen: list[Snapshot] = []
     circuit = find(subject_of(made), QUICKLY, target=0.15, report=seen.append)
-    told = circuit.found["minimality"]
-    assert (told["nodes"], told["edges"], told["edges_needed"]) == (4, 2, 2)
-    assert told["nodes_before"] == 8  # twice what the bisection needs
-    assert told["nodes_bisected"] == 4
+    told = circuit.found.minimality
+    assert told is not None
+    assert (told.nodes, told.edges, told.edges_needed) == (4, 2, 2)
+    assert told.nodes_before == 8  # twice what the bisection needs
+    assert told.nodes_bisected == 4
     last = [snapshot for snapshot in seen if snapshot.stage == "nodes"][-1]
     assert (last.done, last.of, last.nodes) == (4, 8, 4)
     assert int(last.kept.sum()) == 4

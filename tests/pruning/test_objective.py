@@ -56,17 +56,17 @@ def test_what_is_told_is_the_divergence_from_the_whole_model() -> None:
     expected = sum(divergence(*pair) for pair in pairs) / len(made.batch)
     scores = subject.layout.join(made.circuit.masks(made.model.config)).float()
     cut = Cut(subject, Ranking(scores, 4, KL, (), 0.0))
-    assert cut.circuit(Goal(k=4)).found["loss"] == pytest.approx(expected, abs=1e-5)
+    assert cut.circuit(Goal(k=4)).found.loss == pytest.approx(expected, abs=1e-5)
     whole = cut.circuit(Goal(k=subject.layout.size))
-    assert whole.found["loss"] == pytest.approx(0.0, abs=1e-6)
+    assert whole.found.loss == pytest.approx(0.0, abs=1e-6)
 
 
 def test_pruning_to_a_divergence_keeps_what_tells_the_answers_apart() -> None:
     made = sign_model()
     circuit = find(subject_of(made), KL, target=0.05)
     assert set(made.nodes) <= set(map(str, circuit.node_list))
-    assert circuit.found["loss"] <= 0.05
-    assert circuit.found["settings"]["objective"] == "kl"
+    assert circuit.found.loss <= 0.05
+    assert (circuit.found.settings or {})["objective"] == "kl"
 
 
 def test_the_objective_is_part_of_a_circuits_name() -> None:

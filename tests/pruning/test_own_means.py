@@ -9,7 +9,6 @@ import torch
 from circuit_sparsity.__main__ import main
 from circuit_sparsity.core.names import Location
 from circuit_sparsity.experiment.opening import (
-    MEANS_OVER,
     means_for,
     open_circuit,
     open_means,
@@ -20,7 +19,6 @@ from circuit_sparsity.inference.hook_utils import hook_recorder
 from circuit_sparsity.pruning.request import (
     PruneRequest,
     carry_out,
-    document_windows,
     keep,
     means_over_text,
     open_cut,
@@ -95,7 +93,7 @@ def test_a_circuit_found_with_other_means_is_opened_and_cut_with_them(
     model, tokenizer = open_model(store, "starter"), open_tokenizer(store, "starter")
     own = means_over_text(model, tokenizer, tmp_path / "text.py")
     assert told["k"] == f"k12_seed0_quick_over_{own.means.hash[:6]}"
-    assert told["means_over"] == own.title == opened.circuit.found[MEANS_OVER]
+    assert told["means_over"] == own.title == opened.circuit.found.means_over
     assert opened.means.hash == own.means.hash
     assert opened.means.hash != open_means(store, "starter").hash
     assert opened.of_circuit.loss == pytest.approx(told["test_loss"], abs=1e-6)
@@ -103,8 +101,7 @@ def test_a_circuit_found_with_other_means_is_opened_and_cut_with_them(
     assert cut is not None
     smaller = cut.circuit(Goal(k=8), "mine", minimal=False)
     assert smaller.means_hash == own.means.hash
-    windows = document_windows(model, tokenizer)[:2]
-    keep(replace(opened, circuit=smaller), store, windows)
+    keep(replace(opened, circuit=smaller), store)
     assert means_for(store, smaller).hash == own.means.hash
 
 

@@ -87,7 +87,7 @@ def test_pruning_finds_exactly_the_circuit(
     made = make()
     circuit = find(subject_of(made), settings, target=0.15)
     assert set(map(str, circuit.node_list)) == set(made.nodes)
-    assert circuit.found["loss"] == pytest.approx(MARGIN_OF_4, abs=1e-6)
+    assert circuit.found.loss == pytest.approx(MARGIN_OF_4, abs=1e-6)
     assert circuit.means_hash == made.means.hash
 
 
@@ -148,10 +148,10 @@ def test_the_same_request_gives_the_same_circuit_and_another_seed_another_name()
     subject = subject_of(marked_model())
     first, again = (find(subject, SHORT, k=7) for _ in range(2))
     assert first.nodes == again.nodes
-    assert first.found["history"] == again.found["history"]
+    assert first.found.history == again.found.history
     other = find(subject, dataclasses.replace(SHORT, seed=1), k=7)
     assert other.k != first.k
-    assert other.found["history"] != first.found["history"]
+    assert other.found.history != first.found.history
 
 
 def test_names_tell_size_seed_and_settings_apart() -> None:
@@ -212,7 +212,7 @@ def test_prompts_longer_than_the_context_are_refused() -> None:
 
 def test_what_is_found_is_json() -> None:
     circuit = find(subject_of(sign_model()), PruneSettings(steps=12, calibrate=True), k=4)
-    found = json.loads(json.dumps(dict(circuit.found)))
+    found = json.loads(json.dumps(circuit.found.to_dict()))
     assert PruneSettings.from_dict(found["settings"]) == PruneSettings(steps=12, calibrate=True)
     assert [line["step"] for line in found["history"]] == [1, 11, 12]
 
@@ -227,7 +227,7 @@ def test_a_target_is_met_on_the_validation_prompts_too() -> None:
     both = dataclasses.replace(easy, validation=made.batch)
     circuit = find(both, QUICK, target=0.15)
     assert set(map(str, circuit.node_list)) == set(made.nodes)
-    assert circuit.found["validation_loss"] == pytest.approx(MARGIN_OF_4, abs=1e-6)
+    assert circuit.found.validation_loss == pytest.approx(MARGIN_OF_4, abs=1e-6)
 
 
 @pytest.mark.parametrize("settings", [SHORT, QUICK], ids=["masks", "attribution"])
@@ -238,7 +238,7 @@ def test_a_search_begins_with_the_nodes_of_a_given_circuit(settings: PruneSettin
     start = made.circuit
     found = find(subject, settings, k=start.size, start=start, report=seen.append)
     assert found.nodes == start.nodes
-    assert found.found["start"] == start.title
+    assert found.found.start == start.title
     assert found.k.endswith(f"_from_{start.k}")
     masks = [snapshot for snapshot in seen if snapshot.stage == "masks"]
     assert all(snapshot.nodes <= start.size for snapshot in masks[:1])

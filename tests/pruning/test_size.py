@@ -46,7 +46,17 @@ def test_few_sizes_are_tried() -> None:
 
 
 TINY = Layout(
-    GPTConfig(block_size=2, vocab_size=2, n_layer=1, n_head=1, d_head=1, d_model=2, d_mlp=3)
+    GPTConfig(
+        block_size=2,
+        vocab_size=2,
+        n_layer=1,
+        n_head=1,
+        d_head=1,
+        d_model=2,
+        d_mlp=3,
+        rms_norm=True,
+        tied_unembed=False,
+    )
 )
 ORDER = torch.arange(16)
 

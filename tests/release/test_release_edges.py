@@ -23,6 +23,8 @@ ADDED = GPTConfig(
     d_head=4,
     d_model=8,
     d_mlp=12,
+    rms_norm=True,
+    tied_unembed=False,
 )
 CUT = replace(
     ADDED,

@@ -10,14 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from release_cases import (
-    CIRCUITS,
-    YOLO2,
-    all_windows,
-    differences,
-    open_experiment,
-    raw_contents,
-)
 
 from circuit_sparsity.circuits.edges import edges
 from circuit_sparsity.circuits.means import mean_activations
@@ -25,6 +17,14 @@ from circuit_sparsity.core.names import Location, circuit_locations
 from circuit_sparsity.experiment.documents import documents
 from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.release import StoredCircuit, read_viz, viz_contents, write_viz
+from tests.release.cases import (
+    CIRCUITS,
+    YOLO2,
+    all_windows,
+    differences,
+    open_experiment,
+    raw_contents,
+)
 
 
 @pytest.fixture(scope="module", params=CIRCUITS)

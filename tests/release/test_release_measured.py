@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from release_cases import (
+
+from circuit_sparsity.experiment.experiment import Cancelled, Experiment
+from circuit_sparsity.experiment.measurement import measure_stored
+from circuit_sparsity.release import StoredCircuit, read_viz, write_viz
+from tests.release.cases import (
     YOLO1,
     YOLO2,
     all_windows,
@@ -14,10 +18,6 @@ from release_cases import (
     open_experiment,
     raw_contents,
 )
-
-from circuit_sparsity.experiment.experiment import Cancelled, Experiment
-from circuit_sparsity.experiment.measurement import measure_stored
-from circuit_sparsity.release import StoredCircuit, read_viz, write_viz
 
 SWEEP = "csp_sweep1_1x_0.9Mnonzero_afrac0.125/single_double_quote/prune_v4/k_optim"
 

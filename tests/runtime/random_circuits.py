@@ -70,6 +70,8 @@ def random_model(seed: int = 0, density: float = 0.3, **options: object) -> GPT:
         "d_head": 4,
         "d_model": 24,
         "d_mlp": 40,
+        "rms_norm": True,
+        "tied_unembed": False,
     }
     model = GPT(GPTConfig(**{**shape, **options})).requires_grad_(False).eval()
     generator = torch.Generator().manual_seed(seed)

@@ -15,7 +15,19 @@ from circuit_sparsity.runtime.assemble import load_model
 from circuit_sparsity.runtime.conversion import CONVERTED_FILE, convert, is_of, open_converted
 from circuit_sparsity.store import TransferCancelled
 
-SHAPE = GPTConfig(16, 64, 2, 4, 8, 48, 96, sink=True, enable_bigram_table=True)
+SHAPE = GPTConfig(
+    16,
+    64,
+    2,
+    4,
+    8,
+    48,
+    d_mlp=96,
+    rms_norm=True,
+    tied_unembed=False,
+    sink=True,
+    enable_bigram_table=True,
+)
 
 
 def sparse_state(seed: int = 0) -> dict[str, torch.Tensor]:

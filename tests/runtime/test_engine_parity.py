@@ -5,7 +5,29 @@ from pathlib import Path
 
 import pytest
 import torch
-from circuits.random_circuits import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from circuit_sparsity.circuits.edges import edges, matrix_between, weight_between
+from circuit_sparsity.core.checkpoint import fitting, parse_config
+from circuit_sparsity.core.hooks import (
+    Recorder,
+    ambient,
+    chain,
+    no_hook,
+    replace,
+    wants,
+    with_names,
+)
+from circuit_sparsity.core.model import GPT
+from circuit_sparsity.core.names import Location
+from circuit_sparsity.core.sparse_modules import SparseLinear, compressed
+from circuit_sparsity.kernels import run_layer
+from circuit_sparsity.runtime import panel_block
+from circuit_sparsity.runtime.ablation import answer_logits
+from circuit_sparsity.runtime.assemble import assemble, with_engine
+from circuit_sparsity.runtime.panel_block import PanelBlock
+from tests.runtime.random_circuits import (
     EVERY_TOP_K,
     GOLDEN,
     Ties,
@@ -14,19 +36,6 @@ from circuits.random_circuits import (
     random_model,
     random_prompts,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from circuit_sparsity.circuits.edges import edges, matrix_between, weight_between
-from circuit_sparsity.core.checkpoint import fitting, parse_config
-from circuit_sparsity.core.hooks import Recorder, ambient, chain, no_hook, replace
-from circuit_sparsity.core.model import GPT
-from circuit_sparsity.core.names import Location
-from circuit_sparsity.core.sparse_modules import SparseLinear, compressed
-from circuit_sparsity.runtime import assemble
-from circuit_sparsity.runtime.ablation import answer_logits
-from circuit_sparsity.runtime.assemble import with_engine
-from circuit_sparsity.runtime.panel_block import PanelBlock
 
 EVERYTHING = {
     "afrac": 0.4,
@@ -226,6 +235,36 @@ def test_an_ambient_hook_reaches_the_sparse_engine():
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_a_hook_costs_the_layers_of_which_it_wants_something(monkeypatch: pytest.MonkeyPatch):
+    """The others run fused, and the hook is shown nothing of them but what passes between them."""
+    model = with_engine(random_model(11), "sparse")
+    plain, fused, seen = model(torch.arange(9)[None])[0], [], []
+    monkeypatch.setattr(panel_block, "run_layer", lambda *given: fused.append(run_layer(*given)))
+
+    def watch(name: str, x: torch.Tensor) -> torch.Tensor:
+        seen.append(name)
+        return x
+
+    watched = model(torch.arange(9)[None], hook=with_names(watch, {"1.mlp.post_act"}))[0]
+    assert torch.equal(watched, plain)
+    assert len(fused) == model.config.n_layer - 1
+    between = [f"{layer}.resid_in" for layer in range(model.config.n_layer)]
+    assert set(seen) == {"1.mlp.post_act", *between, "final_resid"}
+
+
+def test_a_recorder_a_change_and_their_chain_say_what_they_want():
+    recorder, change = Recorder("0[.]attn"), replace({"1.mlp.post_act": torch.relu})
+    both = chain(recorder, change)
+    names = ("0.attn.q", "1.mlp.post_act", "1.attn.q")
+    assert [wants(recorder, name) for name in names] == [True, False, False]
+    assert [wants(change, name) for name in names] == [False, True, False]
+    assert [wants(both, name) for name in names] == [True, True, False]
+    assert wants(Recorder(), "1.attn.q")
+    assert wants(lambda name, x: x, "1.attn.q")  # what says nothing is shown everything
+    assert not wants(no_hook, "1.attn.q")
+
+
 def test_heads_that_nothing_reads_change_nothing_but_what_is_seen_of_them():
     dense = random_model(7)
     dense.blocks[0].attn.c_proj.weight[:, 4:12] = 0.0  # of heads 1 and 2

@@ -11,7 +11,7 @@ from circuit_sparsity.core.model import GPT, GPTConfig
 from circuit_sparsity.kernels.gates import score
 from circuit_sparsity.pruning.answers import filled, gated, margins
 from circuit_sparsity.runtime.assemble import with_engine
-from circuit_sparsity.runtime.gated_model import PanelModel, fits
+from circuit_sparsity.runtime.gated_model import GatedModel, fits
 from circuit_sparsity.tasks.task import TaskBatch
 from tests.pruning.test_answers import EVERYWHERE, SHAPE
 
@@ -48,7 +48,7 @@ class Drawn:
         sparse = with_engine(self.model, "sparse")
         assert fits(sparse)
         assert not fits(self.model)
-        self.panels = PanelModel(sparse, self.means)
+        self.panels = GatedModel(sparse, self.means)
 
     def drawn(self, share: float, seed: int) -> torch.Tensor:
         return torch.rand(self.layout.size, generator=torch.Generator().manual_seed(seed)) < share

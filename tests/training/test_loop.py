@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import threading
 
 import numpy as np
@@ -9,6 +10,14 @@ import pytest
 import torch
 
 from circuit_sparsity.core.model import GPT, GPTConfig
+from circuit_sparsity.training.checkpoints import (
+    CHECKPOINT,
+    PREVIOUS,
+    Checkpoint,
+    read_checkpoint,
+    read_progress,
+    write_checkpoint,
+)
 from circuit_sparsity.training.corpus import Corpus, CorpusSettings, tokenizer_folder
 from circuit_sparsity.training.loop import _Run, held_out_loss, train
 from circuit_sparsity.training.optimiser import (
@@ -29,6 +38,8 @@ TINY = GPTConfig(
     d_head=4,
     d_model=16,
     d_mlp=32,
+    rms_norm=True,
+    tied_unembed=False,
     afrac=0.5,
     afrac_loctypes="attn_in,mlp_neuron",
     sink=True,
@@ -137,6 +148,66 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     train(tiny_settings(), tiny_corpus(), tmp_path)
     with pytest.raises(ValueError, match="belongs to a run with other settings"):
         train(tiny_settings(seed=1), tiny_corpus(), tmp_path)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it_and_the_run_ends_the_same(tmp_path):
+    corpus = tiny_corpus()
+    whole = train(tiny_settings(), corpus, tmp_path / "whole")
+    stop = threading.Event()
+    train(tiny_settings(), corpus, tmp_path / "parts", lambda line: stop.set(), stop)
+    path = tmp_path / "parts" / CHECKPOINT
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    told: list[str] = []
+    parts = train(tiny_settings(), corpus, tmp_path / "parts", say=told.append)
+    assert len(told) == 1
+    assert "checkpoint.pt was changed" in told[0]
+    assert "goes on from" in told[0]
+    assert "checkpoint.previous.pt, step 4" in told[0]
+    for (name, first), second in zip(whole.named_parameters(), parts.parameters(), strict=True):
+        assert torch.equal(first, second), name
+    assert [line["step"] for line in read_progress(tmp_path / "parts")] == [6, 12]
+    lines = (tmp_path / "parts" / "progress.json").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [6, 12]
+
+
+def test_two_damaged_checkpoints_are_both_named(tmp_path):
+    train(tiny_settings(), tiny_corpus(), tmp_path)
+    for name in (CHECKPOINT, PREVIOUS):
+        (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt .*previous\.pt .*delete .* train afresh"):
+        train(tiny_settings(), tiny_corpus(), tmp_path)
+
+
+def test_a_death_between_two_steps_of_writing_leaves_a_checkpoint(tmp_path, monkeypatch):
+    """Every renaming, deletion and flush in turn is the last."""
+    state = {"weight": torch.ones(3)}
+    write_checkpoint(Checkpoint("{}", state, {}, 1), tmp_path)
+    for last in range(20):
+        left = [last]
+
+        def dying(real, left=left):
+            def call(*args, **kwargs):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise KeyboardInterrupt
+                return real(*args, **kwargs)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in ("fsync", "replace", "unlink"):
+                patch.setattr(os, name, dying(getattr(os, name)))
+            try:
+                write_checkpoint(Checkpoint("{}", state, {}, 2 + last), tmp_path)
+                finished = True
+            except KeyboardInterrupt:
+                finished = False
+        found = read_checkpoint(tmp_path)
+        assert found is not None
+        assert found.step == 2 + last if finished else found.step >= 1
+    assert finished
 
 
 def test_training_lowers_the_held_out_loss(tmp_path):

@@ -104,7 +104,10 @@ def test_a_click_on_a_neighbour_goes_there(open_app, experiment):
     app = open_app(**QUERY, nodes=[str(edge.source)])
     label = f"`{edge.target}`"
     next(b for b in app.button if b.label.startswith(label)).click().run()
-    assert app.multiselect(key="nodes").value == [str(edge.target)]
+    assert app.query_params["selected"] == str(edge.target)
+    assert any(text.value == f"##### `{edge.target}`" for text in app.markdown)
+    app.button(key="cut_selected").click().run()
+    assert app.multiselect(key="nodes").value == [str(edge.source), str(edge.target)]
 
 
 def test_neighbours_are_shown_with_sign_and_three_digits(open_app, experiment):
@@ -207,6 +210,10 @@ def test_edges_are_ablated_one_by_one_when_asked(open_app, experiment):
     assert list(shown.iloc[:, -1]) == pytest.approx([e.delta for e in effects], abs=1e-5)
 
 
+def field(app):
+    return next(one for one in app.text_input if one.label.startswith("Nodes to add"))
+
+
 def test_a_named_node_outside_the_circuit_is_added(open_app, experiment):
     app = open_app(**QUERY)
     app.toggle(key="look outside").set_value(True).run()
@@ -214,7 +221,7 @@ def test_a_named_node_outside_the_circuit_is_added(open_app, experiment):
     node = next(
         f"{place}:{i}" for place, mask in places for i, on in enumerate(mask.tolist()) if not on
     )
-    app.text_input[-1].set_value(node).run()
+    field(app).set_value(node).run()
     shown = app.dataframe[-1].value
     (effect,) = experiment.add_each([Node.parse(node)])
     assert list(shown["node"]) == [node]
@@ -224,7 +231,7 @@ def test_a_named_node_outside_the_circuit_is_added(open_app, experiment):
 def test_a_node_that_the_model_lacks_is_named(open_app):
     app = open_app(**QUERY)
     app.toggle(key="look outside").set_value(True).run()
-    app.text_input[-1].set_value("0.attn.q:99999").run()
+    field(app).set_value("0.attn.q:99999").run()
     assert r"the model has no node 0.attn.q\:99999" in said(app)
 
 

@@ -11,7 +11,7 @@ from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
 from circuit_sparsity.release import read_viz
 from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui.node import tokens
+from circuit_sparsity.ui.shell.strips import live
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 MINUS = "\N{MINUS SIGN}"
@@ -77,8 +77,8 @@ def test_the_model_run_now_gives_what_is_stored(open_tokens):
     app.run()
     shown = strips(app)
     assert len(shown) == 12
-    for stored, live in zip(shown[::2], shown[1::2], strict=True):
-        assert live == pytest.approx(stored, abs=1e-2)  # stored as float16
+    for stored, now in zip(shown[::2], shown[1::2], strict=True):
+        assert now == pytest.approx(stored, abs=1e-2)  # stored as float16
     assert any("Largest difference" in text for text in captions(app))
 
 
@@ -123,8 +123,8 @@ def test_any_node_of_a_model_that_is_here_can_be_named(open_tokens, stored):
     app = open_tokens(node=str(other))
     assert any("The circuit does not keep it" in text for text in captions(app))
     assert "holds no documents" in app.info[0].value
-    live = tokens.live(open_circuit(MODEL, TASK, SWEEP, K), [1, 2, 3], other)
-    assert [strip.title for strip in live] == ["Live, whole model"]
+    found = live(open_circuit(MODEL, TASK, SWEEP, K), [1, 2, 3], other)
+    assert [strip.title for strip in found] == ["Live, whole model"]
 
 
 @pytest.mark.parametrize("name", ["9.mlp.post_act:1", "1.mlp.post_act:999999", "nonsense"])

@@ -115,7 +115,7 @@ def test_means_over_an_uploaded_text_are_pruned_with_and_told(page, open_app):
     text = "for name in names:\n    print(name)\n" * 400
     run(page).file_uploader(key="prune_means_file").set_value(("mine.py", text.encode(), "text/x"))
     found = start(run(page)).result()
-    over = open_circuit(*found.choice).circuit.found["means_over"]
+    over = open_circuit(*found.choice).circuit.found.means_over
     assert over.endswith(" tokens")
     assert "_mine.py, " in over
     shown = open_app("circuit", **dict(zip(QUERY, found.choice, strict=True)))
@@ -220,7 +220,7 @@ def test_a_run_gives_the_circuit_of_every_size(page):
     store = Store.from_environment()
     stored = open_stored(store, *found.choice).circuit
     circuit = open_cut(store, stored).circuit(Goal(k=30), minimal=False)
-    decides = max(circuit.found["loss"], circuit.found["validation_loss"])
+    decides = circuit.found.worst_loss
     shown = {metric.label: metric.value for metric in page.metric}
     assert shown["Loss, prompts that decide"] == f"{decides:.4f}"
     page.button(key="keep_cut").click()
@@ -240,7 +240,7 @@ def test_a_size_can_be_refined(page):
     kept = jobs().all(["cut"])[-1].result()
     assert kept.nodes == 20
     stored = open_stored(Store.from_environment(), *kept.choice).circuit
-    assert stored.found["minimality"]["nodes"] == 20
+    assert stored.found.minimality.nodes == 20
     assert kept.choice.k == f"{found.choice.k}_refined20"
 
 
@@ -254,7 +254,7 @@ def test_a_search_can_begin_with_the_circuit_on_screen(page, open_app, own_cache
     again = start(app).result()
     assert again.choice.k.endswith(f"_from_{first.choice.k}")
     stored = open_stored(Store.from_environment(), *again.choice).circuit
-    assert stored.found["start"].endswith(first.choice.k)
+    assert stored.found.start.endswith(first.choice.k)
 
 
 def test_the_graph_forms_on_the_page(page, monkeypatch):

@@ -7,7 +7,6 @@ import pytest
 from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.experiment.opening import open_circuit
 from circuit_sparsity.experiment.recipes import (
-    apply,
     effects,
     faithfulness_of,
     in_whole_model,
@@ -57,7 +56,7 @@ def test_a_link_sets_one_node_and_scales_another(open_app, experiment, parts):
     steps = [f"{parts[0]}=0.5", f"{parts[1]}*2"]
     app = open_app(**QUERY, nodes=parts, how=steps)
     assert not app.exception
-    wanted = apply(experiment, Recipe.parse(steps)).delta
+    wanted = experiment.apply(Recipe.parse(steps)).delta
     assert change(app) == pytest.approx(wanted, abs=1e-4)
     assert "With 2 nodes changed" in texts(app)
     assert asked(app) == steps
@@ -69,7 +68,7 @@ def test_a_step_is_held_at_what_its_fields_say_and_the_link_follows(open_app, ex
     app = open_app(**QUERY, nodes=parts)
     app.selectbox(key=f"how {parts[0]}").set_value("scale").run()
     app.number_input(key=f"value {parts[0]}").set_value(-1.0).run()
-    wanted = apply(experiment, Recipe.parse([f"{parts[0]}*-1", parts[1]])).delta
+    wanted = experiment.apply(Recipe.parse([f"{parts[0]}*-1", parts[1]])).delta
     assert change(app) == pytest.approx(wanted, abs=1e-4)
     assert asked(app) == [f"{parts[0]}*-1"]
 
@@ -78,7 +77,7 @@ def test_a_bad_step_of_a_link_is_named_and_the_rest_restored(open_app, experimen
     app = open_app(**QUERY, nodes=parts, how=[f"{parts[0]}=0.5", "nonsense=<b>", "0.attn.q:1*nan"])
     said = "\n".join(warning.value for warning in app.warning)
     assert "nonsense" in said
-    wanted = apply(experiment, Recipe.parse([f"{parts[0]}=0.5", parts[1]])).delta
+    wanted = experiment.apply(Recipe.parse([f"{parts[0]}=0.5", parts[1]])).delta
     assert change(app) == pytest.approx(wanted, abs=1e-4)
 
 
@@ -119,7 +118,7 @@ def test_the_meter_follows_what_is_changed(open_app, experiment, parts):
         return next(h.proto.body for h in app.get("html") if 'role="meter"' in h.proto.body)
 
     whole = faithfulness_of(experiment, experiment.of_circuit)
-    less = faithfulness_of(experiment, apply(experiment, Recipe.parse(parts)).after)
+    less = faithfulness_of(experiment, experiment.apply(Recipe.parse(parts)).after)
     if whole is None or less is None:
         assert "undefined" in texts(open_app(**QUERY))
         return
@@ -131,7 +130,7 @@ def test_a_recipe_is_replayed_on_one_pair_and_written_as_python(open_app, experi
     app = open_app(**QUERY, nodes=parts, replay="one of its pairs", replay_pair="2")
     there = on_pair(experiment, 1)
     metric = next(m for m in app.metric if m.label == "Rise of the loss, replayed")
-    assert metric.value == f"{signed(apply(there, Recipe.parse(parts)).delta)} nats"
+    assert metric.value == f"{signed(there.apply(Recipe.parse(parts)).delta)} nats"
     assert "on_pair(circuit, 1)" in app.code[0].value
     assert parts[0] in app.code[0].value
 

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from circuit_sparsity.experiment.opening import open_circuit
 from circuit_sparsity.explained.attack import ATTACKS, Answers, Strength
 from circuit_sparsity.explained.tour import costliest
-from circuit_sparsity.ui.evidence.attacks import in_words
+from circuit_sparsity.ui.shell.attacks import in_words
 from circuit_sparsity.ui.shell.pickers import TOUR
 from tests.ui.conftest import APP
 

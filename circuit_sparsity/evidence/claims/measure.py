@@ -13,10 +13,10 @@ from circuit_sparsity.circuits.edges import edges
 from circuit_sparsity.evidence.claims.values import (
     MAIN,
     TARGETS,
-    Card,
     Claims,
     EdgeCount,
     Missing,
+    ModelCard,
     Necessity,
     Way,
 )
@@ -33,7 +33,7 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.store.local import Row
 from circuit_sparsity.tasks import TASKS
 
-Report = Callable[[int, int, str], object]  # done, of how many, what is being done
+ClaimsReport = Callable[[int, int, str], object]  # done, of how many, what is being done
 _CLOSE = 1e-9
 
 
@@ -43,7 +43,7 @@ def measure(
     dense: str | None = None,
     tasks: Sequence[str] = tuple(TASKS),
     targets: Sequence[float] = TARGETS,
-    report: Report = lambda done, of, what: None,
+    report: ClaimsReport = lambda done, of, what: None,
     cancel: threading.Event | None = None,
 ) -> Claims:
     """The claims for a sparse model, beside a dense one where that is named.
@@ -75,7 +75,7 @@ class _Counting:
         self,
         store: Store,
         targets: Sequence[float],
-        report: Report,
+        report: ClaimsReport,
         cancel: threading.Event | None,
     ) -> None:
         self._store, self._targets, self._report, self._cancel = store, targets, report, cancel
@@ -109,11 +109,9 @@ class _Counting:
 
     def _own(self, circuit: Circuit, cut: Cut, targets: Sequence[float]) -> Iterator[EdgeCount]:
         """The stored circuit, where it was found for one of the targets and refined."""
-        target = circuit.found.get("target")
-        if target is None or "minimality" not in circuit.found:
+        target, loss = circuit.found.target, circuit.found.worst_loss
+        if target is None or loss is None or circuit.found.minimality is None:
             return
-        losses = [circuit.found.get(key) for key in ("loss", "validation_loss")]
-        loss = max(value for value in losses if value is not None)
         for wanted in targets:
             if abs(wanted - target) < _CLOSE:
                 yield _count(circuit, cut, "learned masks, refined", wanted, loss)
@@ -129,19 +127,19 @@ class _Counting:
                     Missing(f"{circuit.model} · {circuit.task} at {target}, {way}", str(error))
                 )
                 continue
-            losses = [found.found.get(key) for key in ("loss", "validation_loss")]
-            loss = max(value for value in losses if value is not None)
+            loss = found.found.worst_loss
+            assert loss is not None, "a circuit cut here tells its losses"
             yield _count(found, cut, way, target, loss)
 
 
 def _count(circuit: Circuit, cut: Cut, way: Way, target: float, loss: float) -> EdgeCount:
-    seed = int(circuit.found.get("seed", 0))
+    seed = circuit.found.seed or 0
     n_edges = len(edges(circuit, cut.subject.model))
     return EdgeCount(circuit.model, circuit.task, way, seed, target, circuit.size, n_edges, loss)
 
 
 def _way(circuit: Circuit) -> Way:
-    method = (circuit.found.get("settings") or {}).get("method")
+    method = (circuit.found.settings or {}).get("method")
     return "attribution" if method == "attribution" else "learned masks"
 
 
@@ -175,7 +173,7 @@ def _lacking(
                 )
 
 
-def _card(store: Store, model: str, missing: list[Missing]) -> Card | None:
+def _card(store: Store, model: str, missing: list[Missing]) -> ModelCard | None:
     try:
         card = card_of(store, model)
     except ValueError as error:
@@ -185,7 +183,7 @@ def _card(store: Store, model: str, missing: list[Missing]) -> Card | None:
         return None
     losses = {part: float(one["model"]) for part, one in card["held_out"].items()}
     bigrams = {part: float(one["bigram"]) for part, one in card["held_out"].items()}
-    return Card(model, sum(card["nonzero"].values()), losses, bigrams)
+    return ModelCard(model, sum(card["nonzero"].values()), losses, bigrams)
 
 
 def _necessities(store: Store, rows: Sequence[Row], missing: list[Missing]) -> Iterator[Necessity]:
@@ -197,7 +195,7 @@ def _necessities(store: Store, rows: Sequence[Row], missing: list[Missing]) -> I
             missing.append(Missing(f"evidence of {row.model} · {row.task} · {row.k}", str(error)))
             continue
         control = None if evidence is None else evidence.control(RANDOM)
-        target = circuit.found.get("target")
+        target = circuit.found.target
         if evidence is None or control is None or target is None or abs(target - MAIN) > _CLOSE:
             continue
         yield Necessity(

@@ -32,7 +32,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Point:
+class FrontierPoint:
     """A model on the frontier of Fig. 3."""
 
     name: str
@@ -68,15 +68,15 @@ def _compared(
 ) -> tuple[Comparison, ...]:
     out = []
     for target in sorted({one.target for one in larger} & {one.target for one in smaller}):
-        of = [[one for one in side if one.target == target] for side in (larger, smaller)]
+        of = [[one for one in group if one.target == target] for group in (larger, smaller)]
         tasks = {one.task for one in of[0]} & {one.task for one in of[1]}
         if tasks:
-            means = [_by_seed(side, tasks) for side in of]
+            means = [_by_seed(group, tasks) for group in of]
             if all(means):
                 seeds = set(means[0]) & set(means[1])
                 first, second = (
-                    {seed: edges for seed, edges in side.items() if not seeds or seed in seeds}
-                    for side in means
+                    {seed: edges for seed, edges in group.items() if not seeds or seed in seeds}
+                    for group in means
                 )
                 out.append(Comparison(target, tuple(sorted(tasks)), first, second, told(target)))
     return tuple(out)
@@ -99,7 +99,7 @@ def _by_seed(counts: Sequence[EdgeCount], tasks: set[str]) -> dict[int, float]:
     }
 
 
-def frontier(claims: Claims, part: str = "generated") -> tuple[Point, ...]:
+def frontier(claims: Claims, part: str = "generated") -> tuple[FrontierPoint, ...]:
     """Fig. 3: held-out loss and geometric-mean edges at 0.15, on tasks that all models have.
 
     Of models that were measured on the same held-out text as the sparse one: bigrams have the same
@@ -115,7 +115,7 @@ def frontier(claims: Claims, part: str = "generated") -> tuple[Point, ...]:
     if not shared:
         return ()
     return tuple(
-        Point(
+        FrontierPoint(
             name,
             cards[name].losses[part],
             fmean(_by_seed(found, set(shared)).values()),

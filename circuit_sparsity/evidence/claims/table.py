@@ -87,7 +87,7 @@ def _circuits(store: Store, model: str) -> dict[str, tuple[int, Evidence]]:
         if row.model != model or row.where == "remote":
             continue
         circuit = open_stored(store, row.model, row.task, row.sweep, row.k).circuit
-        target, evidence = circuit.found.get("target"), read_evidence(store, circuit)
+        target, evidence = circuit.found.target, read_evidence(store, circuit)
         if evidence is None or target is None or abs(target - MAIN) > _CLOSE:
             continue
         if row.task not in out or evidence.edges < out[row.task][0]:

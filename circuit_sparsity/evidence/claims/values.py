@@ -67,7 +67,7 @@ class EdgeCount:
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """A model's size and its held-out loss, off its card."""
 
     model: str
@@ -105,7 +105,7 @@ class Claims:
     sparse: str
     dense: str | None
     edges: tuple[EdgeCount, ...] = ()
-    cards: tuple[Card, ...] = ()
+    cards: tuple[ModelCard, ...] = ()
     necessity: tuple[Necessity, ...] = ()
     missing: tuple[Missing, ...] = ()
 
@@ -123,7 +123,7 @@ class Claims:
                 raw["sparse"],
                 raw["dense"],
                 tuple(EdgeCount(**one) for one in raw["edges"]),
-                tuple(Card(**one) for one in raw["cards"]),
+                tuple(ModelCard(**one) for one in raw["cards"]),
                 tuple(
                     Necessity(**{**one, "random": tuple(one["random"])}) for one in raw["necessity"]
                 ),

@@ -118,6 +118,6 @@ def attempt(job: Job) -> Tried:
     except TargetNotReached as missed:
         value = subject.layout.size * missed.lowest / goal.target
         return Tried(missed.nodes, missed.lowest, value, reached=False)
-    losses = (found.found["loss"], found.found["validation_loss"])
-    loss = max(x for x in losses if x is not None)
+    loss = found.found.worst_loss
+    assert loss is not None, "a circuit found here tells its losses"
     return Tried(found.size, loss, loss if goal.k is not None else float(found.size), reached=True)

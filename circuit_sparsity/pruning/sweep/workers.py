@@ -170,7 +170,7 @@ class DaskWorkers(Generic[JobT, ResultT]):
     in their own folder (CIRCUIT_SPARSITY_CACHE). Circuits are written here, not there.
     """
 
-    def __init__(self, work: Callable[[JobT], ResultT], scheduler: str, patience: str = "10s"):
+    def __init__(self, work: Callable[[JobT], ResultT], scheduler: str, timeout: str = "10s"):
         try:
             import distributed  # the pages and the other commands do without it
         except ImportError as error:
@@ -181,7 +181,7 @@ class DaskWorkers(Generic[JobT, ResultT]):
             ) from error
         self._work, self._scheduler, self._dask = work, scheduler, distributed
         try:
-            self._client = distributed.Client(scheduler, timeout=patience, set_as_default=False)
+            self._client = distributed.Client(scheduler, timeout=timeout, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"no Dask scheduler answers at {scheduler!r} ({error}); expected an address such "

@@ -32,7 +32,42 @@ from circuit_sparsity.runtime.compiled.numbering import Numbering
 from circuit_sparsity.runtime.compiled.rows import LocationRows, activate, linear_rows_of
 from circuit_sparsity.runtime.compiled.stream import Stream
 
-_FED_BY = {"q": "act_in", "k": "act_in", "v": "act_in", "post_act": "act_in"}
+
+@dataclass(frozen=True, eq=False)
+class FoldedMap:
+    """The linear map into a location as a circuit sees it: kept sources vary, others are constant.
+
+    Values reach what is behind them through attention: there, what they add is by head (`heads`).
+    """
+
+    model: GPT
+    source: Location
+    target: Location
+    mean: Float[Tensor, " source"]
+    kept: tuple[int, ...]  # channels of the source
+
+    @cached_property
+    def weights(self) -> Float[Tensor, "target kept"]:
+        """From the kept channels of the source to all channels of the target."""
+        return weights_out_of(self.model, self.source, self.target, self.kept)
+
+    @property
+    def bias(self) -> Float[Tensor, " target"]:
+        """Zero in a model without biases."""
+        bias = bias_of(self.model, self.target)
+        return torch.zeros(self.model.config.width(self.target)) if bias is None else bias
+
+    @property
+    def at_means(self) -> Float[Tensor, " target"]:
+        """What the map gives where every source is at its mean."""
+        return carried(self.model, self.source, self.target, self.mean[None])[0] + self.bias
+
+    @property
+    def of_the_rest(self) -> Float[Tensor, " target"]:
+        """What the sources that are not kept add at their means, and the bias."""
+        rest = self.mean.clone()
+        rest[list(self.kept)] = 0.0
+        return carried(self.model, self.source, self.target, rest[None])[0] + self.bias
 
 
 def can_fold(model: GPT) -> bool:
@@ -72,17 +107,21 @@ class Folded:
                 found[location] = self._behind(location)
         return found
 
+    def into(self, target: Location) -> FoldedMap:
+        """The linear map into ``target``."""
+        kind = "v" if target.block == "attn" else "post_act"
+        kind = kind if target.kind == "resid_delta" else "act_in"
+        source = Location(target.layer, target.block, kind)
+        mean = self.means.values[source].float()
+        return FoldedMap(self.model, source, target, mean, self.numbering.kept(source))
+
     def _behind(self, location: Location) -> tuple[LocationRows, Float[Tensor, " width"]]:
-        kind = _FED_BY.get(location.kind, "post_act")
-        source = Location(location.layer, location.block, kind)
-        mean, bias = self.means.values[source].float(), bias_of(self.model, location)
-        constant = carried(self.model, source, location, mean[None])[0]
-        if bias is not None:
-            constant = constant + bias
+        linear = self.into(location)
+        constant = linear.at_means
         rows = linear_rows_of(
-            weights_out_of(self.model, source, location, self.numbering.kept(source)),
+            linear.weights,
             constant,
-            self.numbering.nodes_at(source),
+            self.numbering.nodes_at(linear.source),
             self.numbering.kept(location),
             self.top(location) >= 0,
         )

@@ -122,7 +122,17 @@ class LayerHeads:
     @cached_property
     def through_gates(self) -> Float[Tensor, "d_model head"]:
         """What the means of a head's values write where nothing goes to the sink."""
-        apart = torch.block_diag(*self.mean("v"))  # head v: the means of one head in each row
+        return self._through_gates(self.mean("v"))
+
+    @cached_property
+    def rest_through_gates(self) -> Float[Tensor, "d_model head"]:
+        """The same of the values that are not kept."""
+        rest = self.mean("v").flatten().clone()
+        rest[list(self.kept("v"))] = 0.0
+        return self._through_gates(rest.view(self.model.config.n_head, -1))
+
+    def _through_gates(self, values: Float[Tensor, "head d_head"]) -> Float[Tensor, "d_model head"]:
+        apart = torch.block_diag(*values)  # head v: the values of one head in each row
         return carried(self.model, self._at("v"), self._at("resid_delta"), apart).T
 
     @cached_property

@@ -11,15 +11,25 @@ from torch import Tensor
 
 from circuit_sparsity.core.hooks import no_hook
 from circuit_sparsity.core.names import Node
-from circuit_sparsity.plots.coloured_graph import Shading, cost
+from circuit_sparsity.plots.activations import scale_legend
+from circuit_sparsity.plots.coloured_graph import Shading, cost, shaded_figure
+from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.runtime.ablation import mean_fill
 from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
+from circuit_sparsity.ui.circuit import example, graph, paths
+from circuit_sparsity.ui.circuit.graph import (
+    block_field,
+    controls,
+    notes,
+    weight_field,
+)
 from circuit_sparsity.ui.shell import cached, prompts, state
-from circuit_sparsity.ui.shell import costs as live
 from circuit_sparsity.ui.shell.address import bound, write
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.cached import CircuitView, LiveView
+from circuit_sparsity.ui.shell.costs import MOST_PARTS, Costs, costs_of_nodes
 from circuit_sparsity.ui.shell.messages import plain
 
 BY = "colour"  # keys of widgets and parameters of the address
@@ -51,25 +61,26 @@ class Colouring:
     legend: str  # beside the scale
 
 
-def chosen(scene: Scene, below: DeltaGenerator) -> Colouring | None:
+def chosen(view: LiveView, below: DeltaGenerator) -> Colouring | None:
     """What the reader wants; None where costs are wanted of a circuit too large to measure.
 
     ``below`` is where the reader's own text is asked for. There is no colour without one.
     """
     by = st.selectbox(
         "Colour by",
-        [_COST, _ONE, _TWO, _APART, *([_OWN] if _has_tokenizer(scene) else [])],
+        [_COST, _ONE, _TWO, _APART, *([_OWN] if _has_tokenizer(view) else [])],
         **bound(BY, _COST),
         help=_HELP,
-        width=220,
+        width=175,
+        label_visibility="collapsed",
     )
-    costs = live.of_nodes(scene, state.fill()) if scene.circuit.size <= live.MOST else None
+    costs = costs_of_nodes(view, state.fill()) if view.circuit.size <= MOST_PARTS else None
     of_cost = None if costs is None else _of_cost(costs)
     if by == _OWN:
         with below:
-            return _on_own(scene, () if of_cost is None else (of_cost,))
+            return _on_own(view, () if of_cost is None else (of_cost,))
     if by in (_ONE, _TWO, _APART):
-        return _by_activation(scene, by, () if of_cost is None else (of_cost,))
+        return _by_activation(view, by, () if of_cost is None else (of_cost,))
     if costs is None or of_cost is None:
         return None
     caption = (
@@ -79,13 +90,13 @@ def chosen(scene: Scene, below: DeltaGenerator) -> Colouring | None:
     return Colouring(of_cost, (), (_COST, state.fill()), caption, of_cost.unit)
 
 
-def _of_cost(costs: live.Costs) -> Shading:
+def _of_cost(costs: Costs) -> Shading:
     rises = {node: rise for node, rise in costs.rises.items() if isinstance(node, Node)}
     return cost(rises, f"live, on {costs.on}")
 
 
-def _by_activation(scene: Scene, by: str, costs: tuple[Shading, ...]) -> Colouring:
-    batch = scene.experiment.batch
+def _by_activation(view: LiveView, by: str, costs: tuple[Shading, ...]) -> Colouring:
+    batch = view.experiment.batch
     pair = int(st.number_input("Pair", 1, batch.n_pairs, **bound(_PAIR, 1), width=110))
     rows = [pair - 1, pair - 1 + batch.n_pairs]
     ends = batch.last[rows].tolist()
@@ -100,7 +111,7 @@ def _by_activation(scene: Scene, by: str, costs: tuple[Shading, ...]) -> Colouri
             "their ends.",
         )
     )
-    found = _activations(scene, cached.identity(scene), pair)
+    found = _activations(view, cached.identity(view), pair)
     places = [end - before for end in ends]
     one, two = ({n: float(x[i, places[i]]) for n, x in found.items()} for i in (0, 1))
     names = [f"activation, class {i}, token {place + 1}" for i, place in enumerate(places, 1)]
@@ -110,18 +121,18 @@ def _by_activation(scene: Scene, by: str, costs: tuple[Shading, ...]) -> Colouri
     shading = all_three.pop(by)
     caption = (
         f"Nodes: blue to orange by {by}, in the circuit, pair {pair}, at "
-        f"{_tokens(scene, rows, places)}. Zero is the middle of the scale; hover for all numbers."
+        f"{_tokens(view, rows, places)}. Zero is the middle of the scale; hover for all numbers."
     )
     key = (by, str(pair), str(before), state.fill())
     legend = f"{shading.name}, pair {pair}"
     return Colouring(shading, (*all_three.values(), *costs), key, caption, legend)
 
 
-def _on_own(scene: Scene, costs: tuple[Shading, ...]) -> Colouring | None:
+def _on_own(view: LiveView, costs: tuple[Shading, ...]) -> Colouring | None:
     """The text's field, one of its tokens, and the nodes' activations on it."""
-    tokenizer = cached.tokenizer(scene.choice.model)
-    text = prompts.text_field(scene.experiment, tokenizer)
-    ids = prompts.fitting(tokenizer.encode(text), scene.config.block_size, tokenizer)
+    tokenizer = cached.tokenizer(view.choice.model)
+    text = prompts.text_field(view.experiment, tokenizer)
+    ids = prompts.fitting(tokenizer.encode(text), view.config.block_size, tokenizer)
     if ids is None:
         return None
     st.session_state[_TOKEN] = min(st.session_state.get(_TOKEN, _asked(len(ids))), len(ids))
@@ -130,7 +141,7 @@ def _on_own(scene: Scene, costs: tuple[Shading, ...]) -> Colouring | None:
     write(_TOKEN, str(place))
     circuit, model = (
         {node: float(values[place - 1]) for node, values in found.items()}
-        for found in _on_text(scene, cached.identity(scene), tuple(ids))
+        for found in _on_text(view, cached.identity(view), tuple(ids))
     )
     of_circuit = Shading(circuit, f"activation, circuit, token {place}")
     of_model = Shading(model, f"activation, whole model, token {place}")
@@ -157,15 +168,16 @@ def _short(words: str) -> str:
 
 @st.cache_resource(max_entries=64, show_spinner="Reading your text …")
 def _on_text(
-    _scene: Scene, identity: int, ids: Sequence[int]
+    _view: LiveView, identity: int, ids: Sequence[int]
 ) -> tuple[Mapping[Node, Float[Tensor, " pos"]], Mapping[Node, Float[Tensor, " pos"]]]:
     """Of every kept node on each token: in the circuit, and in the whole model."""
-    it, tokens = _scene.experiment, torch.tensor([list(ids)])
-    hooks = (mean_fill(it.alive, it.means), no_hook)
+    experiment, tokens = _view.experiment, torch.tensor([list(ids)])
+    hooks = (mean_fill(experiment.alive, experiment.means), no_hook)
     circuit, model = (
         {node: values[0] for node, values in found.items()}
         for found in (
-            node_activations(it.model, it.circuit.node_list, tokens, hook) for hook in hooks
+            node_activations(experiment.model, experiment.circuit.node_list, tokens, hook)
+            for hook in hooks
         )
     )
     return circuit, model
@@ -173,24 +185,29 @@ def _on_text(
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _activations(
-    _scene: Scene, identity: int, pair: int
+    _view: LiveView, identity: int, pair: int
 ) -> Mapping[Node, Float[Tensor, "prompt pos"]]:
     """Of every kept node on both prompts of a pair, in the circuit."""
-    it = _scene.experiment
-    rows = torch.tensor([pair - 1, pair - 1 + it.batch.n_pairs])
-    tokens = it.batch.tokens[rows, : int(it.batch.last[rows].max()) + 1]
-    return node_activations(it.model, it.circuit.node_list, tokens, mean_fill(it.alive, it.means))
+    experiment = _view.experiment
+    rows = torch.tensor([pair - 1, pair - 1 + experiment.batch.n_pairs])
+    tokens = experiment.batch.tokens[rows, : int(experiment.batch.last[rows].max()) + 1]
+    return node_activations(
+        experiment.model,
+        experiment.circuit.node_list,
+        tokens,
+        mean_fill(experiment.alive, experiment.means),
+    )
 
 
-def _has_tokenizer(scene: Scene) -> bool:
-    return Store.from_environment().path_of_tokenizer(scene.choice.model) is not None
+def _has_tokenizer(view: LiveView) -> bool:
+    return Store.from_environment().path_of_tokenizer(view.choice.model) is not None
 
 
-def _tokens(scene: Scene, rows: list[int], places: list[int]) -> str:
+def _tokens(view: LiveView, rows: list[int], places: list[int]) -> str:
     """The two tokens, in words."""
-    if not _has_tokenizer(scene):
+    if not _has_tokenizer(view):
         return f"tokens {places[0] + 1} and {places[1] + 1}"
-    tokenizer, batch = cached.tokenizer(scene.choice.model), scene.experiment.batch
+    tokenizer, batch = cached.tokenizer(view.choice.model), view.experiment.batch
     shown = [
         plain(show_token(tokenizer.token_bytes(int(batch.tokens[row, place]))))
         for row, place in zip(rows, places, strict=True)
@@ -199,3 +216,59 @@ def _tokens(scene: Scene, rows: list[int], places: list[int]) -> str:
         f"token {places[0] + 1} “{shown[0]}” (class 1) and token {places[1] + 1} “{shown[1]}” "
         "(class 2)"
     )
+
+
+def graph_by_cost(view: LiveView) -> None:
+    """The graph with its toolbar; nodes in the colour of what the reader asks for."""
+    row, below = controls(), st.container()
+    with row:
+        block = block_field(view)
+        colours = chosen(view, below)
+        shown, edges = weight_field(block)
+        example.fields(view)
+        explained = notes()
+    words = example.captions(view)
+
+    def figure(_: CircuitView, __: int, theme: str | None, baked: tuple) -> Figure:
+        if colours is None:
+            return cached.figure(shown, cached.identity(shown), theme, baked)
+        key = (*colours.key, *words.values())
+        return _shaded(view, shown, colours, words, cached.identity(shown), key, theme, baked)
+
+    example.answers(view)
+    graph.draw(view, figure, paths.points_out(view))
+    example.prompt(view)
+    graph.keys(view)
+    with explained:
+        graph.legend(view)
+        st.caption(f"The picture: {edges}.")
+        if words:
+            st.caption(
+                "Captions, on the nodes that cost most: your label, else the token on which the "
+                "node's mean activation in the whole model stands out most, and that mean."
+            )
+        if colours is not None:
+            theme = palette(st.context.theme.type)
+            st.html(scale_legend(theme, colours.shading.largest, colours.legend, note=""))
+            st.caption(colours.caption)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _shaded(
+    _view: LiveView,
+    _shown: CircuitView,
+    _colours: Colouring,
+    _captions: Mapping[Node, str],
+    identity: int,
+    key: tuple[str, ...],
+    theme: str | None,
+    baked: tuple,
+) -> Figure:
+    drawn = (_shown.wiring, _shown.layout, _shown.config, _colours.shading, palette(theme), baked)
+    return shaded_figure(*drawn, mean_activations(_view), _colours.more, _captions)
+
+
+def mean_activations(view: LiveView) -> dict[Node, float]:
+    """Of every kept node, over the pretraining text."""
+    values = view.experiment.means.values
+    return {node: float(values[node.location][node.channel]) for node in view.wiring.nodes}

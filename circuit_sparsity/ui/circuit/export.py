@@ -1,4 +1,4 @@
-"""“Take it with you”: what is seen on the circuit page as files, made when they are asked for."""
+"""What is view on the circuit page as files, made when they are asked for."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +12,7 @@ from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.evidence.evidence import read_evidence
 from circuit_sparsity.experiment.experiment import Effect, Experiment
 from circuit_sparsity.experiment.labels import read_labels
-from circuit_sparsity.experiment.recipes import apply
-from circuit_sparsity.export.document import Document, as_json, document
+from circuit_sparsity.export.document import Document, as_json, document, stored_document
 from circuit_sparsity.export.investigation import Investigation, rises_of
 from circuit_sparsity.export.program import Written, program
 from circuit_sparsity.export.tables import edges_csv, graphml, nodes_csv
@@ -23,7 +22,7 @@ from circuit_sparsity.plots.words import what
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui.circuit import graph
 from circuit_sparsity.ui.shell import cached, messages, state
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.cached import LiveView, StoredView
 from circuit_sparsity.ui.shell.pickers import Choice
 
 _PICTURE = Path(__file__).with_name("picture.js").read_text(encoding="utf-8")
@@ -49,48 +48,44 @@ FOR_OTHERS: tuple[tuple[str, str, str, Write], ...] = (
 )
 
 
-def button(scene: Scene) -> None:
+def button(view: LiveView) -> None:
     """The button that opens the dialog; the reader's labels and recipe travel along."""
     if st.button("Take it with you", key="take_away", icon=":material/download:"):
-        _dialog(scene)
+        _dialog(view)
 
 
 @st.dialog("Take it with you", width="large")
-def _dialog(scene: Scene) -> None:
+def _dialog(view: LiveView) -> None:
     with messages.in_place():
-        found = _found(scene)
+        found = _found(view)
         off = f"without {what(found.off)}" if found.off else "as it is, with nothing switched off"
         st.markdown(
-            f"The circuit **{messages.plain(scene.circuit.title)}**, {messages.plain(off)}. "
+            f"The circuit **{messages.plain(view.circuit.title)}**, {messages.plain(off)}. "
             "Files are made when you ask for them: large circuits take a while."
         )
-        _whole(scene, found)
-        _program(scene, found)
-        _tables(scene, found)
-        _pictures(scene)
+        _whole(view, found)
+        _program(view, found)
+        _tables(view, found)
+        _pictures(view)
 
 
-def _found(scene: Scene) -> Investigation:
+def _found(view: LiveView) -> Investigation:
     """All but what each part costs alone, which takes longest."""
     recipe, store = state.recipe(), Store.from_environment()
     return Investigation(
-        experiment=scene.experiment,
-        tokenizer=cached.tokenizer(scene.choice.model),
-        effect=_effect(scene.experiment, recipe),
+        experiment=view.experiment,
+        tokenizer=cached.tokenizer(view.choice.model),
+        effect=_effect(view.experiment, recipe),
         held={step.name: step.level.in_words for step in recipe},
         recipe=recipe.to_dict(),
-        labels=read_labels(store, scene.circuit).to_dict(),
-        evidence=read_evidence(store, scene.circuit),
+        labels=read_labels(store, view.circuit).to_dict(),
+        evidence=read_evidence(store, view.circuit),
         link=str(st.context.url or "") + _query(),
     )
 
 
 def _effect(experiment: Experiment, recipe: Recipe) -> Effect | None:
-    if not len(recipe):
-        return None
-    found = apply(experiment, recipe)
-    parts = tuple(experiment.part(step.name) for step in recipe)
-    return Effect(parts, found.before, found.after)
+    return experiment.apply(recipe) if len(recipe) else None
 
 
 def _query() -> str:
@@ -99,14 +94,14 @@ def _query() -> str:
     return f"?{urlencode(given)}" if given else ""
 
 
-def _whole(scene: Scene, found: Investigation) -> None:
+def _whole(view: LiveView, found: Investigation) -> None:
     st.markdown("##### The whole investigation")
     colours = palette(st.context.theme.type)  # asked here: the file is made in another thread
     _download(
         "One offline page",
         "html",
         "text/html",
-        scene,
+        view,
         found,
         lambda everything: standalone_html(everything, colours),
     )
@@ -116,13 +111,13 @@ def _whole(scene: Scene, found: Investigation) -> None:
     )
 
 
-def _program(scene: Scene, found: Investigation) -> None:
+def _program(view: LiveView, found: Investigation) -> None:
     st.markdown("##### The circuit as a program")
-    written = _written(found, cached.identity(scene), tuple(sorted(found.labels.items())))
+    written = _written(found, cached.identity(view), tuple(sorted(found.labels.items())))
     st.download_button(
         "One Python file",
         written.text,
-        name_of(scene.choice, "py"),
+        name_of(view.choice, "py"),
         "text/x-python",
         key="take_python",
         icon=":material/code:",
@@ -140,15 +135,15 @@ def _written(_found: Investigation, identity: int, labels: tuple) -> Written:
     return program(_found)
 
 
-def _tables(scene: Scene, found: Investigation) -> None:
+def _tables(view: LiveView, found: Investigation) -> None:
     st.markdown("##### For other tools")
     with st.container(horizontal=True):
         for label, ending, mime, write in FOR_OTHERS:
-            _download(label, ending, mime, scene, found, _of_document(write))
+            _download(label, ending, mime, view, found, _of_document(write))
     st.caption(
         "JSON holds everything, labels, recipe and evidence too. GraphML opens in Gephi, "
         "Cytoscape, yEd and networkx. What each part costs alone is measured on "
-        f"{messages.plain(scene.experiment.batch_name)}."
+        f"{messages.plain(view.experiment.batch_name)}."
     )
 
 
@@ -156,13 +151,13 @@ def _of_document(write: Write) -> Make:
     return lambda found: write(document(found))
 
 
-def _pictures(scene: Scene) -> None:
+def _pictures(view: LiveView) -> None:
     st.markdown("##### The graph as a picture")
     v2.component("picture", html=_BUTTONS, css=_STYLE, js=_PICTURE)(
         key="picture",
         data={
             "chart": graph.CHART,
-            "name": name_of(scene.choice, "png").removesuffix(".png"),
+            "name": name_of(view.choice, "png").removesuffix(".png"),
             "background": palette(st.context.theme.type).background,
         },
     )
@@ -170,19 +165,21 @@ def _pictures(scene: Scene) -> None:
 
 
 def _download(
-    label: str, ending: str, mime: str, scene: Scene, found: Investigation, make: Make
+    label: str, ending: str, mime: str, view: LiveView, found: Investigation, make: Make
 ) -> None:
     """The file is made in a thread of its own, at the click."""
     fill = state.fill()
 
     def data() -> str:
-        it = found.experiment
-        return make(replace(found, rises=rises_of(it, fill), rises_on=it.batch_name))
+        experiment = found.experiment
+        return make(
+            replace(found, rises=rises_of(experiment, fill), rises_on=experiment.batch_name)
+        )
 
     st.download_button(
         label,
         data,
-        name_of(scene.choice, ending),
+        name_of(view.choice, ending),
         mime,
         key=f"take_{ending}",
         icon=":material/download:",
@@ -197,3 +194,31 @@ def name_of(choice: Choice, ending: str) -> str:
     'm-t-s-k8.json'
     """
     return f"{'-'.join(choice)}.{ending}"
+
+
+def stored_section(view: StoredView) -> None:
+    """Buttons that each make a file at the click, of stored numbers and the reader's labels."""
+    circuit = view.circuit
+    choice = Choice(circuit.model, circuit.task, circuit.sweep, circuit.k)
+    labels = read_labels(Store.from_environment(), circuit).to_dict()
+    link = str(st.context.url or "")
+
+    def made(write: Write) -> str:
+        return write(stored_document(view.stored, view.wiring, labels, link))
+
+    with st.expander("Take it with you", icon=":material/download:"):
+        with st.container(horizontal=True):
+            for label, ending, mime, write in FOR_OTHERS:
+                st.download_button(
+                    label,
+                    lambda write=write: made(write),
+                    name_of(choice, ending),
+                    mime,
+                    key=f"take_stored_{ending}",
+                    icon=":material/download:",
+                    on_click="ignore",
+                )
+        st.caption(
+            "Stored numbers, in nats per sequence, and your labels. The circuit as a program and "
+            "as a page of its own need the model here."
+        )

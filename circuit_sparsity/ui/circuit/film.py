@@ -21,8 +21,8 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui.shell import cached, pickers
 from circuit_sparsity.ui.shell.address import bound, write
-from circuit_sparsity.ui.shell.cached import Scene, Stamp
-from circuit_sparsity.ui.shell.choices import among
+from circuit_sparsity.ui.shell.cached import LiveView, Stamp
+from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import Choice
 
@@ -52,9 +52,9 @@ def wanted() -> bool:
 
 
 @st.fragment
-def page(scene: Scene) -> None:
+def page(view: LiveView) -> None:
     """Player, graph and curve; says what is missing where there are no two sizes."""
-    source = _source(scene)
+    source = _source(view)
     if source is None:
         st.info(
             "**There is only one size here.** A film needs a sweep with circuits of several sizes, "
@@ -62,13 +62,13 @@ def page(scene: Scene) -> None:
             icon=":material/movie:",
         )
         return
-    made = (source, _stamps(scene.choice))
-    film = _film(scene, *made)
+    made = (source, _stamps(view.choice))
+    film = _film(view, *made)
     at = _at(film)
     left, right = st.columns([0.66, 0.34], gap="medium")
     with left:
         _player(film, at)
-        figure = _figure(film, made, st.context.theme.type, scene)
+        figure = _figure(film, made, st.context.theme.type, view)
         st.plotly_chart(figure, key=_CHART, config={"displaylogo": False}, alt=_alt(film))
         st.caption(
             "One layout for the nodes of all sizes together: what is faint is not kept at this k; "
@@ -76,7 +76,7 @@ def page(scene: Scene) -> None:
         )
     with right:
         _curve(film, at, source)
-        _open(scene, film, at, source)
+        _open(view, film, at, source)
         st.dataframe(
             {
                 "k": [frame.name for frame in film.frames],
@@ -90,9 +90,9 @@ def page(scene: Scene) -> None:
         )
 
 
-def _source(scene: Scene) -> str | None:
-    known = [_SWEEP] if len(_sweep(scene.choice)) > 1 else []
-    known += [_RANKING] if _ranking_file(scene.choice).is_file() else []
+def _source(view: LiveView) -> str | None:
+    known = [_SWEEP] if len(_sweep(view.choice)) > 1 else []
+    known += [_RANKING] if _ranking_file(view.choice).is_file() else []
     if not known:
         return None
     return among("Sizes from", known, _FROM)
@@ -119,14 +119,14 @@ def _stamps(choice: Choice) -> tuple[Stamp, ...]:
 
 
 @st.cache_resource(max_entries=12, show_spinner="Laying out all sizes together …")
-def _film(_scene: Scene, source: str, stamps: tuple[Stamp, ...]) -> Film:
-    made = _of_sweep(_scene.choice) if source == _SWEEP else _of_ranking(_scene)
+def _film(_view: LiveView, source: str, stamps: tuple[Stamp, ...]) -> Film:
+    made = _of_sweep(_view.choice) if source == _SWEEP else _of_ranking(_view)
     small = [frame for frame in made if frame.circuit.size <= _MOST_NODES]
     frames = tuple(sorted(small, key=lambda frame: frame.circuit.size)[:MOST_FRAMES])
-    union = _union(frames, _scene.circuit)
-    wired = wiring(union, _scene.experiment.model)
+    union = _union(frames, _view.circuit)
+    wired = wiring(union, _view.experiment.model)
     joins = [(edge.source, edge.target) for edge in wired.edges]
-    return Film(frames, wired, lay_out(wired.nodes, joins, _scene.config.d_head))
+    return Film(frames, wired, lay_out(wired.nodes, joins, _view.config.d_head))
 
 
 def _of_sweep(choice: Choice) -> list[Frame]:
@@ -135,17 +135,17 @@ def _of_sweep(choice: Choice) -> list[Frame]:
     return [Frame(one.circuit.k, one.circuit, one.circuit_loss) for one in found]
 
 
-def _of_ranking(scene: Scene) -> list[Frame]:
+def _of_ranking(view: LiveView) -> list[Frame]:
     store = Store.from_environment()
-    cut = open_cut(store, scene.circuit, task_of(store, scene.circuit))
-    nested = read_nested(_ranking_file(scene.choice).parent)
+    cut = open_cut(store, view.circuit, task_of(store, view.circuit))
+    nested = read_nested(_ranking_file(view.choice).parent)
     assert cut is not None, "the ranking's file is there"
     assert nested is not None, "the ranking's file is there"
     frames = []
     for k, loss in nested.curve:
         if 0 < k <= _MOST_NODES:
             kept = cut.subject.layout.nodes(cut.exactly(k))
-            frames.append(Frame(str(k), replace(scene.circuit, nodes=kept, k=str(k)), loss))
+            frames.append(Frame(str(k), replace(view.circuit, nodes=kept, k=str(k)), loss))
     return frames
 
 
@@ -170,10 +170,10 @@ def _go(film: Film, at: int) -> None:
 
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _figure(
-    _film: Film, made: tuple[str, tuple[Stamp, ...]], theme: str | None, _scene: Scene
+    _film: Film, made: tuple[str, tuple[Stamp, ...]], theme: str | None, _view: LiveView
 ) -> Figure:
     """The film of these sources, as their files are now."""
-    return film_figure(_film, _scene.config, palette(theme))
+    return film_figure(_film, _view.config, palette(theme))
 
 
 def _player(film: Film, at: int) -> None:
@@ -221,7 +221,7 @@ def _clicked(film: Film) -> None:
         _go(film, names.index(str(points[0]["customdata"])))
 
 
-def _open(scene: Scene, film: Film, at: int, source: str) -> None:
+def _open(view: LiveView, film: Film, at: int, source: str) -> None:
     frame = film.frames[at]
     if source == _RANKING:
         st.caption("The Prune page keeps the circuit of any size as one of its own.")
@@ -230,7 +230,7 @@ def _open(scene: Scene, film: Film, at: int, source: str) -> None:
         f"Open {plain(frame.name)} and ablate in it",
         icon=":material/hub:",
         on_click=_leave,
-        args=(Choice(*scene.choice[:3], frame.name),),
+        args=(Choice(*view.choice[:3], frame.name),),
     ):
         st.rerun()  # the sidebar too
 

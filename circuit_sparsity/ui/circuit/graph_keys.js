@@ -54,8 +54,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const { target, key } = event;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = "input, textarea, select, [contenteditable=true], [role=listbox], [role=dialog]";
-    const elsewhere = "[data-testid=stDataFrame], [role=radiogroup], [role=slider], [role=tablist]";
-    if (target.closest?.(`${typing}, ${elsewhere}`)) return;
+    const ownKeys = "[data-testid=stDataFrame], [role=radiogroup], [role=slider], [role=tablist]";
+    if (target.closest?.(`${typing}, ${ownKeys}`)) return;
     if (!plot()) return;
     const act = {
       a: toggle,

@@ -9,9 +9,9 @@ from circuit_sparsity.circuits.paths import Path, logit_slopes, reads_of_token, 
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import tell
 from circuit_sparsity.ui.shell import cached
-from circuit_sparsity.ui.shell import costs as live
 from circuit_sparsity.ui.shell.address import bound
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.costs import MOST_PARTS, costs_of_edges
 from circuit_sparsity.ui.shell.messages import plain
 
 ON, _PAIR, _CLASS, _TOKEN, _WHICH = "paths", "path_pair", "path_class", "path_token", "path"
@@ -36,29 +36,29 @@ class Start:
     token: int
 
 
-def points_out(scene: Scene) -> list[list[str]]:
+def points_out(view: LiveView) -> list[list[str]]:
     """The nodes of the paths that the graph shows, path by path; nothing unless asked."""
-    if not _asked(ON, False) or len(scene.wiring.edges) > live.MOST:
+    if not _asked(ON, False) or len(view.wiring.edges) > MOST_PARTS:
         return []
-    found, which = _found(scene, cached.identity(scene), _start(scene)), _asked(_WHICH, 0)
+    found, which = _found(view, cached.identity(view), _start(view)), _asked(_WHICH, 0)
     shown = found[which - 1 : which] if which else found
     return [[str(node) for node in path.nodes] for path in shown]
 
 
-def section(scene: Scene) -> None:
+def section(view: LiveView) -> None:
     """The switch, the token, and the paths in words."""
     if not st.toggle("Paths from a token to the answer", **bound(ON, False), help=_HELP):
         return
-    if len(scene.wiring.edges) > live.MOST:
+    if len(view.wiring.edges) > MOST_PARTS:
         st.info(
-            f"Paths need the cost of each edge, which is measured for up to {live.MOST:,} edges; "
-            f"this circuit has {len(scene.wiring.edges):,}. Choose a smaller k.",
+            f"Paths need the cost of each edge, which is measured for up to {MOST_PARTS:,} edges; "
+            f"this circuit has {len(view.wiring.edges):,}. Choose a smaller k.",
             icon=":material/info:",
         )
         return
-    start = _fields(scene)
-    found = _found(scene, cached.identity(scene), start)
-    token = plain(show_token(cached.tokenizer(scene.choice.model).token_bytes(start.token)))
+    start = _fields(view)
+    found = _found(view, cached.identity(view), start)
+    token = plain(show_token(cached.tokenizer(view.choice.model).token_bytes(start.token)))
     if not found:
         st.info(
             f"No path leads from “{token}” to the answer: no kept read takes a channel that its "
@@ -66,25 +66,25 @@ def section(scene: Scene) -> None:
             icon=":material/info:",
         )
         return
-    slopes = logit_slopes(scene.wiring, scene.experiment.model, *_answers(scene, start))
+    slopes = logit_slopes(view.wiring, view.experiment.model, *_answers(view, start))
     for number, path in enumerate(found, start=1):
-        words = tell(path, scene.config, token, slopes[path.nodes[-1]])
+        words = tell(path, view.config, token, slopes[path.nodes[-1]])
         st.markdown(f"**{number}. {path.strength:.4f} nats** {words}.")
 
 
-def _fields(scene: Scene) -> Start:
-    batch = scene.experiment.batch
+def _fields(view: LiveView) -> Start:
+    batch = view.experiment.batch
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         pairs = batch.n_pairs
         st.number_input("Pair", 1, pairs, **bound(_PAIR, 1), width=110)
         st.number_input("Class, 1 or 2", 1, 2, **bound(_CLASS, 1), width=120)
-        end = int(batch.last[_start(scene).row])
+        end = int(batch.last[_start(view).row])
         if _asked(_TOKEN, end + 1) > end + 1:
             st.session_state[_TOKEN] = end + 1
         if _TOKEN not in st.session_state and _TOKEN not in st.query_params:
-            st.session_state[_TOKEN] = _start(scene).place + 1
+            st.session_state[_TOKEN] = _start(view).place + 1
         st.number_input(f"Token, 1 to {end + 1}", 1, end + 1, **bound(_TOKEN, 1), width=130)
-        count = len(_found(scene, cached.identity(scene), _start(scene)))
+        count = len(_found(view, cached.identity(view), _start(view)))
         if _asked(_WHICH, 0) > count:
             st.session_state[_WHICH] = 0
         if count:
@@ -95,8 +95,8 @@ def _fields(scene: Scene) -> Start:
                 **bound(_WHICH, 0),
                 width=170,
             )
-    start = _start(scene)
-    tokenizer = cached.tokenizer(scene.choice.model)
+    start = _start(view)
+    tokenizer = cached.tokenizer(view.choice.model)
     shown = [
         plain(show_token(tokenizer.token_bytes(t)))
         for t in batch.tokens[start.row, : end + 1].tolist()
@@ -106,19 +106,19 @@ def _fields(scene: Scene) -> Start:
     return start
 
 
-def _start(scene: Scene) -> Start:
+def _start(view: LiveView) -> Start:
     """What the fields say, or would say before they are drawn."""
-    batch = scene.experiment.batch
+    batch = view.experiment.batch
     pair = min(max(_asked(_PAIR, 1), 1), batch.n_pairs)
     row = pair - 1 + (batch.n_pairs if _asked(_CLASS, 1) == 2 else 0)
     end = int(batch.last[row])
-    place = min(max(_asked(_TOKEN, _telling(scene, pair) + 1) - 1, 0), end)
+    place = min(max(_asked(_TOKEN, _telling(view, pair) + 1) - 1, 0), end)
     return Start(row, place, place == end, int(batch.tokens[row, place]))
 
 
-def _telling(scene: Scene, pair: int) -> int:
+def _telling(view: LiveView, pair: int) -> int:
     """The first token in which the two prompts of a pair differ."""
-    batch = scene.experiment.batch
+    batch = view.experiment.batch
     one, two = (batch.tokens[row].tolist() for row in (pair - 1, pair - 1 + batch.n_pairs))
     return next((i for i, (a, b) in enumerate(zip(one, two, strict=True)) if a != b), 0)
 
@@ -134,21 +134,21 @@ def _asked(key: str, otherwise: int) -> int:
         return int(otherwise)
 
 
-def _answers(scene: Scene, start: Start) -> tuple[int, int]:
-    batch = scene.experiment.batch
+def _answers(view: LiveView, start: Start) -> tuple[int, int]:
+    batch = view.experiment.batch
     return int(batch.right[start.row]), int(batch.wrong[start.row])
 
 
 @st.cache_resource(max_entries=128, show_spinner="Following the token …")
-def _found(_scene: Scene, identity: int, start: Start) -> tuple[Path, ...]:
-    wiring, model = _scene.wiring, _scene.experiment.model
-    rises = live.of_edges(_scene, "mean").rises
+def _found(_view: LiveView, identity: int, start: Start) -> tuple[Path, ...]:
+    wiring, model = _view.wiring, _view.experiment.model
+    rises = costs_of_edges(_view, "mean").rises
     costs = {edge: rise for edge, rise in rises.items() if isinstance(edge, Edge)}
     return strongest_paths(
         wiring,
         costs,
         reads_of_token(wiring, model, start.token),
-        tuple(logit_slopes(wiring, model, *_answers(_scene, start))),
+        tuple(logit_slopes(wiring, model, *_answers(_view, start))),
         crosses=not start.last,
         n=_MOST,
     )

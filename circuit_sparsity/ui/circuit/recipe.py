@@ -1,16 +1,26 @@
 """Under the graph: the recipe of what is changed, step by step, its effects, and its past."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import streamlit as st
 
 from circuit_sparsity.circuits.recipe import HOWS, Level, Recipe, Step
 from circuit_sparsity.core.names import Node
-from circuit_sparsity.experiment.recipes import RecipeEffect, StepEffect, apply, effects
+from circuit_sparsity.experiment.experiment import Experiment, Outcome
+from circuit_sparsity.experiment.recipes import (
+    RecipeEffect,
+    StepEffect,
+    effects,
+    faithfulness_of,
+    in_whole_model,
+)
 from circuit_sparsity.plots.words import block_label, signed
-from circuit_sparsity.ui.circuit import elsewhere, necessity
+from circuit_sparsity.ui.circuit import other_prompts
 from circuit_sparsity.ui.shell import cached, history, state
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.address import bound
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.costs import change
 from circuit_sparsity.ui.shell.messages import plain
 
 _FEW = 12  # steps that have fields of their own
@@ -25,38 +35,38 @@ _EFFECTS_HELP = (
 )
 
 
-def section(scene: Scene) -> None:
+def section(view: LiveView) -> None:
     """Steps with their effects, sets to add, earlier moments, other prompts, Python."""
     recipe = state.recipe()
     st.markdown("##### Recipe", help=_EFFECTS_HELP)
-    _add_set(scene)
+    _add_set(view)
     if not len(recipe):
         st.caption("Nothing is changed. What you switch off, set or scale stands here, in order.")
     elif len(recipe) <= _MOST:
-        found = _effects(scene, cached.identity(scene), str(recipe))
-        _steps(scene, found)
+        found = _effects(view, cached.identity(view), str(recipe))
+        _steps(view, found)
         _together(found)
     else:
         st.caption(f"{len(recipe)} steps: up to {_MOST} are measured one by one.")
     if len(recipe):
-        necessity.section(scene, recipe)
-    _past(scene)
-    elsewhere.section(scene, recipe)
+        _both_losses(view, recipe)
+    _past(view)
+    other_prompts.section(view, recipe)
 
 
 @st.cache_resource(max_entries=256, show_spinner="Carrying out the recipe, step by step …")
-def _effects(_scene: Scene, identity: int, steps: str) -> RecipeEffect:
-    return effects(_scene.experiment, Recipe.parse(steps.split()))
+def _effects(_view: LiveView, identity: int, steps: str) -> RecipeEffect:
+    return effects(_view.experiment, Recipe.parse(steps.split()))
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)
-def _delta(_scene: Scene, identity: int, steps: str) -> float:
-    return apply(_scene.experiment, Recipe.parse(steps.split())).delta
+def _delta(_view: LiveView, identity: int, steps: str) -> float:
+    return _view.experiment.apply(Recipe.parse(steps.split())).delta
 
 
-def _steps(scene: Scene, found: RecipeEffect) -> None:
+def _steps(view: LiveView, found: RecipeEffect) -> None:
     for number, effect in enumerate(found.steps[:_FEW], start=1):
-        _step(scene, number, effect)
+        _step(view, number, effect)
     if len(found.steps) > _FEW:
         with st.expander(f"All {len(found.steps)} steps", icon=":material/table:"):
             st.dataframe(
@@ -69,7 +79,7 @@ def _steps(scene: Scene, found: RecipeEffect) -> None:
             )
 
 
-def _step(scene: Scene, number: int, effect: StepEffect) -> None:
+def _step(view: LiveView, number: int, effect: StepEffect) -> None:
     step = effect.step
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(f"{number}. `{step.name}`", width=290)
@@ -84,7 +94,7 @@ def _step(scene: Scene, number: int, effect: StepEffect) -> None:
             icon=":material/close:",
             type="tertiary",
             on_click=_restore,
-            args=(scene, step.name),
+            args=(view, step.name),
         )
 
 
@@ -124,9 +134,9 @@ def _change_value(step: Step) -> None:
     state.hold(step.name, Level(step.level.how, st.session_state[f"value {step.name}"]))
 
 
-def _restore(scene: Scene, name: str) -> None:
+def _restore(view: LiveView, name: str) -> None:
     kept = [step for step in state.recipe() if step.name != name]
-    state.follow_recipe(scene, Recipe(tuple(kept)))
+    state.follow_recipe(view, Recipe(tuple(kept)))
 
 
 def _together(found: RecipeEffect) -> None:
@@ -146,8 +156,8 @@ def _together(found: RecipeEffect) -> None:
     )
 
 
-def _add_set(scene: Scene) -> None:
-    sets = _sets(scene)
+def _add_set(view: LiveView) -> None:
+    sets = _sets(view)
     st.selectbox(
         "Add a set",
         [f"{name}, {len(nodes)} nodes" for name, nodes in sets.items()],
@@ -156,36 +166,36 @@ def _add_set(scene: Scene) -> None:
         placeholder="Add a set of nodes: a head, a block, a place …",
         label_visibility="collapsed",
         on_change=_add,
-        args=(scene, list(sets.values())),
+        args=(view, list(sets.values())),
     )
 
 
-def _sets(scene: Scene) -> Mapping[str, list[Node]]:
+def _sets(view: LiveView) -> Mapping[str, list[Node]]:
     """Nodes that belong together: heads, blocks, places; in the order of computation."""
     found: dict[str, list[Node]] = {}
-    for node in scene.wiring.nodes:
+    for node in view.wiring.nodes:
         place = node.location
         if place.kind in ("q", "k", "v"):
-            head = node.channel // scene.config.d_head
+            head = node.channel // view.config.d_head
             found.setdefault(f"head {head} of layer {place.layer}", []).append(node)
         found.setdefault(f"all of {block_label(place)}", []).append(node)
         found.setdefault(f"all of {place}", []).append(node)
     return {name: nodes for name, nodes in sorted(found.items()) if len(nodes) > 1}
 
 
-def _add(scene: Scene, sets: list[list[Node]]) -> None:
+def _add(view: LiveView, sets: list[list[Node]]) -> None:
     asked = st.session_state[_ADD]
-    names = [f"{name}, {len(nodes)} nodes" for name, nodes in _sets(scene).items()]
+    names = [f"{name}, {len(nodes)} nodes" for name, nodes in _sets(view).items()]
     if asked in names:
         recipe, level = state.recipe(), Level(state.fill())
         for node in sets[names.index(asked)]:
             if str(node) not in {step.name for step in recipe}:
                 recipe = recipe.with_step(Step(node, level=level))
-        state.follow_recipe(scene, recipe)
+        state.follow_recipe(view, recipe)
     st.session_state[_ADD] = None
 
 
-def _past(scene: Scene) -> None:
+def _past(view: LiveView) -> None:
     moments = history.past()
     if not moments:
         return
@@ -194,12 +204,88 @@ def _past(scene: Scene) -> None:
         for number in reversed(range(max(0, len(moments) - 20), len(moments))):
             then = moments[number]
             words = f"`{plain(str(then))}`" if len(then) in (1, 2, 3) else f"{len(then)} steps"
-            delta = _delta(scene, cached.identity(scene), str(then))
+            delta = _delta(view, cached.identity(view), str(then))
             st.button(
                 f"{number + 1}. {words if len(then) else 'the circuit as it is'}: "
                 f"{signed(delta, 4)} nats",
                 key=f"moment {number}",
                 type="tertiary",
                 on_click=history.go_back,
-                args=(scene, number),
+                args=(view, number),
             )
+
+
+_ASKED, _ALL = "necessity", "necessity_all"  # widgets' keys and parameters of the address
+# Numbers in the residual stream. A run of so many (a fifth of a second of one core) does not hold
+# up the next click; more than the second is run only where it is asked for.
+_AT_ONCE, _UNASKED = 2_500_000, 10_000_000
+_FEWEST = 8  # pairs
+_SUFFICIENT = (
+    "Mean task loss of the circuit with the recipe carried out, everything outside it at its "
+    "mean, in nats per sequence. The baseline is the circuit with nothing changed."
+)
+_NECESSARY = (
+    "Mean task loss of the **whole** model in which nothing but the recipe's steps is changed, in "
+    "nats per sequence. The baseline is the whole model. Hardly a rise: the model does without "
+    "these parts, and others stand in for them."
+)
+
+
+def _both_losses(view: LiveView, recipe: Recipe) -> None:
+    """The two losses side by side, with their baselines; asked for where the model is large."""
+    pairs = _pairs(view)
+    if pairs is None:
+        return
+    identity = cached.identity(view)
+    some = _some(view, identity, pairs)
+    circuit, model = _losses(view, identity, str(recipe), pairs)
+    with st.container(horizontal=True, gap="medium"):
+        for name, before, after, meaning in (
+            ("Circuit with the recipe", some.of_circuit, circuit, _SUFFICIENT),
+            ("Whole model with the recipe", some.of_model, model, _NECESSARY),
+        ):
+            change(name, before.loss, after.loss, meaning, rise_is_worse=True)
+    faithful = faithfulness_of(some, circuit)
+    of = "" if pairs == view.experiment.batch.n_pairs else f"the first {pairs} pairs of "
+    st.caption(
+        f"Live, nats per sequence, on {of}{plain(some.batch_name)}; chance 0.6931. Faithfulness "
+        f"of the circuit: {'undefined' if faithful is None else format(faithful, '.3f')}. "
+        "Necessity: the whole model with only these steps carried out. With all "
+        f"{view.circuit.size:,} nodes of the circuit at their means it has "
+        f"{some.of_complement.loss:.4f}."
+    )
+
+
+def _pairs(view: LiveView) -> int | None:
+    """How many pairs of prompts to run; None where the reader has not asked for it."""
+    batch, config = view.experiment.batch, view.config
+    size = 2 * batch.tokens.shape[1] * config.d_model * config.n_layer  # of a pair
+    few = min(batch.n_pairs, max(_FEWEST, _AT_ONCE // size))
+    if few * size > _UNASKED and not st.toggle(
+        "Necessity: change the same in the whole model",
+        **bound(_ASKED, False),
+        help=_NECESSARY,
+    ):
+        return None
+    if few < batch.n_pairs and st.toggle(
+        f"Circuit and whole model on all {len(batch)} prompts", **bound(_ALL, False)
+    ):
+        return batch.n_pairs
+    return few
+
+
+@st.cache_resource(max_entries=24, show_spinner="Running the whole model …")
+def _some(_view: LiveView, identity: int, pairs: int) -> Experiment:
+    """The circuit on the first prompts; kept as long as as many views are."""
+    some = _view.experiment
+    if pairs < some.batch.n_pairs:
+        some = replace(some, batch=some.batch.select(range(pairs)))
+    _ = some.of_model, some.of_complement  # run once, under this spinner
+    return some
+
+
+@st.cache_resource(max_entries=512, show_spinner="Running the whole model …")
+def _losses(_view: LiveView, identity: int, steps: str, pairs: int) -> tuple[Outcome, Outcome]:
+    """Of the circuit and of the model with the recipe. No more is kept: there are many recipes."""
+    some, recipe = _some(_view, identity, pairs), Recipe.parse(steps.split())
+    return some.apply(recipe).after, in_whole_model(some, recipe)

@@ -14,12 +14,11 @@ from circuit_sparsity.experiment.reproduction import (
 )
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.progress import time_in_words
-from circuit_sparsity.ui.circuit import stored
 from circuit_sparsity.ui.shell import cached, fetching
-from circuit_sparsity.ui.shell.cached import Scene
-from circuit_sparsity.ui.shell.jobs import Job, Report, jobs, watch
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.fields import pressed
+from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
-from circuit_sparsity.ui.shell.press import pressed
 
 KIND = "reproduce"
 _WHAT = (
@@ -44,9 +43,9 @@ _NAMES = {
 }
 
 
-def badge(scene: Scene) -> None:
+def badge(view: LiveView) -> None:
     """A button that computes the stored numbers again; its progress; what came out."""
-    job = jobs().find(_key(scene))
+    job = jobs().find(_key(view))
     with st.container(border=True):
         words, button = st.columns([0.72, 0.28], vertical_alignment="center")
         words.markdown("**Are the stored numbers right?** Compute them again here.", help=_WHAT)
@@ -58,12 +57,12 @@ def badge(scene: Scene) -> None:
                 width="stretch",
                 disabled=job is not None and job.running,
             ):
-                _start(scene)
+                _start(view)
                 st.rerun()
         if job is not None:
             watch([job] if job.running else [], _running)
             if not job.running:
-                _ended(job, scene)
+                _ended(job, view)
 
 
 def cannot(model: str) -> None:
@@ -78,18 +77,18 @@ def cannot(model: str) -> None:
         )
 
 
-def _key(scene: Scene) -> tuple[object, ...]:
-    return KIND, scene.choice, cached.identity(scene)
+def _key(view: LiveView) -> tuple[object, ...]:
+    return KIND, view.choice, cached.identity(view)
 
 
-def _start(scene: Scene) -> Job:
-    def work(report: Report, cancel: threading.Event) -> Reproduction:
+def _start(view: LiveView) -> Job:
+    def work(report: ReportProgress, cancel: threading.Event) -> Reproduction:
         def progress(done: int, of: int) -> None:
             report((done, of))
 
-        return reproduce(stored.scene(scene.choice).stored, scene.experiment, progress, cancel)
+        return reproduce(cached.stored(view.choice).stored, view.experiment, progress, cancel)
 
-    return jobs().start(_key(scene), f"Reproduce {scene.circuit.title}", work, again=True)
+    return jobs().start(_key(view), f"Reproduce {view.circuit.title}", work, again=True)
 
 
 def _running(job: Job) -> None:
@@ -108,7 +107,7 @@ def _running(job: Job) -> None:
     )
 
 
-def _ended(job: Job, scene: Scene) -> None:
+def _ended(job: Job, view: LiveView) -> None:
     if isinstance(job.error, Cancelled):
         st.info(f"{plain(str(job.error)).capitalize()}.", icon=":material/pause_circle:")
     elif job.error is not None:

@@ -1,23 +1,23 @@
-"""Under the graph: the texts on which the picked node fires, as its file stores them."""
+"""Words on the circuit page: how the circuit works, and the texts on which a node fires."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 import torch
 
+from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.core.tokenizer import Tokenizer
+from circuit_sparsity.explained.account import account_of
 from circuit_sparsity.plots.words import signed
 from circuit_sparsity.release import TaskSamples, last_tokens
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui.circuit import stored
-from circuit_sparsity.ui.circuit.stored import StoredScene
-from circuit_sparsity.ui.node import tokens
-from circuit_sparsity.ui.node.tokens import Strip
-from circuit_sparsity.ui.shell import cached, state
-from circuit_sparsity.ui.shell.choices import among, pair_field
+from circuit_sparsity.ui.shell import cached, state, strips
+from circuit_sparsity.ui.shell.cached import STORED_HELP, StoredView
+from circuit_sparsity.ui.shell.fields import among, pair_field
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import Choice
+from circuit_sparsity.ui.shell.strips import Strip
 
 _PROMPTS, _DOCUMENTS = "Task prompts", "Pretraining text"
 _MODEL, _CIRCUIT = "Whole model", "Circuit alone"
@@ -29,26 +29,25 @@ _CLASSES_HELP = (
 
 def of_picked_node(choice: Choice) -> None:
     """The last picked node on the file's prompts and documents; says how to pick when none is."""
-    seen = stored.scene(choice)
-    picked = state.picked(seen)
-    st.markdown("##### Where a node fires", help=stored.STORED_HELP)
-    if not picked:
-        st.caption("Pick a node, and its activation on the stored texts stands here, by token.")
+    view = cached.stored(choice)
+    node = state.node_in_view(view)
+    st.markdown("##### Where a node fires", help=STORED_HELP)
+    if node is None:
+        st.caption("Click a node, and its activation on the stored texts stands here, by token.")
         return
-    node = picked[-1]
     has_tokenizer = Store.from_environment().path_of_tokenizer(choice.model) is not None
     tokenizer = cached.tokenizer(choice.model) if has_tokenizer else None
     st.markdown(f"`{node}`")
     source = among("On which text", (_PROMPTS, _DOCUMENTS), "texts_source")
     if source == _DOCUMENTS:
-        strips, largest = tokens.stored_documents(seen, node)
-        tokens.draw(strips, tokenizer, largest)
+        found, largest = strips.stored_documents(view, node)
+        strips.draw(found, tokenizer, largest)
     else:
-        _prompts(seen, node, tokenizer)
+        _prompts(view, node, tokenizer)
 
 
-def _prompts(seen: StoredScene, node: Node, tokenizer: Tokenizer | None) -> None:
-    both = {_MODEL: seen.stored.task_samples, _CIRCUIT: seen.stored.task_samples_circuit}
+def _prompts(view: StoredView, node: Node, tokenizer: Tokenizer | None) -> None:
+    both = {_MODEL: view.stored.task_samples, _CIRCUIT: view.stored.task_samples_circuit}
     pairs = len(both[_MODEL].tokens) // 2
     if pairs == 0 or any(node not in samples.activations for samples in both.values()):
         st.info(f"The file holds no prompts for {plain(str(node))}.", icon=":material/info:")
@@ -58,7 +57,7 @@ def _prompts(seen: StoredScene, node: Node, tokenizer: Tokenizer | None) -> None
         pair = pair_field(pairs, "texts_pair")
     largest = max(_largest(of_run, node) for of_run in both.values())
     st.caption(_at_the_end(samples, node), help=_CLASSES_HELP)
-    tokens.draw(_pair(samples, node, pair - 1), tokenizer, largest)
+    strips.draw(_pair(samples, node, pair - 1), tokenizer, largest)
 
 
 def _largest(samples: TaskSamples, node: Node) -> float:
@@ -101,3 +100,20 @@ def _difference(texts: Sequence[Sequence[int]], values: Sequence[Sequence[float]
     """Class 1 minus class 2, on the tokens of class 1, as far as both go."""
     apart = [one - two for one, two in zip(*values, strict=False)]
     return Strip("Difference, class 1 − class 2", texts[0][: len(apart)], apart)
+
+
+_MEASURED = (
+    "Measured on what ships, and measured again by the project's tests: a mark such as [Q4] is the "
+    "name of the test. Type a node's name into “Switched off” to try it yourself."
+)
+_WIDTH = 820  # pixels: lines that an eye can follow
+
+
+def account(circuit: Circuit) -> None:
+    """The account of ``circuit``, folded; nothing where there is none."""
+    found = account_of(circuit)
+    if found is None:
+        return
+    with st.expander("How this circuit works", icon=":material/menu_book:"):
+        st.markdown(found, width=_WIDTH)
+        st.caption(_MEASURED, width=_WIDTH)

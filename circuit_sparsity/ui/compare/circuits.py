@@ -1,23 +1,25 @@
-"""Two circuits side by side: what they share, how well each answers the other's prompts."""
+"""Two circuits side by side: which is B, what they share, and how well each does."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
-from circuit_sparsity.circuits.comparison import SIDES, Comparison, ends
+from circuit_sparsity.circuits.comparison import MEMBERSHIPS, Comparison, ends
+from circuit_sparsity.core.checkpoint import read_config
+from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.experiment.experiment import Experiment, Outcome
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.compare import compare_figure
 from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.words import place_in_words
-from circuit_sparsity.store import Store
-from circuit_sparsity.ui.circuit import stored
-from circuit_sparsity.ui.circuit.stored import StoredScene
-from circuit_sparsity.ui.compare import pickers as compare_pickers
-from circuit_sparsity.ui.shell import cached, fetching
+from circuit_sparsity.store import Row, Store, paths
+from circuit_sparsity.ui.shell import cached, fetching, pickers
+from circuit_sparsity.ui.shell.address import bound
+from circuit_sparsity.ui.shell.cached import Stamp, StoredView
 from circuit_sparsity.ui.shell.messages import plain
-from circuit_sparsity.ui.shell.pickers import Choice
+from circuit_sparsity.ui.shell.pickers import PARTS, Choice
 
 _OVERLAP = (
     "Jaccard overlap: what both have over what either has. 1 is the same circuit, 0 nothing in "
@@ -33,10 +35,10 @@ def two_circuits(choice: Choice) -> None:
         "**A** is the sidebar's circuit. Choose **B**: another k, sweep or task, or a model of "
         "the same shape."
     )
-    other = compare_pickers.other(choice)
+    other = _second_field(choice)
     if other is None:
         return
-    a, b = stored.scene(choice), stored.scene(other)
+    a, b = cached.stored(choice), cached.stored(other)
     found = _comparison(a, b, cached.identity(a), cached.identity(b))
     _numbers(found, a, b)
     st.plotly_chart(
@@ -53,7 +55,7 @@ def two_circuits(choice: Choice) -> None:
     st.button(
         "Swap A and B",
         icon=":material/swap_horiz:",
-        on_click=compare_pickers.swap,
+        on_click=swap,
         args=(choice, other),
     )
     _losses(choice, other)
@@ -61,19 +63,19 @@ def two_circuits(choice: Choice) -> None:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _comparison(_a: StoredScene, _b: StoredScene, of_a: int, of_b: int) -> Comparison:
+def _comparison(_a: StoredView, _b: StoredView, of_a: int, of_b: int) -> Comparison:
     return Comparison(_a.wiring, _b.wiring)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _figure(
-    _found: Comparison, _a: StoredScene, _b: StoredScene, of_a: int, of_b: int, theme: str | None
+    _found: Comparison, _a: StoredView, _b: StoredView, of_a: int, of_b: int, theme: str | None
 ) -> Figure:
     names = (_a.circuit.title, _b.circuit.title)
     return compare_figure(_found, _a.config, palette(theme), names)
 
 
-def _numbers(found: Comparison, a: StoredScene, b: StoredScene) -> None:
+def _numbers(found: Comparison, a: StoredView, b: StoredView) -> None:
     with st.container(horizontal=True):
         for name, kinds, of, overlap in (
             ("Nodes", found.nodes, (a.wiring.nodes, b.wiring.nodes), found.node_overlap),
@@ -106,8 +108,8 @@ def _losses(choice: Choice, other: Choice) -> None:
     if cached.tokenizer(choice.model).fingerprint != cached.tokenizer(other.model).fingerprint:
         st.caption("Not run: the two models have different tokenizers, so no prompt is the same.")
         return
-    a, b = cached.scene(choice).experiment, cached.scene(other).experiment
-    ids = cached.identity(cached.scene(choice)), cached.identity(cached.scene(other))
+    a, b = cached.live(choice).experiment, cached.live(other).experiment
+    ids = cached.identity(cached.live(choice)), cached.identity(cached.live(other))
     st.dataframe(_outcomes(a, b, *ids), hide_index=True, width="stretch")
     st.caption(
         f"Circuit A: {plain(a.circuit.title)}. Circuit B: {plain(b.circuit.title)}. "
@@ -122,16 +124,16 @@ def _outcomes(_a: Experiment, _b: Experiment, of_a: int, of_b: int) -> pd.DataFr
     prompts = {"the same prompts": _a} if same else {"prompts of A": _a, "prompts of B": _b}
     runs = {"circuit A": _a, "circuit B": _b}
     rows = []
-    for name, it in runs.items():
+    for name, experiment in runs.items():
         row: dict[str, object] = {"what": name}
         for words, of in prompts.items():
-            row |= _cells(words, replace(it, batch=of.batch).of_circuit)
+            row |= _cells(words, replace(experiment, batch=of.batch).of_circuit)
         rows.append(row)
-    models = {it.circuit.model: it for it in (_b, _a)}
-    for name, it in reversed(models.items()):
+    models = {experiment.circuit.model: experiment for experiment in (_b, _a)}
+    for name, experiment in reversed(models.items()):
         row = {"what": f"whole model {name}"}
         for words, of in prompts.items():
-            row |= _cells(words, replace(it, batch=of.batch).of_model)
+            row |= _cells(words, replace(experiment, batch=of.batch).of_model)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -143,7 +145,7 @@ def _cells(words: str, outcome: Outcome) -> dict[str, float]:
     }
 
 
-def _tables(found: Comparison, a: StoredScene, b: StoredScene) -> None:
+def _tables(found: Comparison, a: StoredView, b: StoredView) -> None:
     union = found.union
     with st.expander(f"All {len(union.nodes)} nodes of either", icon=":material/table:"):
         st.dataframe(
@@ -151,7 +153,7 @@ def _tables(found: Comparison, a: StoredScene, b: StoredScene) -> None:
                 {
                     "node": str(node),
                     "what it is": place_in_words(node, a.config),
-                    "in": found.sides[node],
+                    "in": found.membership[node],
                     _RISE.format("A"): a.deltas.get(node),
                     _RISE.format("B"): b.deltas.get(node),
                 }
@@ -168,7 +170,7 @@ def _tables(found: Comparison, a: StoredScene, b: StoredScene) -> None:
                 {
                     "source": str(edge.source),
                     "target": str(edge.target),
-                    "in": found.sides[ends(edge)],
+                    "in": found.membership[ends(edge)],
                     "weight in A": weights[0].get(ends(edge)),
                     "weight in B": weights[1].get(ends(edge)),
                 }
@@ -180,4 +182,120 @@ def _tables(found: Comparison, a: StoredScene, b: StoredScene) -> None:
 
 
 def _in_words(found: Comparison) -> str:
-    return ", ".join(f"{side}: {len(found.nodes(side))}" for side in SIDES) + "."
+    return ", ".join(f"{side}: {len(found.nodes(side))}" for side in MEMBERSHIPS) + "."
+
+
+_KEPT = "compared with"
+_KEYS = {part: f"b_{part}" for part in PARTS}
+_LABELS = {"model": "Model of B", "task": "Task of B", "sweep": "Sweep of B", "k": "k of B"}
+
+
+def _second_field(choice: Choice) -> Choice | None:
+    """The circuit that the pickers say; None, with a word, when there is no other one here."""
+    rows = _comparable(choice)
+    if not rows:
+        st.info(
+            "**No other circuit of a model of this shape is on this machine.** The library "
+            "downloads more; the prune page finds another one of this model.",
+            icon=":material/info:",
+        )
+        return None
+    _trouble(rows)
+    wanted = _default(choice, rows)
+    picked: list[str] = []
+    for part, column in zip(PARTS, st.columns([0.2, 0.34, 0.18, 0.28]), strict=True):
+        with column:
+            value = _picker(part, list(dict.fromkeys(getattr(row, part) for row in rows)), wanted)
+        picked.append(value)
+        rows = [row for row in rows if getattr(row, part) == value]
+    st.session_state[_KEPT] = found = Choice(*picked)
+    return found
+
+
+def swap(choice: Choice, with_: Choice) -> None:
+    """B in the sidebar and A in the pickers, from a callback."""
+    pickers.go_to(with_)
+    for part, value in zip(PARTS, choice, strict=True):
+        st.session_state[_KEYS[part]] = value
+
+
+def _picker(part: str, options: Sequence[str], wanted: Choice) -> str:
+    key = _KEYS[part]
+    asked = st.session_state.get(key, st.query_params.get(key))
+    if asked not in options:
+        fitting = getattr(wanted, part)
+        asked = fitting if fitting in options else options[0]
+    if st.session_state.get(key) != asked:
+        st.session_state[key] = st.query_params[key] = asked
+    # No index: a value that is the widget's default would stay out of the address.
+    chosen = st.selectbox(_LABELS[part], options, index=None, **bound(key))
+    return chosen if chosen is not None else options[0]
+
+
+def _trouble(rows: Sequence[Row]) -> None:
+    """Say what a link asks for and nobody can compare with."""
+    asked = [st.query_params.get(key) for key in _KEYS.values()]
+    fresh = not any(key in st.session_state for key in _KEYS.values())
+    known = {(row.model, row.task, row.sweep, row.k) for row in rows}
+    if fresh and all(asked) and tuple(asked) not in known:
+        st.warning(
+            f"The link compares with {plain(' · '.join(map(str, asked)))}, which is not on this "
+            "machine or of another shape; this is another one.",
+            icon=":material/link_off:",
+        )
+
+
+def _default(choice: Choice, rows: Sequence[Row]) -> Choice:
+    """The last choice while it fits; else as much like A as there is."""
+    kept = st.session_state.get(_KEPT)
+    if kept is not None and any(_choice(row) == kept for row in rows):
+        return kept
+    return max(map(_choice, rows), key=lambda one: _alike(choice, one))
+
+
+def _alike(one: Choice, other: Choice) -> tuple[bool, bool, bool]:
+    return one.model == other.model, one.task == other.task, one.sweep == other.sweep
+
+
+def _choice(row: Row) -> Choice:
+    return Choice(row.model, row.task, row.sweep, row.k)
+
+
+def _comparable(choice: Choice) -> list[Row]:
+    """Circuits here, but for A itself, whose model has A's shape."""
+    rows = [row for row in Store.from_environment().rows() if row.where != "remote"]
+    shape = _shape(cached.stored(choice).config)
+    others = [row for row in rows if _choice(row) != choice]
+    alike = {name for name in {row.model for row in others} if _config_shape(name, rows) == shape}
+    return [row for row in others if row.model in alike]
+
+
+def _config_shape(model: str, rows: Sequence[Row]) -> tuple[object, ...] | None:
+    """From the model's own file, or where it is not here from its first circuit; None: damaged."""
+    try:
+        folder = Store.from_environment().path_of_model(model)
+        if folder is not None:
+            return _shape(_config(model, cached.stamp(folder / paths.CONFIG)))
+        first = next(row for row in rows if row.model == model)
+        return _shape(cached.stored(_choice(first)).config)
+    except (ValueError, OSError):
+        return None
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _config(model: str, version: Stamp) -> GPTConfig:
+    folder = Store.from_environment().path_of_model(model)
+    assert folder is not None, f"{model} was here a moment ago"
+    return read_config(folder / paths.CONFIG)
+
+
+def _shape(config: GPTConfig) -> tuple[object, ...]:
+    """What gives nodes their names: two models of one shape have the same nodes."""
+    return (
+        config.n_layer,
+        config.d_model,
+        config.d_mlp,
+        config.n_head,
+        config.d_head,
+        config.d_pos_emb or 0,
+    )

@@ -1,4 +1,4 @@
-"""Parts of the page of curves: losses over sizes, a search, a training; all of them stored."""
+"""Stored losses: over sizes, over a search, over a training, and of each sweep."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,16 +10,14 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.curves import Axis, Line, line_figure
 from circuit_sparsity.release import Curve, read_curves
 from circuit_sparsity.store import Store, paths
-from circuit_sparsity.ui.circuit import stored
-from circuit_sparsity.ui.circuit.stored import StoredScene
-from circuit_sparsity.ui.shell import cached
-from circuit_sparsity.ui.shell import transfers as library_jobs
+from circuit_sparsity.tasks.task import CHANCE_LOSS
+from circuit_sparsity.ui.shell import cached, transfers
 from circuit_sparsity.ui.shell.address import bound
-from circuit_sparsity.ui.shell.cached import Stamp
+from circuit_sparsity.ui.shell.cached import STORED_HELP, Stamp, StoredView
 from circuit_sparsity.ui.shell.jobs import begin, watch
 from circuit_sparsity.ui.shell.messages import library_link, plain
 from circuit_sparsity.ui.shell.pickers import Choice
-from circuit_sparsity.ui.shell.transfer_cards import ended_badly, running
+from circuit_sparsity.ui.shell.transfers import ended_badly, running
 
 CHANCE = 0.693147  # ln 2
 _SIZES, _METRIC = "curve_sizes", "metric"
@@ -38,14 +36,14 @@ _LOG = ("L0", "tokens")  # quantities that fall or grow by factors
 
 def sizes(choice: Choice) -> None:
     """Stored loss over the number of nodes, for every circuit here of this model and task."""
-    st.subheader("Loss against size", help=stored.STORED_HELP)
-    scenes = circuits_here(choice)
-    known = _others(choice, len(scenes))
-    by_sweep: dict[str, list[StoredScene]] = {}
-    for scene in scenes:
-        by_sweep.setdefault(scene.circuit.sweep, []).append(scene)
+    st.subheader("Loss against size", help=STORED_HELP)
+    views = circuits_here(choice)
+    known = _others(choice, len(views))
+    by_sweep: dict[str, list[StoredView]] = {}
+    for view in views:
+        by_sweep.setdefault(view.circuit.sweep, []).append(view)
     lines = [_sizes_line(sweep, of) for sweep, of in by_sweep.items()]
-    current = stored.scene(choice).stored
+    current = cached.stored(choice).stored
     st.plotly_chart(
         line_figure(
             lines,
@@ -67,13 +65,13 @@ def sizes(choice: Choice) -> None:
         f"{current.model_loss:.4f} nats. **Click a point** to choose that circuit.{known}"
     )
     with st.expander("As numbers", icon=":material/table:"):
-        st.dataframe(pd.DataFrame(map(_size_row, scenes)), hide_index=True)
+        st.dataframe(pd.DataFrame(map(_size_row, views)), hide_index=True)
 
 
 def search(choice: Choice) -> None:
     """How the loss fell during the search that found the chosen circuit."""
-    file = stored.scene(choice).stored
-    history = file.circuit.found.get("history") or ()
+    file = cached.stored(choice).stored
+    history = file.circuit.found.history
     st.subheader("The search", help="Kept in the circuit's file by whoever found it.")
     colours = palette(st.context.theme.type)
     if len(file.search) > 1:
@@ -83,10 +81,10 @@ def search(choice: Choice) -> None:
         )
         st.plotly_chart(figure, key="curve_search", config={"displaylogo": False})
         st.caption("Stored: the best loss that the search over settings had found after each run.")
-    elif history and all({"step", "loss", "nodes"} <= set(point) for point in history):
-        steps = [point["step"] for point in history]
+    elif history:
+        steps = [moment.step for moment in history]
         for name, axis in (("nodes", Axis("nodes still kept", log=True)), ("loss", Axis(_LOSS))):
-            line = Line(axis.title, steps, [point[name] for point in history])
+            line = Line(axis.title, steps, [getattr(moment, name) for moment in history])
             st.plotly_chart(
                 line_figure([line], Axis("pruning step"), axis, colours),
                 key=f"curve_search_{name}",
@@ -138,7 +136,7 @@ def training(model: str) -> None:
         st.table(pd.DataFrame(rows).set_index("quantity"))
 
 
-def circuits_here(choice: Choice) -> list[StoredScene]:
+def circuits_here(choice: Choice) -> list[StoredView]:
     """Every circuit of this model and task that can be read; what cannot is said."""
     rows = [row for row in Store.from_environment().rows() if row.where != "remote"]
     of_task = [row for row in rows if (row.model, row.task) == (choice.model, choice.task)]
@@ -146,7 +144,7 @@ def circuits_here(choice: Choice) -> list[StoredScene]:
     with st.spinner("Reading the circuits …"):
         for row in of_task:
             try:
-                found.append(stored.scene(Choice(row.model, row.task, row.sweep, row.k)))
+                found.append(cached.stored(Choice(row.model, row.task, row.sweep, row.k)))
             except (ValueError, OSError) as error:
                 st.warning(f"Left out: {plain(str(error))}", icon=":material/warning:")
     return found
@@ -194,7 +192,7 @@ def _family(name: str) -> str:
 
 def _no_curve(store: Store, model: str) -> None:
     name = paths.curve_name(model)
-    job = library_jobs.find_fetch(store, (name,))
+    job = transfers.find_fetch(store, (name,))
     if job is not None and job.running:
         watch([job], running)
         return
@@ -211,7 +209,7 @@ def _no_curve(store: Store, model: str) -> None:
         "Look for it in the container",
         icon=":material/download:",
         on_click=begin,
-        args=(library_jobs.fetch, store, (name,), f"Training curve of {model}"),
+        args=(transfers.fetch, store, (name,), f"Training curve of {model}"),
     )
     library_link()
 
@@ -222,18 +220,18 @@ def _others(choice: Choice, here: int) -> str:
     return f" {known - here} more are known and not on this machine." if known > here else ""
 
 
-def _sizes_line(sweep: str, scenes: Sequence[StoredScene]) -> Line:
-    ordered = sorted(scenes, key=lambda scene: scene.circuit.size)
+def _sizes_line(sweep: str, views: Sequence[StoredView]) -> Line:
+    ordered = sorted(views, key=lambda view: view.circuit.size)
     return Line(
         sweep,
-        [scene.circuit.size for scene in ordered],
-        [scene.stored.circuit_loss for scene in ordered],
-        [f"{sweep} · {scene.circuit.k}" for scene in ordered],
+        [view.circuit.size for view in ordered],
+        [view.stored.circuit_loss for view in ordered],
+        [f"{sweep} · {view.circuit.k}" for view in ordered],
     )
 
 
-def _size_row(scene: StoredScene) -> dict[str, object]:
-    circuit, file = scene.circuit, scene.stored
+def _size_row(view: StoredView) -> dict[str, object]:
+    circuit, file = view.circuit, view.stored
     return {
         "sweep": circuit.sweep,
         "k": circuit.k,
@@ -254,3 +252,61 @@ def _go_there() -> None:
 @st.cache_data(max_entries=16, show_spinner="Reading the training curve …")
 def _curves(path: str, version: Stamp) -> dict[str, Curve]:
     return dict(read_curves(Path(path)))
+
+
+_SWEEP_LOSS = Axis("task loss, nats per sequence", log=True)
+
+
+def sweeps(choice: Choice) -> None:
+    """Every circuit here of the sidebar's model and task, one line a sweep."""
+    st.subheader("Sweeps of this model and task")
+    st.markdown(
+        f"Which search found the better circuits of **{plain(choice.model)}** for "
+        f"**{plain(choice.task)}**? Lower and further left is better."
+    )
+    views = circuits_here(choice)
+    by_sweep: dict[str, list[StoredView]] = {}
+    for view in views:
+        by_sweep.setdefault(view.circuit.sweep, []).append(view)
+    columns = st.columns(2, gap="medium")
+    for what, column in zip(("nodes", "edges"), columns, strict=True):
+        lines = [_line(sweep, of, what) for sweep, of in by_sweep.items()]
+        figure = line_figure(
+            lines,
+            Axis(f"{what} kept", log=all(x > 0 for line in lines for x in line.x)),
+            _SWEEP_LOSS,
+            palette(st.context.theme.type),
+            {"chance": CHANCE_LOSS, "whole model": views[0].stored.model_loss} if views else {},
+        )
+        column.plotly_chart(figure, key=f"sweeps_{what}", config={"displaylogo": False})
+    st.caption(
+        "Stored: each circuit on the prompts of its own file, everything else mean-ablated. "
+        "Circuits found here are all measured on the same test split."
+    )
+    with st.expander("As numbers", icon=":material/table:"):
+        st.dataframe(pd.DataFrame(map(_row, views)), hide_index=True, width="stretch")
+
+
+def size_of(view: StoredView, what: str) -> int:
+    """Its nodes or its edges."""
+    return view.circuit.size if what == "nodes" else len(view.stored.edges)
+
+
+def _line(sweep: str, views: Sequence[StoredView], what: str) -> Line:
+    ordered = sorted(views, key=lambda view: size_of(view, what))
+    return Line(
+        sweep,
+        [size_of(view, what) for view in ordered],
+        [view.stored.circuit_loss for view in ordered],
+        [f"{sweep} · {view.circuit.k}" for view in ordered],
+    )
+
+
+def _row(view: StoredView) -> dict[str, object]:
+    return {
+        "sweep": view.circuit.sweep,
+        "k": view.circuit.k,
+        "nodes": size_of(view, "nodes"),
+        "edges": size_of(view, "edges"),
+        "stored loss, nats": view.stored.circuit_loss,
+    }

@@ -1,4 +1,4 @@
-"""The frontier: how well each model predicts text against how small its circuits are."""
+"""Models by held-out loss and by the size of their circuits."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -10,12 +10,15 @@ from circuit_sparsity.evidence.frontier import TARGET, Sized, geometric_mean, si
 from circuit_sparsity.experiment.opening import open_stored
 from circuit_sparsity.experiment.scores import card_of
 from circuit_sparsity.plots.colours import palette
-from circuit_sparsity.plots.curves import ModelPoint, model_frontier_figure
+from circuit_sparsity.plots.curves import (
+    ModelPoint,
+    model_frontier_figure,
+)
 from circuit_sparsity.release import read_curves
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.address import bound
-from circuit_sparsity.ui.shell.choices import among
+from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import Choice
 

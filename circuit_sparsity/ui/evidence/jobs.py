@@ -22,14 +22,14 @@ from circuit_sparsity.pruning.learn import Snapshot
 from circuit_sparsity.pruning.request import open_subject
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import Task
-from circuit_sparsity.ui.shell.jobs import Job, Report, jobs
+from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, jobs
 from circuit_sparsity.ui.shell.pickers import Choice
 
 KIND = "evidence"
 
 
 @dataclass(frozen=True)
-class Step:
+class MeasuringProgress:
     """Where a measuring is; ``of`` is 0 while nobody knows of how many."""
 
     words: str
@@ -49,7 +49,7 @@ def start(store: Store, choice: Choice, experiment: Experiment, is_long: bool) -
     One for a circuit at a time, as both write the same file.
     """
 
-    def work(report: Report, cancel: threading.Event) -> Evidence:
+    def work(report: ReportProgress, cancel: threading.Event) -> Evidence:
         return _Measuring(store, experiment, report, cancel).run(is_long)
 
     title = f"Evidence for {experiment.circuit.title}"
@@ -68,15 +68,20 @@ class _Measuring:
     """One job's work, part after part."""
 
     def __init__(
-        self, store: Store, it: Experiment, report: Report, cancel: threading.Event
+        self, store: Store, experiment: Experiment, report: ReportProgress, cancel: threading.Event
     ) -> None:
-        self._store, self._it, self._report, self._cancel = store, it, report, cancel
-        self._step = Step("Starting")
+        self._store, self._experiment, self._report, self._cancel = (
+            store,
+            experiment,
+            report,
+            cancel,
+        )
+        self._progress = MeasuringProgress("Starting")
 
     def run(self, is_long: bool) -> Evidence:
         evidence = None
         if is_long:
-            evidence = _read(self._store, self._it)
+            evidence = _read(self._store, self._experiment)
         parts = [name for name in missing(evidence) if is_long]
         of = len(parts) + (evidence is None)
         if evidence is None:
@@ -89,9 +94,15 @@ class _Measuring:
 
     def _measured(self) -> Evidence:
         """Everything that takes no pruning; controls and stability that are there stay."""
-        ranking, words = ranking_of(self._store, self._it, self._cancel)
-        found = measure(self._it, ranking.order, words, progress=self._counted, cancel=self._cancel)
-        before = _read(self._store, self._it)
+        ranking, words = ranking_of(self._store, self._experiment, self._cancel)
+        found = measure(
+            self._experiment,
+            ranking.order,
+            words,
+            progress=self._measuring_went_on,
+            cancel=self._cancel,
+        )
+        before = _read(self._store, self._experiment)
         if before is None:
             return found
         for name in (NONSENSE, UNTRAINED):
@@ -100,9 +111,13 @@ class _Measuring:
         return dataclasses.replace(found, stability=before.stability)
 
     def _pruned(self, evidence: Evidence, name: str) -> Evidence:
-        circuit, settings, task = self._it.circuit, settings_of(self._it), self._task()
+        circuit, settings, task = (
+            self._experiment.circuit,
+            settings_of(self._experiment),
+            self._task(),
+        )
         if name == "stability":
-            target = circuit.found.get("target")
+            target = circuit.found.target
             k = circuit.size if target is None else None
             seen = stability(
                 circuit.model,
@@ -111,48 +126,49 @@ class _Measuring:
                 target=target,
                 k=k,
                 seeds=SEEDS,
-                means=self._it.means,
-                report=self._heard,
+                means=self._experiment.means,
+                report=self._pruning_went_on,
                 cancel=self._cancel,
             )
             return dataclasses.replace(evidence, stability=seen)
-        means = self._it.means
+        means = self._experiment.means
         subject = open_subject(circuit.model, task, settings, means=means, store=self._store)
-        how = {"settings": settings, "report": self._heard, "cancel": self._cancel}
+        how = {"settings": settings, "report": self._pruning_went_on, "cancel": self._cancel}
         if name == NONSENSE:
             return evidence.with_control(nonsense_control(subject, circuit, **how))
         tokenizer = open_tokenizer(self._store, circuit.model)
-        return evidence.with_control(untrained_control(subject, self._it, tokenizer, **how))
+        return evidence.with_control(untrained_control(subject, self._experiment, tokenizer, **how))
 
     def _task(self) -> Task:
-        task = task_of(self._store, self._it.circuit)
+        task = task_of(self._store, self._experiment.circuit)
         if task is None:
+            title = self._experiment.circuit.title
             raise ValueError(
-                f"{self._it.circuit.title} was not found here, and its file does not say how its "
-                "prompts are made; the controls that prune again need a circuit found here"
+                f"{title} was not found here, and its file does not say how its prompts are made; "
+                "the controls that prune again need a circuit found here"
             )
         return task
 
     def _kept(self, evidence: Evidence) -> Evidence:
-        write_evidence(evidence, self._store, self._it.circuit)
+        write_evidence(evidence, self._store, self._experiment.circuit)
         return evidence
 
     def _begin(self, words: str, part: int, of: int) -> None:
-        self._step = Step(words, part=(part, of))
-        self._report(self._step)
+        self._progress = MeasuringProgress(words, part=(part, of))
+        self._report(self._progress)
 
-    def _counted(self, done: int, of: int) -> None:
-        self._report(dataclasses.replace(self._step, done=done, of=of))
+    def _measuring_went_on(self, done: int, of: int) -> None:
+        self._report(dataclasses.replace(self._progress, done=done, of=of))
 
-    def _heard(self, snapshot: Snapshot) -> None:
-        words = f"{self._step.words}: {snapshot.nodes:,} nodes, loss {snapshot.loss:.3f} nats"
+    def _pruning_went_on(self, snapshot: Snapshot) -> None:
+        words = f"{self._progress.words}: {snapshot.nodes:,} nodes, loss {snapshot.loss:.3f} nats"
         known = snapshot.of if snapshot.stage == "masks" else 0
-        self._report(Step(words, snapshot.done, known, self._step.part))
+        self._report(MeasuringProgress(words, snapshot.done, known, self._progress.part))
 
 
-def _read(store: Store, it: Experiment) -> Evidence | None:
+def _read(store: Store, experiment: Experiment) -> Evidence | None:
     """What is stored; None for a damaged file too, as it is measured anew."""
     try:
-        return read_evidence(store, it.circuit)
+        return read_evidence(store, experiment.circuit)
     except ValueError:
         return None

@@ -16,14 +16,13 @@ from circuit_sparsity.pruning.size import log_grid
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.progress import time_in_words
 from circuit_sparsity.tasks.task import CHANCE_LOSS
-from circuit_sparsity.ui.circuit import stored
-from circuit_sparsity.ui.evidence import jobs as evidence_jobs
-from circuit_sparsity.ui.evidence.jobs import Step
+from circuit_sparsity.ui.evidence import jobs as measuring_jobs
+from circuit_sparsity.ui.evidence.jobs import MeasuringProgress
 from circuit_sparsity.ui.shell import cached, fetching, pickers
+from circuit_sparsity.ui.shell.fields import pressed
 from circuit_sparsity.ui.shell.jobs import Job, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import Choice
-from circuit_sparsity.ui.shell.press import pressed
 
 _NODES = Axis("nodes kept", log=True)
 
@@ -31,7 +30,7 @@ _NODES = Axis("nodes kept", log=True)
 def read(choice: Choice) -> Evidence | None:
     """The stored evidence of the chosen circuit; a damaged file is named, and counts as none."""
     try:
-        return read_evidence(Store.from_environment(), stored.scene(choice).circuit)
+        return read_evidence(Store.from_environment(), cached.stored(choice).circuit)
     except ValueError as error:
         st.error(f"{plain(str(error))}, or measure again.", icon=":material/error:")
         return None
@@ -40,7 +39,7 @@ def read(choice: Choice) -> Evidence | None:
 def measuring(choice: Choice, evidence: Evidence | None) -> None:
     """What is missing as buttons; how a measuring goes on, and how it ended."""
     store = Store.from_environment()
-    job = evidence_jobs.find(store, choice)
+    job = measuring_jobs.find(store, choice)
     if job is not None and job.running:
         watch([job], _running)
     elif fetching.model_is_here(choice.model):
@@ -50,8 +49,8 @@ def measuring(choice: Choice, evidence: Evidence | None) -> None:
 
 
 def _buttons(store: Store, choice: Choice, evidence: Evidence | None) -> None:
-    experiment = cached.scene(choice).experiment
-    missing = evidence_jobs.missing(evidence)
+    experiment = cached.live(choice).experiment
+    missing = measuring_jobs.missing(evidence)
     has_task = task_of(store, experiment.circuit) is not None
     if evidence is not None and missing:
         st.caption(f"Not measured yet, as it takes pruning again: {', '.join(missing)}.")
@@ -64,7 +63,7 @@ def _buttons(store: Store, choice: Choice, evidence: Evidence | None) -> None:
             meaning="All that takes no pruning, random circuits among it: under a minute for a "
             "small model.",
         ):
-            evidence_jobs.start(store, choice, experiment, False)
+            measuring_jobs.start(store, choice, experiment, False)
             st.rerun()
         if missing:
             label = "Measure what is missing" if evidence else "Measure all, pruning again"
@@ -76,7 +75,7 @@ def _buttons(store: Store, choice: Choice, evidence: Evidence | None) -> None:
                 disabled=not has_task,
                 meaning=_long_help(has_task),
             ):
-                evidence_jobs.start(store, choice, experiment, True)
+                measuring_jobs.start(store, choice, experiment, True)
                 st.rerun()
 
 
@@ -209,7 +208,11 @@ def nodes(evidence: Evidence) -> None:
 
 
 def _running(job: Job) -> None:
-    step = job.progress if isinstance(job.progress, Step) else Step("Starting")
+    step = (
+        job.progress
+        if isinstance(job.progress, MeasuringProgress)
+        else MeasuringProgress("Starting")
+    )
     part = f"Part {step.part[0]} of {step.part[1]}. " if step.part[1] > 1 else ""
     of = f" of {step.of}" if step.of else ""
     count = f", {step.done}{of}" if step.done else ""

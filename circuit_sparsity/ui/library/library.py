@@ -1,4 +1,4 @@
-"""Parts of the library page: the folder in numbers, a choice, its table, and what to do with it."""
+"""Parts of the library page: the catalogue, its table, what is done to its files."""
 
 import time
 from collections.abc import Sequence
@@ -8,11 +8,17 @@ import pandas as pd
 import streamlit as st
 
 from circuit_sparsity.store import Store, StoreError
-from circuit_sparsity.store.entries import Entry, Scope, names_to_fetch
+from circuit_sparsity.store.entries import (
+    Entry,
+    Scope,
+    names_to_fetch,
+    removable,
+    remove,
+    unfinished,
+)
 from circuit_sparsity.store.progress import size_in_words
 from circuit_sparsity.store.remote import public_url
-from circuit_sparsity.ui.library.remove import ask_to_remove, can_remove
-from circuit_sparsity.ui.shell import transfers as library_jobs
+from circuit_sparsity.ui.shell import transfers
 from circuit_sparsity.ui.shell.jobs import begin
 from circuit_sparsity.ui.shell.messages import plain
 
@@ -60,7 +66,7 @@ def catalogue(store: Store) -> None:
         "Refresh the list",
         icon=":material/refresh:",
         on_click=begin,
-        args=(library_jobs.refresh, store),
+        args=(transfers.refresh, store),
         width="stretch",
     )
 
@@ -180,7 +186,7 @@ def _download(
         disabled=not wanted or not fits,
         help=None if fits else "It does not fit on the disk.",
         on_click=begin,
-        args=(library_jobs.fetch, store, tuple(wanted), title),
+        args=(transfers.fetch, store, tuple(wanted), title),
     )
 
 
@@ -192,7 +198,7 @@ def _verify(store: Store, acted: Sequence[Entry], title: str) -> None:
         disabled=not names,
         help="Reads every file that is here and compares it with what was downloaded.",
         on_click=begin,
-        args=(library_jobs.verify, store, tuple(names), title),
+        args=(transfers.verify, store, tuple(names), title),
     )
     newer = [item.name for entry in acted for item in entry.here if entry.is_newer_there]
     if newer:
@@ -201,7 +207,7 @@ def _verify(store: Store, acted: Sequence[Entry], title: str) -> None:
             icon=":material/update:",
             help="The container lists another version than the one that was downloaded.",
             on_click=begin,
-            args=(library_jobs.fetch, store, tuple(newer), f"{title}, new version", True),
+            args=(transfers.fetch, store, tuple(newer), f"{title}, new version", True),
         )
 
 
@@ -270,3 +276,63 @@ def _frame(shown: Sequence[Entry], licence: str) -> pd.DataFrame:
         }
     )
     return frame if any(used) else frame.drop(columns="last used")
+
+
+_SAID = "library said"
+
+
+@st.dialog("Delete from this machine?")
+def ask_to_remove(store: Store, acted: Sequence[Entry], title: str, everything: bool) -> None:
+    """Say what would go, and do it on a second click."""
+    own = [item for entry in acted for item in entry.items if item.where == "local"]
+    st.markdown(f"**{plain(title)}**")
+    with_own = bool(own) and st.checkbox(
+        f"Also {len(own)} files that were made here, which nobody can give back"
+    )
+    items = removable(acted, with_own)
+    parts = _parts(store, acted, everything)
+    size = sum(item.size or 0 for item in items) + sum(parts.values())
+    downloads = sum(item.where == "cached" for item in items)
+    st.markdown(
+        f"{downloads} downloaded files"
+        + (f" and {len(items) - downloads} made here" if with_own else "")
+        + (f", and what had arrived of {len(parts)} unfinished ones" if parts else "")
+        + f": {size_in_words(size)}. Downloads can be had again; what ships with the project stays."
+    )
+    with st.container(horizontal=True):
+        names = sorted({*parts, *(item.name for item in items)})
+        gone = st.button(
+            "Delete",
+            key="library_really_delete",
+            type="primary",
+            icon=":material/delete:",
+            disabled=size == 0,
+            on_click=_delete,
+            args=(store, names),
+        )
+        if gone or st.button("Keep everything"):
+            st.rerun()
+
+
+def said() -> None:
+    """What the last deletion did, once."""
+    if _SAID not in st.session_state:
+        return
+    freed, troubles = st.session_state.pop(_SAID)
+    st.success(f"{size_in_words(freed)} freed.", icon=":material/delete:")
+    for trouble in troubles:
+        st.warning(plain(trouble), icon=":material/warning:")
+
+
+def _parts(store: Store, acted: Sequence[Entry], everything: bool) -> dict[str, int]:
+    names = {item.name for entry in acted for item in entry.items}
+    return {n: size for n, size in unfinished(store).items() if everything or n in names}
+
+
+def can_remove(store: Store, acted: Sequence[Entry], everything: bool) -> bool:
+    """Whether anything of it was downloaded, in part or whole, or made here."""
+    return bool(removable(acted, own_results=True)) or bool(_parts(store, acted, everything))
+
+
+def _delete(store: Store, names: list[str]) -> None:
+    st.session_state[_SAID] = remove(store, names)

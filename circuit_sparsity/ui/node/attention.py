@@ -18,9 +18,11 @@ from circuit_sparsity.plots.attention import head_figure
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.runtime.ablation import mean_fill
+from circuit_sparsity.ui.node import texts
 from circuit_sparsity.ui.shell import state
 from circuit_sparsity.ui.shell.address import bound
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.fields import pair_field
 from circuit_sparsity.ui.shell.messages import plain
 
 PATTERN, SCORE, VALUE = "Pattern", "Score of a channel", "Value of a channel"
@@ -36,7 +38,7 @@ _HEAD, _SHOW, _CHANNEL = "head", "show", "channel"
 
 
 @dataclass(frozen=True)
-class View:
+class HeadChoice:
     """What the reader chose to see."""
 
     layer: int
@@ -45,11 +47,11 @@ class View:
     channel: int  # of the head
 
 
-def view_field(scene: Scene) -> View:
+def head_field(view: LiveView) -> HeadChoice:
     """The head, the quantity and the channel; the address holds them."""
-    circuit, config = scene.circuit, scene.config
+    circuit, config = view.circuit, view.config
     heads = _heads(circuit, config)
-    _begin(scene, heads)
+    _begin(view, heads)
     one, two, three = st.columns([0.3, 0.45, 0.25], vertical_alignment="bottom")
     name = one.selectbox(
         "Head",
@@ -75,25 +77,25 @@ def view_field(scene: Scene) -> View:
         f"{kind} {', '.join(map(str, of))}" for kind, of in _by_kind(circuit, config, layer, head)
     ]
     st.caption(f"The circuit keeps of this head: {'; '.join(nodes) or 'nothing'}.")
-    return View(layer, head, show or PATTERN, int(channel or options[0]))
+    return HeadChoice(layer, head, show or PATTERN, int(channel or options[0]))
 
 
 def side_by_side(
-    experiment: Experiment, view: View, tokens: Sequence[int], tokenizer: Tokenizer
+    experiment: Experiment, choice: HeadChoice, tokens: Sequence[int], tokenizer: Tokenizer
 ) -> None:
     """The model's head and the circuit's, live, on one scale."""
     fill = mean_fill(experiment.alive, experiment.means)
     heads = {
-        "Whole model": run_head(experiment.model, tokens, view.layer, view.head),
-        "Circuit alone": run_head(experiment.model, tokens, view.layer, view.head, fill),
+        "Whole model": run_head(experiment.model, tokens, choice.layer, choice.head),
+        "Circuit alone": run_head(experiment.model, tokens, choice.layer, choice.head, fill),
     }
-    seen = {name: _cells(head, view) for name, head in heads.items()}
+    seen = {name: _cells(head, choice) for name, head in heads.items()}
     largest = max(float(cells.nan_to_num().abs().max()) for cells in seen.values())
-    if view.show == PATTERN:
+    if choice.show == PATTERN:
         largest = 1.0
     shown = [tokenizer.token_bytes(token) for token in tokens]
     for column, (name, head) in zip(st.columns(2), heads.items(), strict=True):
-        sink = head.sink if view.show == PATTERN else None
+        sink = head.sink if choice.show == PATTERN else None
         with column:
             st.markdown(f"##### {name}, live")
             st.plotly_chart(
@@ -103,21 +105,21 @@ def side_by_side(
                     sink,
                     palette(st.context.theme.type),
                     largest or 1.0,
-                    view.show != PATTERN,
-                    "weight" if view.show == PATTERN else "adds",
+                    choice.show != PATTERN,
+                    "weight" if choice.show == PATTERN else "adds",
                 ),
                 key=f"attention_{name}".replace(" ", "_"),
                 config={"displaylogo": False},
-                alt=f"{view.show} of layer {view.layer}, head {view.head}: {name}",
+                alt=f"{choice.show} of layer {choice.layer}, head {choice.head}: {name}",
             )
             st.caption(_last_row(seen[name], sink, shown))  # below: the two pictures are level
-    _numbers(heads, seen, view, shown)
+    _numbers(heads, seen, choice, shown)
 
 
-def _cells(head: Head, view: View) -> Float[Tensor, "pos pos"]:
-    if view.show == PATTERN:
+def _cells(head: Head, choice: HeadChoice) -> Float[Tensor, "pos pos"]:
+    if choice.show == PATTERN:
         return head.pattern
-    return head.score_of(view.channel) if view.show == SCORE else head.value_of(view.channel)
+    return head.score_of(choice.channel) if choice.show == SCORE else head.value_of(choice.channel)
 
 
 def _last_row(
@@ -134,14 +136,14 @@ def _last_row(
 def _numbers(
     heads: Mapping[str, Head],
     seen: Mapping[str, Float[Tensor, "pos pos"]],
-    view: View,
+    choice: HeadChoice,
     shown: Sequence[bytes],
 ) -> None:
     names = [f"{i} {show_token(token)}" for i, token in enumerate(shown, start=1)]
     with st.expander("As numbers", icon=":material/table:"):
         for name, head in heads.items():
             frame = pd.DataFrame(seen[name].numpy(), index=names, columns=names)
-            if view.show == PATTERN and head.sink is not None:
+            if choice.show == PATTERN and head.sink is not None:
                 frame.insert(0, "sink", head.sink.numpy())
             st.caption(f"{name}: a row is a query, a column a key")
             st.dataframe(frame)
@@ -180,12 +182,13 @@ def _kept(circuit: Circuit, config: GPTConfig, layer: int, head: int, kinds: str
     )
 
 
-def _begin(scene: Scene, heads: Mapping[str, tuple[int, int]]) -> None:
+def _begin(view: LiveView, heads: Mapping[str, tuple[int, int]]) -> None:
     """What the page opens with: the address's choice, else the last picked q, k or v node."""
     asked = st.session_state.get(_HEAD, st.query_params.get(_HEAD))
-    picked = [n for n in state.picked(scene) if n.location.kind in ("q", "k", "v")]
+    in_view = state.node_in_view(view)
+    picked = [in_view] if in_view is not None and in_view.location.kind in ("q", "k", "v") else []
     if asked not in heads:
-        wanted = _of(picked[-1], scene.config) if picked else next(iter(heads.values()))
+        wanted = _of(picked[-1], view.config) if picked else next(iter(heads.values()))
         name = next(name for name, place in heads.items() if place == wanted)
         st.query_params[_HEAD] = st.session_state[_HEAD] = name
     if st.session_state.get(_SHOW, st.query_params.get(_SHOW)) not in (PATTERN, SCORE, VALUE):
@@ -194,5 +197,40 @@ def _begin(scene: Scene, heads: Mapping[str, tuple[int, int]]) -> None:
         asked = st.query_params.get(_CHANNEL)
         known = picked and asked is None
         st.session_state[_CHANNEL] = (
-            str(picked[-1].channel % scene.config.d_head) if known else asked
+            str(picked[-1].channel % view.config.d_head) if known else asked
         )
+
+
+_OF_HEAD = "of_head"
+
+
+def head(view: LiveView, node: Node, tokenizer: Tokenizer) -> None:
+    """The attention of the node's head, model beside circuit, the sink included."""
+    width, layer = view.config.d_head, node.location.layer
+    assert layer is not None, f"{node} is in no head"
+    number, channel = divmod(node.channel, width)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        show = st.segmented_control(
+            f"Of head {number} in layer {layer}",
+            (PATTERN, VALUE if node.location.kind == "v" else SCORE),
+            default=PATTERN,
+            required=True,
+            key=_OF_HEAD,
+        )
+        source = texts.source_field((texts.PAIRS, texts.OWN))
+        ids = _prompt(view) if source == texts.PAIRS else None
+    if source == texts.OWN:
+        ids = texts.own_tokens(view, tokenizer)
+    if ids is not None:
+        choice = HeadChoice(layer, number, show or PATTERN, channel)
+        side_by_side(view.experiment, choice, ids, tokenizer)
+
+
+def _prompt(view: LiveView) -> list[int]:
+    """One of the two prompts of a pair."""
+    pair = pair_field(view.experiment.batch.n_pairs, texts.PAIR)
+    both = texts.pair_tokens(view, pair)
+    which = st.segmented_control(
+        "Prompt", ("Class 1", "Class 2"), default="Class 1", required=True, key="class"
+    )
+    return both[which == "Class 2"]

@@ -6,9 +6,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.core.model import GPT
-from circuit_sparsity.core.names import Node
 from circuit_sparsity.core.tokenizer import Tokenizer
-from circuit_sparsity.nodes.vocabulary import Side, bigrams, matrix, positions, strongest
+from circuit_sparsity.nodes.vocabulary import (
+    VocabularyMatrix,
+    bigrams,
+    matrix,
+    positions,
+    strongest,
+)
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.weights import histogram, position_map
@@ -17,7 +22,7 @@ from circuit_sparsity.ui.shell.address import write
 
 _CHANNEL, _TOKEN, _KEPT = "residual", "token", "kept token"
 _SHOWN = 200  # rows of a table
-_SIDES: dict[Side, str] = {
+_SIDES: dict[VocabularyMatrix, str] = {
     "embedding": "What each token writes to this channel at the start.",
     "unembedding": "How much this channel, after the last norm and its gain, adds to the logit of "
     "each token as the next one.",
@@ -72,7 +77,7 @@ def token(model: GPT, tokenizer: Tokenizer) -> None:
         with before:
             st.markdown("##### Before it, by the bigram table")
             _tokens(table[:, chosen], tokenizer, "adds to the logit")
-    sides: dict[Side, str] = {"embedding": "Writes to", "unembedding": "Is read from"}
+    sides: dict[VocabularyMatrix, str] = {"embedding": "Writes to", "unembedding": "Is read from"}
     for column, (side, title) in zip(st.columns(2), sides.items(), strict=True):
         with column:
             st.markdown(f"##### {title}, by the {side}")
@@ -112,7 +117,9 @@ def places(model: GPT) -> None:
     )
 
 
-def _by_token(weights: Float[Tensor, " vocab"], tokenizer: Tokenizer, side: Side) -> None:
+def _by_token(
+    weights: Float[Tensor, " vocab"], tokenizer: Tokenizer, side: VocabularyMatrix
+) -> None:
     nonzero = weights[weights != 0].tolist()
     st.caption(f"{len(nonzero):,} of {len(weights):,} tokens have a nonzero weight.")
     if not nonzero:
@@ -157,10 +164,7 @@ def _asked(text: str | None, otherwise: int, most: int) -> int:
 
 def _first(most: int) -> int:
     """The residual channel of the node that was picked last, or 0."""
-    for name in reversed(st.session_state.get(state.NODES) or st.session_state.get(state.KEPT, [])):
-        if ">" in name:
-            continue
-        node = Node.parse(name)
+    for node in state.last_nodes():
         residual = node.location.reads_residual or node.location.writes_residual
         if residual and node.channel <= most:
             return node.channel

@@ -12,15 +12,13 @@ from circuit_sparsity.nodes.active import Usual, most_active, most_different, us
 from circuit_sparsity.nodes.reading import Alignment, Reading, align
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import place_in_words
-from circuit_sparsity.ui.node import field as node_field
-from circuit_sparsity.ui.node import tokens
-from circuit_sparsity.ui.node.field import called
-from circuit_sparsity.ui.node.tokens import Strip
 from circuit_sparsity.ui.prompt.readings import Readings
-from circuit_sparsity.ui.shell import cached
+from circuit_sparsity.ui.shell import cached, node_field, strips
 from circuit_sparsity.ui.shell.address import write
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.node_field import called
+from circuit_sparsity.ui.shell.strips import Strip
 
 _AT, _WHO, _NODE, _TABLE = "at", "who", "node_of_tokens", "active_table"
 _SHOWN = 15  # nodes of a token
@@ -31,23 +29,23 @@ _SCORE_HELP = (
 )
 
 
-def section(scene: Scene, found: Sequence[Readings], tokenizer: Tokenizer) -> None:
+def section(view: LiveView, found: Sequence[Readings], tokenizer: Tokenizer) -> None:
     """Pick a token for its nodes, or a node for its tokens; each leads to the other."""
     who = st.segmented_control(
         "In", list(found[0]), default=list(found[0])[0], required=True, key=_WHO
     )
     readings = [some[who or list(some)[0]] for some in found]
-    labels = node_field.labels_of(scene.circuit)
-    known = _usual(scene, cached.identity(scene))
+    labels = node_field.labels_of(view.circuit)
+    known = _usual(view, cached.identity(view))
     places = _aligned(readings)
     if len(readings) > 1:
         st.caption(_how(places, readings))
-    _of_token(scene, readings, places, known, tokenizer, labels)
-    _of_node(scene, readings, places, tokenizer, labels)
+    _of_token(view, readings, places, known, tokenizer, labels)
+    _of_node(view, readings, places, tokenizer, labels)
 
 
 def _of_token(
-    scene: Scene,
+    view: LiveView,
     readings: Sequence[Reading],
     places: Alignment,
     known: Usual,
@@ -79,7 +77,7 @@ def _of_token(
         pd.DataFrame(
             {"node": [called(node, labels) for node in nodes]}
             | columns
-            | {"what it is": [place_in_words(node, scene.config) for node in nodes]}
+            | {"what it is": [place_in_words(node, view.config) for node in nodes]}
         ),
         key=_TABLE,
         on_select=lambda: _take_row(nodes),
@@ -91,14 +89,14 @@ def _of_token(
 
 
 def _of_node(
-    scene: Scene,
+    view: LiveView,
     readings: Sequence[Reading],
     places: Alignment,
     tokenizer: Tokenizer,
     labels: Labels,
 ) -> None:
     st.markdown("##### A node, and its tokens")
-    names = [str(node) for node in scene.circuit.node_list]
+    names = [str(node) for node in view.circuit.node_list]
     asked = st.session_state.get(_NODE, st.query_params.get(node_field.PARAMETER))
     st.session_state[_NODE] = asked if asked in names else names[0]
     name = st.selectbox(
@@ -110,19 +108,19 @@ def _of_node(
     write(node_field.PARAMETER, name)
     node = Node.parse(name)
     titles = ("First text, live", "Second text, live") if len(readings) > 1 else ("Live",)
-    strips = [
+    shown = [
         Strip(title, reading.tokens, reading.activations[node].tolist())
         for title, reading in zip(titles, readings, strict=True)
     ]
-    if len(strips) > 1:
-        strips += tokens.difference(strips, "Difference, first − second")
-    tokens.draw(strips, tokenizer)
-    tokens.numbers(strips, tokenizer)
+    if len(shown) > 1:
+        shown += strips.difference(shown, "Difference, first − second")
+    strips.draw(shown, tokenizer)
+    strips.numbers(shown, tokenizer)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Running the task's prompts …")
-def _usual(_scene: Scene, identity: int) -> Usual:
-    return usual(_scene.experiment, _scene.circuit.node_list)
+def _usual(_view: LiveView, identity: int) -> Usual:
+    return usual(_view.experiment, _view.circuit.node_list)
 
 
 def _aligned(readings: Sequence[Reading]) -> Alignment:

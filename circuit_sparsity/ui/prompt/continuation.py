@@ -8,27 +8,26 @@ import streamlit as st
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.nodes.generation import Continuation, continued
-from circuit_sparsity.ui.node import tokens
-from circuit_sparsity.ui.node.tokens import Strip
 from circuit_sparsity.ui.prompt import readings
-from circuit_sparsity.ui.shell import cached, state
-from circuit_sparsity.ui.shell.cached import Scene
-from circuit_sparsity.ui.shell.jobs import Job, Key, Report, jobs, watch
+from circuit_sparsity.ui.shell import cached, state, strips
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.fields import pressed
+from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
-from circuit_sparsity.ui.shell.press import pressed
+from circuit_sparsity.ui.shell.strips import Strip
 
 KIND = "continue"
 _MOST = 20  # tokens
 Continued = dict[tuple[int, str], Continuation]  # by text and who reads
 
 
-def section(scene: Scene, texts: Sequence[Sequence[int]], tokenizer: Tokenizer) -> None:
+def section(view: LiveView, texts: Sequence[Sequence[int]], tokenizer: Tokenizer) -> None:
     """A button; then what each reader writes, as it comes."""
     st.markdown(
         f"Each writes up to {_MOST} tokens after the text, every time the one that it finds "
         "likeliest (greedy); colour is the probability that it gave the token."
     )
-    job = jobs().find(_key(scene, texts))
+    job = jobs().find(_key(view, texts))
     if pressed(
         "Continue the text" if len(texts) == 1 else "Continue both texts",
         "continue",
@@ -36,7 +35,7 @@ def section(scene: Scene, texts: Sequence[Sequence[int]], tokenizer: Tokenizer) 
         icon=":material/play_arrow:",
         disabled=job is not None and job.running,
     ):
-        _start(scene, texts)
+        _start(view, texts)
         st.rerun()
     if job is None:
         return
@@ -50,28 +49,28 @@ def section(scene: Scene, texts: Sequence[Sequence[int]], tokenizer: Tokenizer) 
     _show((job.progress or (0, 0, {}))[2], tokenizer)
 
 
-def _start(scene: Scene, texts: Sequence[Sequence[int]]) -> Job:
-    readers = readings.readers(scene)  # here: the job has no browser session to ask
+def _start(view: LiveView, texts: Sequence[Sequence[int]]) -> Job:
+    readers = readings.readers(view)  # here: the job has no browser session to ask
 
-    def work(report: Report, cancel: threading.Event) -> Continued:
+    def work(report: ReportProgress, cancel: threading.Event) -> Continued:
         found: Continued = {}
         places = [(i, name) for i in range(len(texts)) for name in readers]
         for number, place in enumerate(places):
 
-            def heard(so_far: Continuation, place=place, number=number) -> None:
+            def went_on(so_far: Continuation, place=place, number=number) -> None:
                 found[place] = so_far
                 done = number * _MOST + len(so_far.tokens)
                 report((done, len(places) * _MOST, dict(found)))
 
-            found[place] = continued(readers[place[1]], texts[place[0]], _MOST, heard, cancel)
+            found[place] = continued(readers[place[1]], texts[place[0]], _MOST, went_on, cancel)
         report((len(places) * _MOST, len(places) * _MOST, dict(found)))
         return found
 
-    return jobs().start(_key(scene, texts), "Continue a text", work)
+    return jobs().start(_key(view, texts), "Continue a text", work)
 
 
-def _key(scene: Scene, texts: Sequence[Sequence[int]]) -> Key:
-    return KIND, cached.identity(scene), tuple(map(tuple, texts)), str(state.recipe())
+def _key(view: LiveView, texts: Sequence[Sequence[int]]) -> Key:
+    return KIND, cached.identity(view), tuple(map(tuple, texts)), str(state.recipe())
 
 
 def _running(job: Job, tokenizer: Tokenizer) -> None:
@@ -91,14 +90,14 @@ def _running(job: Job, tokenizer: Tokenizer) -> None:
 
 def _show(found: Continued, tokenizer: Tokenizer) -> None:
     several = len({text for text, _ in found}) > 1
-    strips = [
+    shown = [
         Strip(f"{name}{f', text {text + 1}' if several else ''}", one.tokens, one.probabilities)
         for (text, name), one in found.items()
         if one.tokens
     ]
-    if found and not strips:
+    if found and not shown:
         st.info(
             "The text fills the model's context: there is no room to go on. Shorten it.",
             icon=":material/info:",
         )
-    tokens.draw(strips, tokenizer, 1.0, "probability", is_signed=False)
+    strips.draw(shown, tokenizer, 1.0, "probability", is_signed=False)

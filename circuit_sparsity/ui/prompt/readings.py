@@ -6,16 +6,14 @@ import pandas as pd
 import streamlit as st
 
 from circuit_sparsity.core.tokenizer import Tokenizer
-from circuit_sparsity.experiment.recipes import changes_of
 from circuit_sparsity.nodes.next_token import NextToken
 from circuit_sparsity.nodes.reading import Parting, Reader, Reading, divergences, parting
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import recipe_in_words
-from circuit_sparsity.ui.node import tokens
-from circuit_sparsity.ui.node.tokens import Strip
-from circuit_sparsity.ui.shell import cached, prompts, state
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell import cached, state, strips
+from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.strips import Strip
 
 MODEL = "Whole model"
 Readings = Mapping[str, Reading]  # by who reads
@@ -29,30 +27,34 @@ _KL_HELP = (
 )
 
 
-def readers(scene: Scene) -> dict[str, Reader]:
+def readers(view: LiveView) -> dict[str, Reader]:
     """The whole model, the circuit, and the circuit with the reader's recipe."""
-    it = scene.experiment
+    experiment = view.experiment
     found = {
-        MODEL: Reader(it.model),
-        f"Circuit, {it.circuit.size} nodes": Reader(it.model, it.circuit, it.means),
+        MODEL: Reader(experiment.model),
+        f"Circuit, {experiment.circuit.size} nodes": Reader(
+            experiment.model, experiment.circuit, experiment.means
+        ),
     }
     recipe = state.recipe()
     if len(recipe):
-        changes = changes_of(it, recipe)
+        changes = experiment.changes(recipe)
         name = recipe_in_words(recipe, [part for part, _ in changes])
-        found[f"Circuit {name}"] = Reader(it.model, it.circuit, it.means, changes)
+        found[f"Circuit {name}"] = Reader(
+            experiment.model, experiment.circuit, experiment.means, changes
+        )
     return found
 
 
-def read(scene: Scene, ids: Sequence[int]) -> Readings:
+def read(view: LiveView, ids: Sequence[int]) -> Readings:
     """Each reader's reading of one text, with the activations of the circuit's nodes."""
-    return _read(scene, cached.identity(scene), tuple(ids), str(state.recipe()))
+    return _read(view, cached.identity(view), tuple(ids), str(state.recipe()))
 
 
 @st.cache_resource(max_entries=24, show_spinner="Reading …")
-def _read(_scene: Scene, identity: int, ids: tuple[int, ...], recipe: str) -> Readings:
-    nodes = _scene.circuit.node_list
-    return {name: reader.read(ids, nodes) for name, reader in readers(_scene).items()}
+def _read(_view: LiveView, identity: int, ids: tuple[int, ...], recipe: str) -> Readings:
+    nodes = _view.circuit.node_list
+    return {name: reader.read(ids, nodes) for name, reader in readers(_view).items()}
 
 
 def next_tokens(found: Sequence[Readings], tokenizer: Tokenizer, answers: tuple[int, int]) -> None:
@@ -61,7 +63,7 @@ def next_tokens(found: Sequence[Readings], tokenizer: Tokenizer, answers: tuple[
         if len(found) > 1:
             st.markdown(f"##### After the {'first' if number == 1 else 'second'} text")
         runs = {name: NextToken(one.logits[-1]) for name, one in readings.items()}
-        prompts.side_by_side(runs, answers, tokenizer)
+        side_by_side(runs, answers, tokenizer)
 
 
 def token_by_token(found: Sequence[Readings], tokenizer: Tokenizer) -> None:
@@ -74,7 +76,7 @@ def token_by_token(found: Sequence[Readings], tokenizer: Tokenizer) -> None:
     _strips(apart, tokenizer, "nats, KL divergence from the whole model")
     for number, readings in enumerate(found, start=1):
         _partings(readings, tokenizer, f" in text {number}" if len(found) > 1 else "")
-    tokens.numbers([strip for some in (*losses, *apart) for strip in some], tokenizer)
+    strips.numbers([strip for some in (*losses, *apart) for strip in some], tokenizer)
 
 
 def _strips(found: Sequence[Sequence[Strip]], tokenizer: Tokenizer, unit: str) -> None:
@@ -83,7 +85,7 @@ def _strips(found: Sequence[Sequence[Strip]], tokenizer: Tokenizer, unit: str) -
     for number, some in enumerate(found, start=1):
         if len(found) > 1:
             st.markdown(f"**Text {number}**")
-        tokens.draw(some, tokenizer, largest, unit, is_signed=False)
+        strips.draw(some, tokenizer, largest, unit, is_signed=False)
 
 
 def _losses(name: str, reading: Reading) -> Strip:
@@ -154,3 +156,46 @@ def table_of_pair(
         )
     st.markdown(f"##### What the difference does to {plain(first)} against {plain(second)}")
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+
+
+_LIKELIEST = 8  # of the likeliest tokens
+
+
+def side_by_side(
+    found: Mapping[str, NextToken], answers: tuple[int, int], tokenizer: Tokenizer
+) -> None:
+    """A column for each run: the two-way answer and the likeliest tokens."""
+    first, second = (show_token(tokenizer.token_bytes(token)) for token in answers)
+    for column, (name, expected) in zip(st.columns(len(found)), found.items(), strict=True):
+        share = expected.against(*answers)
+        ranked = sorted(((share, first), (1 - share, second)), reverse=True)
+        with column:
+            st.markdown(f"#### {plain(name)}")
+            st.metric(
+                "Two-way answer",
+                "{1}  {0:.1%}".format(*ranked[0]),
+                plain("against {1}  {0:.1%}".format(*ranked[1])),
+                delta_color="off",
+                delta_arrow="off",
+                help=f"Probability when only the task's two answers, {plain(first)} and "
+                f"{plain(second)}, are allowed. 50% is chance.",
+            )
+            st.dataframe(
+                _likeliest(expected, tokenizer),
+                hide_index=True,
+                column_config={
+                    "probability": st.column_config.ProgressColumn(
+                        format="percent", min_value=0, max_value=1
+                    )
+                },
+            )
+
+
+def _likeliest(expected: NextToken, tokenizer: Tokenizer) -> pd.DataFrame:
+    rows = expected.top(_LIKELIEST)
+    return pd.DataFrame(
+        {
+            "next token": [show_token(tokenizer.token_bytes(token)) for token, _ in rows],
+            "probability": [probability for _, probability in rows],
+        }
+    )

@@ -1,6 +1,7 @@
-"""What to prune, asked field by field; what cannot be is said where it was typed."""
+"""What to prune: model, task, goal, means and settings."""
 
 import dataclasses
+import hashlib
 import re
 
 import streamlit as st
@@ -13,6 +14,7 @@ from circuit_sparsity.pruning.request import PruneRequest
 from circuit_sparsity.pruning.settings import PRESETS, TARGET_LOSS, PruneSettings, preset
 from circuit_sparsity.runtime.ablation import answer_logits
 from circuit_sparsity.store import Store
+from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.tasks import TASKS
 from circuit_sparsity.tasks.own import FIELDS, OwnTask, read_pairs
 from circuit_sparsity.tasks.task import (
@@ -23,10 +25,9 @@ from circuit_sparsity.tasks.task import (
     task_context,
     two_way_loss,
 )
-from circuit_sparsity.ui.prune import means as prune_means
 from circuit_sparsity.ui.prune.jobs import own_task
 from circuit_sparsity.ui.shell import cached, pickers
-from circuit_sparsity.ui.shell.choices import kept
+from circuit_sparsity.ui.shell.fields import kept
 from circuit_sparsity.ui.shell.messages import in_place, plain
 
 OWN = "Own pairs"
@@ -68,7 +69,7 @@ def form(model_name: str) -> tuple[PruneRequest, OwnTask | None] | None:
         return None
     start = _start_field(task.name)
     _baseline(model_name, model, task, target)
-    over = prune_means.field()
+    over = _means_field()
     request = PruneRequest(
         model_name, task.name, target, k, settings=settings, start=start, means_over=over
     )
@@ -248,3 +249,46 @@ def _model_loss(
     with torch.no_grad():
         logits = answer_logits(_model, batch.tokens, batch.last)
     return float(two_way_loss(logits, batch.right, batch.wrong).mean()), len(batch)
+
+
+_OWN, _UPLOADED = "The model's means", "Means over my text"
+_LARGEST_MEANS = 8  # MB of an uploaded text
+_HELP = (
+    "Everything outside the circuit is held at the mean it has over some text. The model's means "
+    "come with it; over a text of yours they answer for that kind of text."
+)
+
+
+def _means_field() -> str | None:
+    """Path of the uploaded text, kept in the user's folder; None for the model's own means."""
+    if kept("Held at", (_OWN, _UPLOADED), "prune_means", _HELP) == _OWN:
+        return None
+    file = st.file_uploader(
+        "The text, UTF-8",
+        ["txt", "py", "md"],
+        key="prune_means_file",
+        max_upload_size=_LARGEST_MEANS,
+    )
+    if file is None:
+        st.caption("Without a text, the model's means are taken.")
+        return None
+    return _stored(file.name, file.getvalue())
+
+
+def _stored(name: str, data: bytes) -> str | None:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        st.error(
+            f"{plain(name)} is not UTF-8 text ({error}); save it as UTF-8 and upload it again. "
+            "Until then the model's means are taken.",
+            icon=":material/error:",
+        )
+        return None
+    short = hashlib.sha256(data).hexdigest()[:8]
+    kind = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    path = Store.from_environment().folder / "texts" / f"{short}_{kind}"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda out: out.write(data))
+    return str(path)

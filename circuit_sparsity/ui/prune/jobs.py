@@ -1,29 +1,36 @@
-"""Pruning as jobs: a run from a request, and a circuit cut from a run at another size."""
+"""Pruning as jobs: runs, cuts at another size, and what the end of the app cut off.
+
+A request lies in the user's folder as long as its job runs, under a lock that ends with the
+process. A request without a holder of its lock was cut off.
+"""
 
 import dataclasses
 import hashlib
+import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from filelock import FileLock, Timeout
 
 from circuit_sparsity.circuits.node_vector import Layout
 from circuit_sparsity.core.checkpoint import read_config
 from circuit_sparsity.core.names import Location
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.experiment.opening import PAIRS, open_tokenizer
 from circuit_sparsity.pruning.find import Cut
 from circuit_sparsity.pruning.learn import Snapshot
-from circuit_sparsity.pruning.ranking import Nested, write_nested
-from circuit_sparsity.pruning.request import PruneRequest, carry_out, document_windows, keep
-from circuit_sparsity.pruning.settings import Goal
+from circuit_sparsity.pruning.ranking import Nested
+from circuit_sparsity.pruning.request import Observer, PruneRequest, carry_out, keep
+from circuit_sparsity.pruning.settings import Goal, PruneSettings
 from circuit_sparsity.store import NoSpace, Store, paths
 from circuit_sparsity.store.atomic import write_atomically
-from circuit_sparsity.tasks.own import OwnTask, pairs_as_jsonl
+from circuit_sparsity.store.download import lock_path
+from circuit_sparsity.tasks.own import OwnTask, pairs_as_jsonl, read_pairs
 from circuit_sparsity.tasks.task import Pair
-from circuit_sparsity.ui.prune.unfinished import noted
-from circuit_sparsity.ui.shell.jobs import Job, Key, Report, Work, jobs
+from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, Work, jobs
 from circuit_sparsity.ui.shell.pickers import Choice
 
 KINDS = ("prune", "cut")
@@ -32,8 +39,8 @@ Stage = Literal["open", "masks", "size", "nodes", "edges", "measure", "room"]
 
 
 @dataclass(frozen=True)
-class Point:
-    """A line of the course: ``done`` steps, sizes or removals, and what the circuit was then."""
+class SizePoint:
+    """A line of the curve: ``done`` steps, sizes or removals, and what the circuit was then."""
 
     stage: Stage
     done: int
@@ -42,21 +49,21 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Course:
+class PruningProgress:
     """How far a job is, and how it got there."""
 
     stage: Stage = "open"
     done: int = 0
     of: int = 0
-    points: tuple[Point, ...] = ()
+    points: tuple[SizePoint, ...] = ()
     target: float | None = None  # nats per sequence
     model: str = ""
     nodes: Nodes = field(default_factory=dict)  # on now
     trouble: str = ""  # what it waits for, in words
 
-    def after(self, snapshot: Snapshot, nodes: Nodes) -> "Course":
+    def after(self, snapshot: Snapshot, nodes: Nodes) -> "PruningProgress":
         stage: Stage = snapshot.stage  # type: ignore[assignment]
-        point = Point(stage, snapshot.done, snapshot.loss, snapshot.nodes)
+        point = SizePoint(stage, snapshot.done, snapshot.loss, snapshot.nodes)
         return dataclasses.replace(
             self,
             stage=stage,
@@ -66,7 +73,7 @@ class Course:
             nodes=nodes,
         )
 
-    def at(self, stage: Stage) -> tuple[Point, ...]:
+    def at(self, stage: Stage) -> tuple[SizePoint, ...]:
         return tuple(point for point in self.points if point.stage == stage)
 
     @property
@@ -76,7 +83,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Found:
+class PruningResult:
     """What a job stored."""
 
     choice: Choice
@@ -99,19 +106,12 @@ def own_task(name: str, pairs: tuple[Pair, ...]) -> OwnTask:
 def prune(store: Store, request: PruneRequest, task: OwnTask | None = None) -> Job:
     """The job that finds, measures and stores a circuit; one for all who ask for the same."""
 
-    def work(report: Report, cancel: threading.Event) -> Found:
-        hear = _Hearer(report, Course(target=request.target, model=request.model), store)
-        with noted(store, title, request, task):
-            made = carry_out(
-                request,
-                store,
-                hear.snapshot,
-                hear.measured,
-                cancel,
-                task,
-                beside=_pairs_writer(task),
-                no_room=hear.no_room,
-            )
+    def work(report: ReportProgress, cancel: threading.Event) -> PruningResult:
+        listener = _ProgressListener(
+            report, PruningProgress(target=request.target, model=request.model), store
+        )
+        with on_disk(store, title, request, task):
+            made = carry_out(request, store, listener.observer(cancel), task)
             return _found(made.experiment, made.path)
 
     goal = f"exactly {request.k} nodes" if request.k is not None else f"loss {request.target:g}"
@@ -131,24 +131,15 @@ def cut(
 ) -> Job:
     """The job that stores the circuit of k nodes of a run; ``refine`` removes node by node."""
 
-    def work(report: Report, cancel: threading.Event) -> Found:
-        hear = _Hearer(report, Course(model=choice.model), store)
+    def work(report: ReportProgress, cancel: threading.Event) -> PruningResult:
+        listener = _ProgressListener(report, PruningProgress(model=choice.model), store)
         there, nested, experiment, task = opened()
-        mine = Cut(there.subject, nested.ranking, hear.snapshot, cancel)
+        mine = Cut(there.subject, nested.ranking, listener.snapshot, cancel)
         circuit = mine.circuit(Goal(k=k), choice.sweep, refine)
         named = f"{choice.k}_{'refined' if refine else 'cut'}{k}"
         circuit = dataclasses.replace(circuit, k=named)
         experiment = dataclasses.replace(experiment, circuit=circuit)
-        windows = document_windows(experiment.model, open_tokenizer(store, choice.model))
-        write_pairs = _pairs_writer(task)
-
-        def beside(folder: Path) -> None:
-            write_nested(nested, folder)
-            write_pairs(folder)
-
-        path = keep(
-            experiment, store, windows, hear.measured, cancel, beside=beside, no_room=hear.no_room
-        )
+        path = keep(experiment, store, nested, task, observer=listener.observer(cancel))
         return _found(experiment, path)
 
     how = "refined" if refine else "cut"
@@ -163,48 +154,133 @@ def _start(key: Key, title: str, work: Work) -> Job:
     return jobs().start(key, title, work, again=gone)
 
 
-class _Hearer:
-    """Gathers what a run reports into the course that the job shows."""
+class _ProgressListener:
+    """Gathers what a run reports into the progress that the job shows."""
 
-    def __init__(self, report: Report, course: Course, store: Store) -> None:
-        self._report, self._course = report, course
-        folder = store.path_of_model(course.model)
+    def __init__(self, report: ReportProgress, so_far: PruningProgress, store: Store) -> None:
+        self._report, self._so_far = report, so_far
+        folder = store.path_of_model(so_far.model)
         self._layout = None if folder is None else Layout(read_config(folder / paths.CONFIG))
-        report(course)
+        report(so_far)
+
+    def observer(self, cancel: threading.Event) -> Observer:
+        """What a pruning reports to and is stopped by."""
+        return Observer(self.snapshot, self.measured, self.no_room, cancel)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         nodes = {} if self._layout is None else self._layout.nodes(snapshot.kept)
-        self._course = self._course.after(snapshot, nodes)
-        self._report(self._course)
+        self._so_far = self._so_far.after(snapshot, nodes)
+        self._report(self._so_far)
 
     def no_room(self, error: NoSpace) -> None:
-        self._report(dataclasses.replace(self._course, stage="room", trouble=str(error)))
+        self._report(dataclasses.replace(self._so_far, stage="room", trouble=str(error)))
 
     def measured(self, done: int, of: int) -> None:
-        self._report(dataclasses.replace(self._course, stage="measure", done=done, of=of))
+        self._report(dataclasses.replace(self._so_far, stage="measure", done=done, of=of))
 
 
-def _found(it: Experiment, path: Path) -> Found:
-    circuit = it.circuit
-    return Found(
+def _found(experiment: Experiment, path: Path) -> PruningResult:
+    circuit = experiment.circuit
+    removal, loss = circuit.found.minimality, circuit.found.loss
+    assert loss is not None, "a circuit found here tells its loss"
+    return PruningResult(
         Choice(circuit.model, circuit.task, circuit.sweep, circuit.k),
         path,
         circuit.size,
-        len(it.edges),
-        circuit.found.get("minimality", {}),
-        float(circuit.found["loss"]),
-        it.of_circuit.loss,
-        it.of_model.loss,
-        it.batch_name,
+        len(experiment.edges),
+        {} if removal is None else removal.to_dict(),
+        loss,
+        experiment.of_circuit.loss,
+        experiment.of_model.loss,
+        experiment.batch_name,
     )
 
 
-def _pairs_writer(task: OwnTask | None) -> Callable[[Path], None]:
-    """What puts the pairs of one's own task into a circuit's folder; nothing for other tasks."""
+_FOLDER = "unfinished"
 
-    def write(folder: Path) -> None:
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A request that the end of the app cut off, and the pairs of its task if they are own ones."""
+
+    path: Path
+    title: str
+    request: PruneRequest
+    task: OwnTask | None
+
+    def forget(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def on_disk(
+    store: Store, title: str, request: PruneRequest, task: OwnTask | None
+) -> Iterator[None]:
+    """While this lasts, the request lies on disk; it goes however this ends in this process."""
+    told = {"title": title, "request": dataclasses.asdict(request), "task": _told(task)}
+    text = json.dumps(told, indent=1)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path, lock = _path(store, digest), FileLock(_lock(store, digest))
+    with lock:
+        write_atomically(path, lambda file: file.write(text.encode()))
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def unfinished(store: Store) -> list[Unfinished]:
+    """What was cut off, the oldest first; a record that cannot be read is dropped."""
+    found = []
+    for path in sorted(_path(store, "").parent.glob("*.json"), key=lambda one: one.stat().st_mtime):
+        if not _is_held(store, path):
+            one = _read(path)
+            if one is None:
+                path.unlink(missing_ok=True)
+            else:
+                found.append(one)
+    return found
+
+
+def _is_held(store: Store, path: Path) -> bool:
+    lock = FileLock(_lock(store, path.stem))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _read(path: Path) -> Unfinished | None:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = told["request"]
+        settings = PruneSettings.from_dict(raw.pop("settings"))
+        start = raw.pop("start")
+        request = PruneRequest(
+            **raw, settings=settings, start=None if start is None else (start[0], start[1])
+        )
+        task = told["task"]
         if task is not None:
-            data = pairs_as_jsonl(task.all_pairs).encode()
-            write_atomically(folder / PAIRS, lambda file: file.write(data))
+            task = OwnTask(task["name"], task["summary"], read_pairs(task["pairs"]))
+        return Unfinished(path, str(told["title"]), request, task)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
-    return write
+
+def _told(task: OwnTask | None) -> dict[str, str] | None:
+    if task is None:
+        return None
+    pairs = pairs_as_jsonl(task.all_pairs)
+    return {"name": task.name, "summary": task.summary, "pairs": pairs}
+
+
+def _path(store: Store, digest: str) -> Path:
+    return store.folder / _FOLDER / f"{digest}.json"
+
+
+def _lock(store: Store, digest: str) -> Path:
+    path = lock_path(store.folder, f"{_FOLDER}/{digest}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,20 +1,32 @@
-"""How a pruning goes on and how it ended, as cards: stage, bar, course, result, buttons."""
+"""How a pruning goes on and how it ended, as cards: stage, bar, curve, circuit, buttons."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.wiring import wiring
+from circuit_sparsity.core.names import Location
 from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.curves import Axis, Line, line_figure
+from circuit_sparsity.plots.film import places_figure
+from circuit_sparsity.plots.graph import Figure, circuit_figure
+from circuit_sparsity.plots.layout import lay_out
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.progress import time_in_words
 from circuit_sparsity.tasks.task import CHANCE_LOSS
-from circuit_sparsity.ui.prune.forming import forming
-from circuit_sparsity.ui.prune.jobs import KINDS, Course, Found, Point, prune
-from circuit_sparsity.ui.prune.unfinished import Unfinished, unfinished
-from circuit_sparsity.ui.shell import pickers
+from circuit_sparsity.ui.prune.jobs import (
+    KINDS,
+    PruningProgress,
+    PruningResult,
+    SizePoint,
+    Unfinished,
+    prune,
+    unfinished,
+)
+from circuit_sparsity.ui.shell import cached, pickers
 from circuit_sparsity.ui.shell.jobs import Job, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
 
@@ -69,12 +81,12 @@ def _again(store: Store, one: Unfinished) -> None:
 
 
 def running(job: Job) -> None:
-    """Stage, bar, course so far, and a button that stops."""
-    course = job.progress if isinstance(job.progress, Course) else Course()
+    """Stage, bar, so_far so far, and a button that stops."""
+    so_far = job.progress if isinstance(job.progress, PruningProgress) else PruningProgress()
     with st.container(border=True):
         words, button = st.columns([0.78, 0.22], vertical_alignment="center")
         took = time_in_words(job.seconds)
-        words.markdown(f"**{plain(job.title)}** — {stage_in_words(course)}, {took} so far")
+        words.markdown(f"**{plain(job.title)}** — {stage_in_words(so_far)}, {took} so far")
         button.button(
             "Stopping …" if job.stopping else "Cancel",
             key=f"stop {hash(job.key)}",
@@ -83,48 +95,50 @@ def running(job: Job) -> None:
             on_click=job.stop,
             width="stretch",
         )
-        if course.trouble:
+        if so_far.trouble:
             st.error(
-                f"{plain(course.trouble)} The circuit is found and not lost: it is saved as soon "
+                f"{plain(so_far.trouble)} The circuit is found and not lost: it is saved as soon "
                 "as there is room.",
                 icon=":material/disc_full:",
             )
-        st.progress(_share(course), text=_now(course))
-        _figures(course, str(hash(job.key)))
-        if course.model and not course.is_of_curve:
-            forming(course.model, course.nodes, str(hash(job.key)))
+        st.progress(_share(so_far), text=_now(so_far))
+        _figures(so_far, str(hash(job.key)))
+        if so_far.model and not so_far.is_of_curve:
+            _circuit_so_far(so_far.model, so_far.nodes, str(hash(job.key)))
 
 
-def stage_in_words(course: Course) -> str:
+def stage_in_words(so_far: PruningProgress) -> str:
     """
-    >>> stage_in_words(Course("masks", 20, 200)), stage_in_words(Course("size", 3, 3))
-    ('Learning masks, 20 of 200', 'Deciding how many nodes stay, 3 tried')
+    >>> stage_in_words(PruningProgress("masks", 20, 200))
+    'Learning masks, 20 of 200'
+    >>> stage_in_words(PruningProgress("size", 3, 3))
+    'Deciding how many nodes stay, 3 tried'
     """
-    if course.is_of_curve:
+    if so_far.is_of_curve:
         return "Measuring the loss at other sizes"
-    place = f", {course.done} of {course.of}" if course.of else ""
-    if course.stage == "size":
-        place = f", {course.done} tried"
-    return f"{_STAGES[course.stage]}{place}"
+    place = f", {so_far.done} of {so_far.of}" if so_far.of else ""
+    if so_far.stage == "size":
+        place = f", {so_far.done} tried"
+    return f"{_STAGES[so_far.stage]}{place}"
 
 
-def _share(course: Course) -> float:
+def _share(so_far: PruningProgress) -> float:
     """How much of a stage is done; of the stages whose end nobody knows, nothing."""
-    known = course.of and course.stage in ("masks", "measure")
-    return min(1.0, course.done / course.of) if known else 0.0
+    known = so_far.of and so_far.stage in ("masks", "measure")
+    return min(1.0, so_far.done / so_far.of) if known else 0.0
 
 
-def _now(course: Course) -> str:
-    if not course.points:
+def _now(so_far: PruningProgress) -> str:
+    if not so_far.points:
         return "…"
-    last = course.points[-1]
+    last = so_far.points[-1]
     return f"Nodes on: {last.nodes:,}, loss {last.loss:.4f} nats per sequence (chance 0.693)"
 
 
-def _figures(course: Course, key: str) -> None:
+def _figures(so_far: PruningProgress, key: str) -> None:
     """The masks over steps, and the loss over sizes, as far as there are any."""
-    colours, masks = palette(st.context.theme.type), course.at("masks")
-    levels = {"chance": CHANCE_LOSS} | ({"target": course.target} if course.target else {})
+    colours, masks = palette(st.context.theme.type), so_far.at("masks")
+    levels = {"chance": CHANCE_LOSS} | ({"target": so_far.target} if so_far.target else {})
     figures = {}
     if masks:
         steps = [point.done for point in masks]
@@ -134,8 +148,8 @@ def _figures(course: Course, key: str) -> None:
         figures["loss"] = line_figure([loss], x, _LOSS, colours, levels, _HEIGHT)
         figures["nodes"] = line_figure([nodes], x, _NODES, colours, height=_HEIGHT)
     lines = [
-        _over_nodes("sizes tried", course.at("size")),
-        _over_nodes("removal", course.at("nodes")),
+        _over_nodes("sizes tried", so_far.at("size")),
+        _over_nodes("removal", so_far.at("nodes")),
     ]
     lines = [line for line in lines if line.x]
     if lines:
@@ -144,12 +158,12 @@ def _figures(course: Course, key: str) -> None:
     for column, (name, figure) in zip(columns, figures.items(), strict=False):
         column.plotly_chart(
             figure,
-            key=f"course {name} {key}",
+            key=f"so_far {name} {key}",
             config={"displaylogo": False, "displayModeBar": False},
         )
 
 
-def _over_nodes(name: str, points: Sequence[Point]) -> Line:
+def _over_nodes(name: str, points: Sequence[SizePoint]) -> Line:
     by_size = sorted({point.nodes: point.loss for point in points if point.nodes}.items())
     return Line(name, [nodes for nodes, _ in by_size], [loss for _, loss in by_size])
 
@@ -167,10 +181,10 @@ def _ended(job: Job) -> None:
             st.error(f"{plain(job.title)}: {plain(str(job.error))}", icon=":material/error:")
         else:
             _done(job, job.result())
-        course = job.progress
-        if isinstance(course, Course) and course.points:
+        so_far = job.progress
+        if isinstance(so_far, PruningProgress) and so_far.points:
             with st.expander("How it went", icon=":material/show_chart:"):
-                _figures(course, str(key))
+                _figures(so_far, str(key))
                 st.caption(
                     "Live. Steps: on the pairs of each step. Sizes and removal: the larger loss of "
                     "evaluation and validation prompts, everything else mean-ablated."
@@ -186,7 +200,7 @@ def _ended(job: Job) -> None:
     )
 
 
-def _done(job: Job, found: Found) -> None:
+def _done(job: Job, found: PruningResult) -> None:
     name = plain(" · ".join(found.choice))
     said = (
         f"**{name}**: {found.nodes:,} nodes and {found.edges:,} edges, "
@@ -218,7 +232,7 @@ def _done(job: Job, found: Found) -> None:
                 st.switch_page(_PAGES[page], query_params={})
 
 
-def _advice(found: Found) -> str:
+def _advice(found: PruningResult) -> str:
     if found.model_loss < CHANCE_LOSS:
         return "More nodes may do the task, or the longer search (Full)."
     return "Nor is the whole model: choose a task that it does, or another model."
@@ -243,3 +257,39 @@ def removal_in_words(told: Mapping[str, Any]) -> str:
         f"loss is {told['loss_without_spare_edges']:.4f} nats per sequence on the prompts that "
         "decide."
     )
+
+
+_FEW = 150  # nodes up to which the graph is drawn: it takes a fraction of a second, each time anew
+
+Nodes = Mapping[Location, tuple[int, ...]]
+
+
+def _circuit_so_far(model: str, nodes: Nodes, key: str) -> None:
+    """The nodes that are on now: as a graph, or as counts while they are many."""
+    size = sum(map(len, nodes.values()))
+    if not size:
+        return
+    st.plotly_chart(
+        _figure(model, tuple(nodes.items()), st.context.theme.type),
+        key=f"_circuit_so_far {key}",
+        config={"displaylogo": False, "displayModeBar": False},
+        alt=f"The {size} nodes that are on now",
+    )
+    if size > _FEW:
+        st.caption(f"Nodes on at each place; their graph from {_FEW} nodes down.")
+    else:
+        st.caption("The circuit so far: nodes that are on, and the weights between them.")
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _figure(
+    model_name: str, nodes: tuple[tuple[Location, tuple[int, ...]], ...], theme: str | None
+) -> Figure:
+    model, kept = cached.model(model_name), dict(nodes)
+    circuit = Circuit(kept, model_name, "", "", "")
+    if circuit.size > _FEW:
+        return places_figure(kept, model.config, palette(theme))
+    wired = wiring(circuit, model)
+    joins = [(edge.source, edge.target) for edge in wired.edges]
+    placed = lay_out(wired.nodes, joins, model.config.d_head)
+    return circuit_figure(wired, placed, model.config, palette(theme))

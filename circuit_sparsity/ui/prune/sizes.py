@@ -24,9 +24,9 @@ from circuit_sparsity.ui.prune import jobs as prune_jobs
 from circuit_sparsity.ui.shell import cached, pickers
 from circuit_sparsity.ui.shell.address import write
 from circuit_sparsity.ui.shell.cached import Stamp
+from circuit_sparsity.ui.shell.fields import pressed
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import Choice
-from circuit_sparsity.ui.shell.press import pressed
 
 _K, _SLIDER, _CHART, _RUN = "sizes_k", "sizes_slider", "sizes_curve", "sizes_run"
 _PER_OCTAVE = 6  # stops of the slider
@@ -141,8 +141,8 @@ def _opened(choice: Choice, stamps: tuple[Stamp, ...]) -> Run:
 def _at(_run: Run, choice: Choice, stamps: tuple[Stamp, ...], k: int) -> AtSize:
     with _run.lock:
         circuit = _run.cut.circuit(Goal(k=k), minimal=False)
-    found = circuit.found
-    deciding = max(found["loss"], found["validation_loss"] or 0.0)
+    deciding = circuit.found.worst_loss
+    assert deciding is not None, "a circuit cut here tells its losses"
     subject = _run.cut.subject
     kept = subject.layout.join(circuit.masks(subject.model.config))
     return AtSize(circuit, deciding, _run.tests.loss(kept))
@@ -184,13 +184,13 @@ def _take_point() -> None:
 
 
 def _numbers(run: Run, found: AtSize) -> None:
-    it = run.experiment
+    experiment = run.experiment
     left, right = st.columns(2)
     left.metric(
         "Loss, test prompts",
         f"{found.test_loss:.4f}",
-        help=f"Live, nats per sequence, on {it.batch_name}; everything else mean-ablated. "
-        f"The whole model has {it.of_model.loss:.4f}; chance is {CHANCE_LOSS:.3f}.",
+        help=f"Live, nats per sequence, on {experiment.batch_name}; everything else mean-ablated. "
+        f"The whole model has {experiment.of_model.loss:.4f}; chance is {CHANCE_LOSS:.3f}.",
     )
     right.metric(
         "Loss, prompts that decide",
@@ -200,7 +200,7 @@ def _numbers(run: Run, found: AtSize) -> None:
     )
     st.caption(
         f"{found.circuit.size:,} nodes, live, in nats per sequence. The whole model: "
-        f"{it.of_model.loss:.4f} on the test prompts; chance {CHANCE_LOSS:.3f}."
+        f"{experiment.of_model.loss:.4f} on the test prompts; chance {CHANCE_LOSS:.3f}."
     )
 
 

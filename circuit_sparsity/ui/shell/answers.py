@@ -7,7 +7,7 @@ in the address.
 import streamlit as st
 
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.experiment.opening import FOUND_HERE, answer_token, open_tokenizer
+from circuit_sparsity.experiment.opening import answer_token, open_tokenizer
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import Choice
@@ -33,7 +33,7 @@ def chosen(choice: Choice) -> tuple[str, str] | None:
 
 def field(choice: Choice, experiment: Experiment) -> None:
     """Which answers are used and where they are from, and fields for others."""
-    if FOUND_HERE in experiment.circuit.found:
+    if experiment.circuit.found.is_ours:
         return  # found here, on a task whose answers are known
     own = chosen(choice)
     if st.query_params.get_all(ANSWERS) != list(own or ()):

@@ -1,9 +1,11 @@
-"""Expensive values, made once for all sessions: models, circuits, figures. All are frozen.
+"""Circuits and models that are open, made once for all sessions; all are frozen.
 
 Keys hold the size and time of the files read, so a file that is replaced is read again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -12,6 +14,7 @@ from weakref import WeakKeyDictionary
 import streamlit as st
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.edges import Edge, attention_links, residual_links
 from circuit_sparsity.circuits.wiring import Wiring, wiring
 from circuit_sparsity.core.model import GPT, GPTConfig
 from circuit_sparsity.core.names import Node
@@ -26,8 +29,8 @@ from circuit_sparsity.experiment.opening import (
 )
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure, circuit_figure
-from circuit_sparsity.plots.layout import Layout, lay_out
-from circuit_sparsity.release import StoredCircuit
+from circuit_sparsity.plots.layout import GraphLayout, lay_out
+from circuit_sparsity.release import StoredBias, StoredCircuit, StoredEdge
 from circuit_sparsity.runtime.warm_up import warm_up
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui.shell import answers
@@ -37,7 +40,7 @@ Stamp = tuple[str, int, int] | None  # path, size, time of change
 
 
 @runtime_checkable
-class Sight(Protocol):
+class CircuitView(Protocol):
     """What drawing a circuit takes, whether it can be run or is only stored."""
 
     @property
@@ -47,17 +50,17 @@ class Sight(Protocol):
     @property
     def wiring(self) -> Wiring: ...
     @property
-    def layout(self) -> Layout: ...
+    def layout(self) -> GraphLayout: ...
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class LiveView:
     """A circuit with all that its page needs."""
 
     choice: Choice
     experiment: Experiment
     wiring: Wiring
-    layout: Layout
+    layout: GraphLayout
 
     @property
     def circuit(self) -> Circuit:
@@ -68,7 +71,7 @@ class Scene:
         return self.experiment.model.config
 
 
-def scene(choice: Choice) -> Scene:
+def live(choice: Choice) -> LiveView:
     """The chosen circuit, read from disk the first time. Raises what `open_circuit` raises."""
     store = Store.from_environment()
     stamps = (
@@ -76,7 +79,7 @@ def scene(choice: Choice) -> Scene:
         stamp(store.path_of_means(choice.model)),
         *_model_stamps(store, choice.model),
     )
-    return _scene(choice, stamps, answers.chosen(choice))
+    return _live(choice, stamps, answers.chosen(choice))
 
 
 def model(name: str) -> GPT:
@@ -90,19 +93,19 @@ def tokenizer(model: str) -> Tokenizer:
     return _tokenizer(model, stamp(folder and folder / "vocab.bpe"))
 
 
-def identity(scene: Sight) -> int:
-    """A number that no other scene of this process has: what is drawn of it is kept under it."""
-    return _identities.setdefault(scene, next(_numbers))
+def identity(live: CircuitView) -> int:
+    """A number that no other live of this process has: what is drawn of it is kept under it."""
+    return _identities.setdefault(live, next(_numbers))
 
 
-_identities: WeakKeyDictionary[Sight, int] = WeakKeyDictionary()
+_identities: WeakKeyDictionary[CircuitView, int] = WeakKeyDictionary()
 _numbers = count()
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def figure(_scene: Sight, identity: int, theme: str | None, baked: tuple[Node, ...]) -> Figure:
-    """The graph of a scene, under its `identity` in the cache."""
-    return circuit_figure(_scene.wiring, _scene.layout, _scene.config, palette(theme), baked)
+def figure(_live: CircuitView, identity: int, theme: str | None, baked: tuple[Node, ...]) -> Figure:
+    """The graph of a live, under its `identity` in the cache."""
+    return circuit_figure(_live.wiring, _live.layout, _live.config, palette(theme), baked)
 
 
 @st.cache_resource(max_entries=24, show_spinner="Reading the circuit …")
@@ -112,7 +115,7 @@ def stored_circuit(choice: Choice, version: Stamp) -> StoredCircuit:
 
 
 @st.cache_resource(max_entries=24, show_spinner="Opening the circuit …")
-def _scene(choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] | None) -> Scene:
+def _live(choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] | None) -> LiveView:
     store = Store.from_environment()
     stored = stored_circuit(choice, stamps[0])
     model = _model(choice.model, stamps[2:])
@@ -120,17 +123,17 @@ def _scene(choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] |
     experiment = experiment_of(store, stored, model, means, answers)
     wired = wiring(experiment.circuit, model)
     joins = [(edge.source, edge.target) for edge in wired.edges]
-    return Scene(choice, experiment, wired, lay_out(wired.nodes, joins, model.config.d_head))
+    return LiveView(choice, experiment, wired, lay_out(wired.nodes, joins, model.config.d_head))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the model …")
 def _model(name: str, stamps: tuple[Stamp, ...]) -> GPT:
-    _ready()
+    _kernels_are_compiled()
     return open_model(Store.from_environment(), name)
 
 
 @st.cache_resource(show_spinner="Preparing the arithmetic for this machine: once, up to a minute …")
-def _ready() -> None:
+def _kernels_are_compiled() -> None:
     warm_up()
 
 
@@ -150,3 +153,67 @@ def stamp(path: Path | None) -> Stamp:
         return None
     known = path.stat()
     return str(path), known.st_size, known.st_mtime_ns
+
+
+STORED_HELP = (
+    "Stored: as the circuit's file has it, measured by whoever made it, on the prompts in the "
+    "file. In nats per sequence: the file's doubled losses are halved."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredView:
+    """A stored circuit with all that drawing it takes. Deltas are in nats per sequence."""
+
+    stored: StoredCircuit
+    wiring: Wiring
+    layout: GraphLayout
+
+    @property
+    def circuit(self) -> Circuit:
+        return self.stored.circuit
+
+    @property
+    def config(self) -> GPTConfig:
+        return self.stored.config
+
+    @cached_property
+    def deltas(self) -> Mapping[Node, float]:
+        """Rise of the loss when a node is ablated too."""
+        return {node: self.stored.node_delta(node) for node in self.circuit.node_list}
+
+    @cached_property
+    def edge_deltas(self) -> Mapping[str, float]:
+        """Rise of the loss when an edge is ablated, by the edge's name."""
+        return {self.edge_name(edge): edge.delta for edge in self.stored.edges}
+
+    @cached_property
+    def biases(self) -> Mapping[Node, StoredBias]:
+        """The stored biases of kept nodes."""
+        matrices = self.stored.edge_matrices
+        return {bias.target: bias for matrix in matrices for bias in matrix.biases}
+
+    @staticmethod
+    def edge_name(edge: StoredEdge) -> str:
+        """As the graph, the tables and the address name it."""
+        return str(Edge(edge.source, edge.target, edge.weight))
+
+
+def stored(choice: Choice) -> StoredView:
+    """The chosen circuit's file, read the first time. Raises what `open_stored` raises."""
+    path = Store.from_environment().path_of_viz(*choice)
+    return _stored_view(choice, stamp(path))
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _stored_view(choice: Choice, version: Stamp) -> StoredView:
+    stored = stored_circuit(choice, version)
+    circuit, d_head = stored.circuit, stored.config.d_head
+    wired = Wiring(
+        circuit.node_list,
+        tuple(Edge(edge.source, edge.target, edge.weight) for edge in stored.edges),
+        residual_links(circuit),
+        attention_links(circuit, d_head),
+    )
+    joins = [(edge.source, edge.target) for edge in wired.edges]
+    return StoredView(stored, wired, lay_out(wired.nodes, joins, d_head))

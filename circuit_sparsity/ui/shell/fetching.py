@@ -7,12 +7,17 @@ import streamlit as st
 
 from circuit_sparsity.store import Damaged, Store, paths
 from circuit_sparsity.store.progress import size_in_words
-from circuit_sparsity.ui.shell import transfers as library_jobs
+from circuit_sparsity.ui.shell import transfers
 from circuit_sparsity.ui.shell.jobs import Job, begin, watch
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import Choice
-from circuit_sparsity.ui.shell.transfer_cards import again, ended_badly, progress_in_words, share
-from circuit_sparsity.ui.shell.transfers import Step
+from circuit_sparsity.ui.shell.transfers import (
+    TransferProgress,
+    again,
+    ended_badly,
+    progress_in_words,
+    share,
+)
 
 _WEIGHTS = (paths.DENSE_WEIGHTS, paths.COMPACT_WEIGHTS)
 _NOT_RUN = "this circuit cannot be run yet; what its file stores can be looked at"
@@ -36,9 +41,9 @@ def circuit_is_here(choice: Choice) -> bool:
         _damaged(store, paths.viz_name(*choice), title, trouble)
         return False
     names = (paths.viz_name(*choice), *_missing_tokenizer(store, choice.model))
-    job = library_jobs.find_fetch(store, names)
+    job = transfers.find_fetch(store, names)
     if job is None or (job.state == "done" and paths.viz_name(*choice) not in job.result().bad):
-        job = library_jobs.fetch(store, names, title)
+        job = transfers.fetch(store, names, title)
     _follow(job, f"Fetching the circuit {title}{_of_size(store, names)}")
     return False
 
@@ -51,12 +56,12 @@ def model_is_here(model: str, to_run: bool = True) -> bool:
     store = Store.from_environment()
     missing = missing_to_run if to_run else missing_to_read
     names = missing(store, model)
-    job = library_jobs.find_fetch(store, names)
+    job = transfers.find_fetch(store, names)
     if job is None or not job.running:
         names = missing(store, model)  # a job may have ended since the first look
     if not names:
         return True
-    trouble = library_jobs.trouble_with(store, paths.means_name(model))
+    trouble = transfers.trouble_with(store, paths.means_name(model))
     if job is not None and job.running:
         _follow(job, f"Fetching the model {model}{_of_size(store, names)}")
     elif trouble is not None and names == (paths.means_name(model),):
@@ -103,7 +108,7 @@ def _follow(job: Job, title: str) -> None:
 
 
 def _stages(job: Job, title: str) -> None:
-    step = job.progress if isinstance(job.progress, Step) else Step("size")
+    step = job.progress if isinstance(job.progress, TransferProgress) else TransferProgress("size")
     box = st.status(plain(title), expanded=True)
     with box:
         now = step.progress
@@ -128,7 +133,7 @@ def _offer(store: Store, model: str, names: tuple[str, ...], so: str) -> None:
     known = {item.name: item.size for item in store.items()}
     trouble = ""
     if any(known.get(name) is None for name in names if name.endswith(_WEIGHTS)):
-        asked = library_jobs.ask_sizes(store, names)
+        asked = transfers.ask_sizes(store, names)
         if asked.running:
             watch([asked], lambda job: st.info(f"Asking how large {plain(model)} is …"))
             return
@@ -150,7 +155,7 @@ def _offer(store: Store, model: str, names: tuple[str, ...], so: str) -> None:
         icon=":material/download:",
         disabled=total > free,
         on_click=begin,
-        args=(library_jobs.fetch, store, names, model),
+        args=(transfers.fetch, store, names, model),
     )
 
 
@@ -167,12 +172,12 @@ def _no_means(store: Store, model: str, trouble: str) -> None:
         width="stretch",
         icon=":material/restart_alt:",
         on_click=begin,
-        args=(library_jobs.fetch, store, (paths.means_name(model),), model),
+        args=(transfers.fetch, store, (paths.means_name(model),), model),
     )
 
 
 def _damaged(store: Store, name: str, title: str, trouble: Damaged) -> None:
-    job = library_jobs.find_fetch(store, (name,))
+    job = transfers.find_fetch(store, (name,))
     if job is not None and job.running:
         _follow(job, f"Fetching {title} again")
         return
@@ -182,7 +187,7 @@ def _damaged(store: Store, name: str, title: str, trouble: Damaged) -> None:
         icon=":material/download:",
         type="primary",
         on_click=begin,
-        args=(library_jobs.fetch, store, (name,), title, True),
+        args=(transfers.fetch, store, (name,), title, True),
     )
 
 

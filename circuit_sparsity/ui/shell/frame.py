@@ -1,4 +1,4 @@
-"""What every page has around it: the browser tab's name and icon, and little empty space."""
+"""What every page has around it: name, icon, style, and the link to the present view."""
 
 import sys
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
+from streamlit.components import v2
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.pages_manager import PagesManager
 
@@ -68,3 +69,31 @@ def waiting() -> Iterator[DeltaGenerator]:
         yield place
     finally:
         place.empty()
+
+
+_LINK_SCRIPT = Path(__file__).with_name("link.js").read_text(encoding="utf-8")
+_LINK_HTML = """<label for="view-link">Link to this view</label>
+<div class="row"><input id="view-link" readonly spellcheck="false">
+<button type="button">Copy</button></div><span role="status"></span>"""
+_LINK_STYLE = """
+label, span {font-size: .875rem; color: var(--st-text-color)}
+span {display: block; min-height: 1.3rem}
+label {display: block}
+.row {display: flex; gap: .4rem; margin-top: .25rem}
+input {flex: 1; min-width: 0; font: inherit; font-size: .8rem; padding: .35rem .5rem;
+  color: var(--st-text-color); background: var(--st-background-color);
+  border: 1px solid var(--st-border-color); border-radius: .5rem}
+button {font: inherit; font-size: .875rem; padding: .35rem .8rem; cursor: pointer;
+  color: var(--st-text-color); background: var(--st-background-color);
+  border: 1px solid var(--st-border-color); border-radius: .5rem}
+button:hover {border-color: var(--st-primary-color); color: var(--st-primary-color)}
+:focus-visible {outline: 2px solid var(--st-primary-color); outline-offset: 1px}
+"""
+
+
+def link_to_this_view() -> None:
+    """Draw it in the sidebar; the address bar holds all that restores the view."""
+    with st.sidebar:
+        v2.component("view_link", html=_LINK_HTML, css=_LINK_STYLE, js=_LINK_SCRIPT)(
+            key="view_link"
+        )

@@ -6,17 +6,17 @@ import streamlit as st
 
 from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.ui.shell import state
-from circuit_sparsity.ui.shell.cached import Sight
+from circuit_sparsity.ui.shell.cached import CircuitView
 
 _PAST, _FUTURE, _NOW, _CIRCUIT = "past", "future", "recipe now", "circuit of the past"
 _LONGEST = 100  # moments that are kept
 
 
-def follow(scene: Sight) -> None:
+def follow(view: CircuitView) -> None:
     """Note what changed since the last run, wherever it came from; call after `state.prepare`."""
     now = state.recipe()
-    if st.session_state.get(_CIRCUIT) != scene.circuit.title:
-        st.session_state[_CIRCUIT] = scene.circuit.title
+    if st.session_state.get(_CIRCUIT) != view.circuit.title:
+        st.session_state[_CIRCUIT] = view.circuit.title
         st.session_state[_PAST], st.session_state[_FUTURE] = [], []
     elif now != st.session_state[_NOW]:
         st.session_state[_PAST] = [*past(), st.session_state[_NOW]][-_LONGEST:]
@@ -34,33 +34,33 @@ def future() -> Sequence[Recipe]:
     return st.session_state.get(_FUTURE, [])
 
 
-def undo(scene: Sight) -> None:
+def undo(view: CircuitView) -> None:
     """One step back; nothing where there is none."""
     if past():
-        go_back(scene, len(past()) - 1)
+        go_back(view, len(past()) - 1)
 
 
-def go_back(scene: Sight, moment: int) -> None:
+def go_back(view: CircuitView, moment: int) -> None:
     """To one of the `past`; what came after it can be done again."""
     line = [*past(), st.session_state[_NOW], *reversed(future())]
-    _go(scene, line, moment)
+    _go(view, line, moment)
 
 
-def redo(scene: Sight) -> None:
+def redo(view: CircuitView) -> None:
     """What was undone last, again."""
     if future():
         line = [*past(), st.session_state[_NOW], *reversed(future())]
-        _go(scene, line, len(past()) + 1)
+        _go(view, line, len(past()) + 1)
 
 
-def _go(scene: Sight, line: Sequence[Recipe], moment: int) -> None:
+def _go(view: CircuitView, line: Sequence[Recipe], moment: int) -> None:
     st.session_state[_PAST] = list(line[:moment])
     st.session_state[_NOW] = line[moment]
     st.session_state[_FUTURE] = list(reversed(line[moment + 1 :]))
-    state.follow_recipe(scene, line[moment])
+    state.follow_recipe(view, line[moment])
 
 
-def buttons(scene: Sight) -> None:
+def buttons(view: CircuitView) -> None:
     """Undo, redo, reset."""
     with st.container(horizontal=True, gap="small"):
         for name, icon, act, able, say in (
@@ -74,9 +74,9 @@ def buttons(scene: Sight) -> None:
                 disabled=not able,
                 help=say,
                 on_click=act,
-                args=(scene,),
+                args=(view,),
             )
 
 
-def _reset(scene: Sight) -> None:
-    state.choose(scene, ())
+def _reset(view: CircuitView) -> None:
+    state.choose(view, ())

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import streamlit as st
 
 State = Literal["running", "done", "failed", "stopped"]
-Report = Callable[[Any], object]
+ReportProgress = Callable[[Any], object]
 Key = tuple[Any, ...]  # its kind, then the full input; hashable
-Work = Callable[[Report, threading.Event], Any]
+Work = Callable[[ReportProgress, threading.Event], Any]
 
 _POLL = 0.5  # seconds
 _KEPT = 64  # finished jobs

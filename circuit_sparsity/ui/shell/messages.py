@@ -9,6 +9,7 @@ from streamlit.errors import StreamlitPageNotFoundError
 
 from circuit_sparsity.ui.shell import frame
 
+PAGE = "title of the page"  # in the session: the page that is drawn
 _SPECIAL = re.compile(r"([\\*_\[\]{}()<>#+!|~$:&-])")
 
 

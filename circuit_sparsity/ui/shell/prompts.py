@@ -1,25 +1,22 @@
 """Parts of the prompt page: the text field, its tokens, and what each run expects next."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.nodes.next_token import NextToken
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token, token_strip
 from circuit_sparsity.tasks import TASKS
+from circuit_sparsity.ui.shell import messages
 from circuit_sparsity.ui.shell.address import write
-from circuit_sparsity.ui.shell.choices import among
-from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.fields import among
 
 _FIELD, _SECOND = "prompt", "other"  # the widgets' keys and the address's parameters
 _HOW, _ONE, _PAIR = "texts", "One text", "Minimal pair"
 _CUT = "cut the prompt"
-_SHOWN = 8  # of the likeliest tokens
 
 
 def texts_field(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, ...]:
@@ -53,10 +50,13 @@ def field(label: str, key: str, first: str) -> str:
 
     Not bound to the address: a run that is still going on would put the former text back there.
     """
-    kept = f"kept {key}"
-    if key not in st.session_state:
-        asked = st.query_params.get(key) or st.session_state.get(kept) or first
+    kept, drawn_on = f"kept {key}", f"page of {key}"
+    page = st.session_state.get(messages.PAGE)
+    # A field of the same key on the page before would hand over an empty text.
+    if key not in st.session_state or st.session_state.get(drawn_on) != page:
+        asked = st.session_state.get(kept) or st.query_params.get(key) or first
         st.session_state[key] = asked
+    st.session_state[drawn_on] = page
     text = st.text_area(
         label,
         key=key,
@@ -96,36 +96,6 @@ def fitting(
     return tokens[dropped:] if cut or too_many <= 0 else None
 
 
-def side_by_side(
-    found: Mapping[str, NextToken], answers: tuple[int, int], tokenizer: Tokenizer
-) -> None:
-    """A column for each run: the two-way answer and the likeliest tokens."""
-    first, second = (show_token(tokenizer.token_bytes(token)) for token in answers)
-    for column, (name, expected) in zip(st.columns(len(found)), found.items(), strict=True):
-        share = expected.against(*answers)
-        ranked = sorted(((share, first), (1 - share, second)), reverse=True)
-        with column:
-            st.markdown(f"#### {plain(name)}")
-            st.metric(
-                "Two-way answer",
-                "{1}  {0:.1%}".format(*ranked[0]),
-                plain("against {1}  {0:.1%}".format(*ranked[1])),
-                delta_color="off",
-                delta_arrow="off",
-                help=f"Probability when only the task's two answers, {plain(first)} and "
-                f"{plain(second)}, are allowed. 50% is chance.",
-            )
-            st.dataframe(
-                _likeliest(expected, tokenizer),
-                hide_index=True,
-                column_config={
-                    "probability": st.column_config.ProgressColumn(
-                        format="percent", min_value=0, max_value=1
-                    )
-                },
-            )
-
-
 def answer_pair(experiment: Experiment, tokenizer: Tokenizer) -> tuple[int, int]:
     """The task's two answer tokens; a choice where its prompts have several pairs."""
     batch = experiment.batch
@@ -143,16 +113,6 @@ def answer_pair(experiment: Experiment, tokenizer: Tokenizer) -> tuple[int, int]
 
 def _ordered(pair: tuple[int, int]) -> tuple[int, int]:
     return (min(pair), max(pair))
-
-
-def _likeliest(expected: NextToken, tokenizer: Tokenizer) -> pd.DataFrame:
-    rows = expected.top(_SHOWN)
-    return pd.DataFrame(
-        {
-            "next token": [show_token(tokenizer.token_bytes(token)) for token, _ in rows],
-            "probability": [probability for _, probability in rows],
-        }
-    )
 
 
 def _examples(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, str]:

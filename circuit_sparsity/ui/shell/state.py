@@ -1,13 +1,12 @@
 """What is changed: one list of nodes and edges, followed by graph, tables, field and address.
 
-The search field's widget owns the list, because a widget can be bound to the address. Parts that
-are not held at the common level have one of their own, which the address holds as steps of a
-recipe. `outside` counts the changes that did not come from the graph; only those make the graph
-mark nodes anew.
+The search field's widget owns the list as names, because a widget can be bound to the address;
+everybody else has the parts themselves. Parts that are not held at the common level have one of
+their own, which the address holds as steps of a recipe.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
@@ -15,54 +14,108 @@ from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.recipe import Level, Recipe, Step
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.runtime.compiled import Fill
-from circuit_sparsity.ui.shell.cached import Sight
+from circuit_sparsity.ui.shell import cached
+from circuit_sparsity.ui.shell.address import bound
+from circuit_sparsity.ui.shell.cached import CircuitView
 
 NODES = "nodes"  # the widget's key and the address's parameter
 TABLE = "node_table"
 EDGES = "edge_table"
 FILL = "fill"  # key and parameter: what the switched-off are held at
-HOW = "how"  # parameter: steps of parts that are held at something else
-_LEVELS = "levels of their own"
+_HOW = "how"  # parameter: steps of parts that are held at something else
+_SELECTED = "selected"  # parameter: what is looked at
 Part = Node | Edge
-_OUTSIDE = "outside picks"
-_TROUBLE = "unknown nodes"
-_CIRCUIT = "circuit of the picks"
-KEPT = "picked nodes"
+_SESSION = "changes"
 
 
-def prepare(scene: Sight) -> None:
+@dataclass
+class Changes:
+    """What a browser's session holds beside the search field's list."""
+
+    circuit: str | None = None  # title of the circuit that the tables' ticks are of
+    names: Sequence[str] | None = None  # the list: its widget forgets it on another page
+    levels: Mapping[str, Level] | None = None  # by name: parts not held at the common level
+    unknown: Sequence[str] = field(default_factory=tuple)  # what a link named and nobody keeps
+    selected: str | None = None  # the node or edge that is looked at; "" for none
+    outside: int = 0  # changes that did not come from the graph: for those it marks nodes anew
+
+
+def prepare(view: CircuitView) -> None:
     """Bring the list in line with this circuit; call before the widgets are drawn.
 
-    Parts that a link names and the circuit does not have are remembered for `unknown_nodes`. A
-    widget forgets its value on another page, so the list is kept beside it.
+    Parts that a link names and the circuit does not have are remembered for `unknown_nodes`.
     """
-    names = _names(scene)
+    known, session = _parts(view, cached.identity(view)), _session()
     if NODES in st.session_state:
         asked = st.session_state[NODES]
     else:
-        asked = st.query_params.get_all(NODES) or st.session_state.get(KEPT, [])
-    kept = [name for name in asked if name in names]
+        asked = st.query_params.get_all(NODES) or session.names or []
+    kept = [name for name in asked if name in known]
     if NODES not in st.session_state:
         st.query_params[NODES] = kept
-    if KEPT not in st.session_state:
-        st.session_state[_TROUBLE] = [name for name in asked if name not in names]
-    st.session_state[NODES] = st.session_state[KEPT] = kept
+    if session.names is None:
+        session.unknown = [name for name in asked if name not in known]
+    st.session_state[NODES] = session.names = kept
+    if session.selected is None:
+        session.selected = st.query_params.get(_SELECTED, "")
+    if session.selected not in known:
+        session.selected = ""
+    _write_selected()
     _prepare_levels(kept)
-    if st.session_state.get(_CIRCUIT) != scene.circuit.title:
-        st.session_state[_CIRCUIT] = scene.circuit.title
-        _follow(scene)
+    if session.circuit != view.circuit.title:
+        session.circuit = view.circuit.title
+        _follow(view)
 
 
-def picked(scene: Sight) -> tuple[Node, ...]:
-    """The nodes that are switched off now, in the order they were picked."""
-    names = (name for name in st.session_state[NODES] if ">" not in name)
-    return scene.circuit.require(map(Node.parse, names))
+def changed(view: CircuitView) -> tuple[Part, ...]:
+    """The nodes and edges that are switched off now, in the order they were picked."""
+    known = _parts(view, cached.identity(view))
+    return tuple(known[name] for name in st.session_state[NODES])
 
 
-def picked_edges(scene: Sight) -> tuple[Edge, ...]:
-    """The edges that are switched off now."""
-    names = set(st.session_state[NODES])
-    return tuple(edge for edge in scene.wiring.edges if str(edge) in names)
+def picked(view: CircuitView) -> tuple[Node, ...]:
+    """The nodes among them."""
+    return tuple(part for part in changed(view) if isinstance(part, Node))
+
+
+def picked_edges(view: CircuitView) -> tuple[Edge, ...]:
+    """The edges among them."""
+    return tuple(part for part in changed(view) if isinstance(part, Edge))
+
+
+def selected(view: CircuitView) -> Part | None:
+    """The node or edge that is looked at."""
+    return _parts(view, cached.identity(view)).get(_session().selected or "")
+
+
+def node_in_view(view: CircuitView) -> Node | None:
+    """The node that is looked at, else the one that was switched off last."""
+    part, off = selected(view), picked(view)
+    return part if isinstance(part, Node) else off[-1] if off else None
+
+
+def select(part: Part | None) -> None:
+    """Look at this one, and make the graph show it."""
+    select_in_graph("" if part is None else str(part))
+    _session().outside += 1
+
+
+def select_in_graph(name: str) -> None:
+    """Look at what the graph already shows as looked at; an empty name for nothing."""
+    _session().selected = name
+    _write_selected()
+
+
+def toggle(view: CircuitView, part: Part) -> None:
+    """Switch it off too, or on again, and make the graph show it."""
+    off = changed(view)
+    choose(view, [one for one in off if one != part] if part in off else [*off, part])
+
+
+def last_nodes() -> Sequence[Node]:
+    """The nodes of the list, the last one first, whichever circuit they are of."""
+    names = st.session_state.get(NODES) or _session().names or ()
+    return [step.source for step in map(Step.parse, reversed(names)) if step.target is None]
 
 
 def fill() -> Fill:
@@ -80,79 +133,106 @@ def recipe() -> Recipe:
 
 def levels() -> Mapping[str, Level]:
     """The parts that are not held at the common level, by name."""
-    return st.session_state.get(_LEVELS, {})
+    return _session().levels or {}
 
 
 def hold(name: str, level: Level) -> None:
     """Hold one changed part at a level of its own."""
     own = {key: value for key, value in levels().items() if key != name}
-    st.session_state[_LEVELS] = own if level == Level(fill()) else own | {name: level}
+    _session().levels = own if level == Level(fill()) else own | {name: level}
     _write_levels()
 
 
-def follow_recipe(scene: Sight, wanted: Recipe) -> None:
+def follow_recipe(view: CircuitView, wanted: Recipe) -> None:
     """Change exactly this, and make graph and tables show it."""
     found = {step.level.how for step in wanted}
     common = Level("zero" if "zero" in found and "mean" not in found else "mean")
     if len(wanted):
         st.session_state[FILL] = common.how
-    st.session_state[_LEVELS] = {s.name: s.level for s in wanted if s.level != common}
+    session = _session()
+    session.levels = {s.name: s.level for s in wanted if s.level != common}
+    session.unknown = ()
     st.session_state[NODES] = [step.name for step in wanted]
-    _forget_trouble()
     _write_levels()
-    _follow(scene)
+    _follow(view)
 
 
-def pick_in_graph(scene: Sight, names: Iterable[str]) -> None:
+def pick_in_graph(view: CircuitView, names: Iterable[str]) -> None:
     """Take over what the graph already shows."""
-    _forget_trouble()
-    known = _names(scene)
+    _session().unknown = ()
+    known = _parts(view, cached.identity(view))
     st.session_state[NODES] = [name for name in names if name in known]
-    _mark_rows(scene)
+    _mark_rows(view)
 
 
-def choose(scene: Sight, parts: Iterable[Part]) -> None:
+def choose(view: CircuitView, parts: Iterable[Part]) -> None:
     """Switch off exactly these, and make the graph show it."""
-    _forget_trouble()
     st.session_state[NODES] = [str(part) for part in parts]
-    _follow(scene)
+    changed_in_field(view)
 
 
-def changed_in_field(scene: Sight) -> None:
+def changed_in_field(view: CircuitView) -> None:
     """The search field was used."""
-    _forget_trouble()
-    _follow(scene)
+    _session().unknown = ()
+    _follow(view)
 
 
 def changed_in_table(table: str, rows: Sequence[Part]) -> None:
     """Rows were ticked; what no row of this table shows stays as it is."""
-    _forget_trouble()
+    session = _session()
+    session.unknown = ()
     shown = {str(part) for part in rows}
     ticked = [str(rows[row]) for row in st.session_state[table]["selection"]["rows"]]
     before = [n for n in st.session_state[NODES] if n in ticked or n not in shown]
     st.session_state[NODES] = before + [name for name in ticked if name not in before]
-    _count()
+    session.outside += 1
 
 
 def outside() -> int:
     """How many changes came from somewhere else than the graph."""
-    return st.session_state.get(_OUTSIDE, 0)
+    return _session().outside
 
 
 def unknown_nodes() -> list[str]:
     """What the address named and the circuit does not keep, until something is picked."""
-    return st.session_state.get(_TROUBLE, [])
+    return list(_session().unknown)
+
+
+def search_field(view: CircuitView) -> None:
+    """The list of what is switched off, which is also a search over all nodes and edges."""
+    st.multiselect(
+        "Switched off",
+        list(_parts(view, cached.identity(view))),
+        **bound(NODES),
+        wrap=True,
+        select_all=False,
+        placeholder="Nothing: type to find a node or an edge",
+        on_change=changed_in_field,
+        args=(view,),
+        help="These nodes and edges (source>target) are ablated together. The page's address "
+        "holds them: copy it to share this view.",
+    )
+
+
+def _session() -> Changes:
+    return st.session_state.setdefault(_SESSION, Changes())
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _parts(_view: CircuitView, identity: int) -> Mapping[str, Part]:
+    """Nodes, then edges, by their names."""
+    return {str(part): part for part in (*_view.wiring.nodes, *_view.wiring.edges)}
 
 
 def _prepare_levels(kept: Sequence[str]) -> None:
     """Levels of their own: from the address at first; of parts that are changed alone."""
-    if _LEVELS not in st.session_state:
-        asked, bad = _steps_asked(st.query_params.get_all(HOW))
+    session = _session()
+    if session.levels is None:
+        asked, bad = _steps_asked(st.query_params.get_all(_HOW))
         bad += [str(step) for step in asked if step.name not in kept]
-        st.session_state[_LEVELS] = {step.name: step.level for step in asked}
-        st.session_state[_TROUBLE] = [*unknown_nodes(), *bad]
-    own = {name: level for name, level in levels().items() if name in kept}
-    st.session_state[_LEVELS] = own
+        session.levels = {step.name: step.level for step in asked}
+        session.unknown = [*session.unknown, *bad]
+    session.levels = {name: level for name, level in session.levels.items() if name in kept}
     _write_levels()
 
 
@@ -167,31 +247,27 @@ def _steps_asked(texts: Iterable[str]) -> tuple[list[Step], list[str]]:
     return found, bad
 
 
+def _write_selected() -> None:
+    name = _session().selected
+    if not name:
+        st.query_params.pop(_SELECTED, None)
+    elif st.query_params.get(_SELECTED) != name:
+        st.query_params[_SELECTED] = name
+
+
 def _write_levels() -> None:
     written = [name + level.suffix for name, level in levels().items()]
-    if st.query_params.get_all(HOW) != written:
-        st.query_params[HOW] = written
+    if st.query_params.get_all(_HOW) != written:
+        st.query_params[_HOW] = written
 
 
-def _names(scene: Sight) -> set[str]:
-    return {str(part) for part in (*scene.wiring.nodes, *scene.wiring.edges)}
+def _follow(view: CircuitView) -> None:
+    _mark_rows(view)
+    _session().outside += 1
 
 
-def _follow(scene: Sight) -> None:
-    _mark_rows(scene)
-    _count()
-
-
-def _mark_rows(scene: Sight) -> None:
+def _mark_rows(view: CircuitView) -> None:
     chosen = set(st.session_state[NODES])
-    for table, parts in ((TABLE, scene.wiring.nodes), (EDGES, scene.wiring.edges)):
+    for table, parts in ((TABLE, view.wiring.nodes), (EDGES, view.wiring.edges)):
         rows = [i for i, part in enumerate(parts) if str(part) in chosen]
         st.session_state[table] = {"selection": {"rows": rows, "columns": [], "cells": []}}
-
-
-def _forget_trouble() -> None:
-    st.session_state.pop(_TROUBLE, None)
-
-
-def _count() -> None:
-    st.session_state[_OUTSIDE] = outside() + 1

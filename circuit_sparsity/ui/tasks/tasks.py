@@ -1,45 +1,50 @@
-"""Parts of the tasks page: how a model does on each, one task with examples, and one's own."""
+"""The tasks: how well a model answers each, one looked at, and one's own."""
 
+import threading
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from circuit_sparsity.experiment.experiment import Cancelled
+from circuit_sparsity.experiment.opening import open_model, open_tokenizer
 from circuit_sparsity.experiment.scores import (
     CARD,
     KINDS,
     PAIRS,
     Score,
     card_of,
+    kinds_of,
     pairs_of_tests,
+    score,
     stored_scores,
 )
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import pair_html
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks import TASKS
-from circuit_sparsity.tasks.task import SPLITS
+from circuit_sparsity.tasks.task import SPLITS, Task
 from circuit_sparsity.ui.shell import cached, fetching
 from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import Stamp
-from circuit_sparsity.ui.shell.jobs import Job, watch
+from circuit_sparsity.ui.shell.fields import pressed
+from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
-from circuit_sparsity.ui.shell.press import pressed
-from circuit_sparsity.ui.tasks import jobs as task_jobs
 
 _TASK, _SHOWN = "shown_task", "task_examples"
-_OWN = Path(__file__).parents[2] / "docs" / "own_tasks"
+Scores = Mapping[str, Mapping[str, Score]]  # by task, then by kind of structure
+_OWN = Path(__file__).parents[3] / "docs" / "own_tasks"
 
 
 def scores(model: str | None) -> None:
     """Every task in a table, with what the model's card stores or what was measured here."""
     store = Store.from_environment()
     job, is_here = None, model is not None and store.path_of_model(model) is not None
-    measured: task_jobs.Scores = {}
+    measured: Scores = {}
     if model is not None and is_here:
-        job = task_jobs.find(store, model, _version(store, model))
+        job = _find_job(store, model, _version(store, model))
         if job is not None and job.state == "done":
             measured = job.result()
     st.subheader("All tasks" if model is None else f"All tasks, and {model} on them")
@@ -63,9 +68,7 @@ _COLUMNS = {f"{kind}, right": st.column_config.NumberColumn(format="%.1f%%") for
 }
 
 
-def _row(
-    store: Store, model: str | None, name: str, measured: task_jobs.Scores
-) -> dict[str, object]:
+def _row(store: Store, model: str | None, name: str, measured: Scores) -> dict[str, object]:
     row: dict[str, object] = {"task": name}
     found = measured.get(name)
     where = "measured here"
@@ -111,7 +114,7 @@ def _measuring(store: Store, model: str, job: Job | None) -> None:
 
 
 def _start(store: Store, model: str) -> Job:
-    return task_jobs.start(store, model, _version(store, model), tuple(TASKS.values()))
+    return _start_job(store, model, _version(store, model), tuple(TASKS.values()))
 
 
 def _running(job: Job) -> None:
@@ -173,3 +176,31 @@ def own() -> None:
         example = _OWN / "comparison.csv"
         if example.is_file():
             st.code(example.read_text(encoding="utf-8"), language=None)
+
+
+KIND = "tasks"
+
+
+def _find_job(store: Store, model: str, version: Stamp) -> Job | None:
+    """The job that measures this version of a model."""
+    return jobs().find((KIND, store, model, version))
+
+
+def _start_job(store: Store, model: str, version: Stamp, tasks: tuple[Task, ...]) -> Job:
+    """The job whose result are the scores of every task, on `PAIRS` pairs of each kind.
+
+    It reads the model itself: the first one of a process takes long, and a button must not wait.
+    """
+
+    def work(report: ReportProgress, cancel: threading.Event) -> Scores:
+        report((0, len(tasks), "reading the model"))
+        opened = open_model(store, model), open_tokenizer(store, model)
+        found: dict[str, dict[str, Score]] = {}
+        for done, task in enumerate(tasks):
+            report((done, len(tasks), task.name))
+            if cancel.is_set():
+                raise Cancelled(f"stopped after {done} of {len(tasks)} tasks")
+            found[task.name] = {kind: score(*opened, task, kind, PAIRS) for kind in kinds_of(task)}
+        return found
+
+    return jobs().start((KIND, store, model, version), f"Tasks of {model}", work, again=True)

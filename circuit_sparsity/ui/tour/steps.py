@@ -14,14 +14,12 @@ from circuit_sparsity.plots.attention import look_figure, votes_figure
 from circuit_sparsity.plots.colours import Palette, palette
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import signed, what
-from circuit_sparsity.ui.circuit import panels
-from circuit_sparsity.ui.evidence import attacks
-from circuit_sparsity.ui.shell import cached
-from circuit_sparsity.ui.shell.cached import Scene
+from circuit_sparsity.ui.shell import attacks, cached
+from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.costs import LOSS_HELP
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.tour import tour
-from circuit_sparsity.ui.tour.prompt import Shown, prompt
-from circuit_sparsity.ui.tour.tour import Measured
+from circuit_sparsity.ui.tour.tour import Measured, Shown, prompt
 
 _RIGHT = 0.42  # of the page's width, for words and numbers; the graph has the rest
 _OPPOSITE, _READ, _CHANNEL, _OFF = "tour_opposite", "tour_read", "tour_channel", "tour_off"
@@ -29,7 +27,7 @@ _TELLS, _FINDS = "tell which mark it is", "find a mark of either kind"
 _TOKENS = 8
 
 
-def question(scene: Scene, found: Measured) -> None:
+def question(view: LiveView, found: Measured) -> None:
     """The prompt, and how model and circuit answer it."""
     words, picture = st.columns([_RIGHT, 1 - _RIGHT], gap="medium")
     with words:
@@ -37,7 +35,7 @@ def question(scene: Scene, found: Measured) -> None:
             "A string was opened some tokens ago. **Which mark closes it?** Two prompts of a pair "
             "differ in one token only, the framed one, so nothing else can tell."
         )
-        one = prompt(scene, found)
+        one = prompt(view, found)
         answers = [("Whole model", found.few.of_model)]
         answers.append(("Circuit alone", found.few.of_circuit))
         with st.container(horizontal=True):
@@ -45,26 +43,26 @@ def question(scene: Scene, found: Measured) -> None:
                 _answer(name, outcome, one)
         st.caption("Probability of the right answer against the other one; 50% is chance.")
     with picture:
-        tour.graph(scene, ())
+        tour.graph(view, ())
 
 
-def kept(scene: Scene, found: Measured) -> None:
+def kept(view: LiveView, found: Measured) -> None:
     """How little of the model runs, and what that costs."""
-    it = scene.experiment
+    experiment = view.experiment
     words, picture = st.columns([_RIGHT, 1 - _RIGHT], gap="medium")
     with words:
         st.markdown(
-            f"Only **{it.circuit.size:,} of {total_nodes(it.model.config):,} nodes** run, joined "
-            f"by **{len(scene.wiring.edges):,} weights**. Every other node stands still at its "
+            f"Only **{view.circuit.size:,} of {total_nodes(view.config):,} nodes** run, joined by "
+            f"**{len(view.wiring.edges):,} weights**. Every other node stands still at its "
             "mean over ordinary text, whatever the prompt says."
         )
         runs = {
-            "Whole model": it.of_model,
-            "Circuit": it.of_circuit,
-            "Empty circuit": it.of_nothing,
+            "Whole model": experiment.of_model,
+            "Circuit": experiment.of_circuit,
+            "Empty circuit": experiment.of_nothing,
         }
         if st.toggle("Now the opposite: all but these nodes run", key=_OPPOSITE):
-            runs["All but these"] = it.of_complement
+            runs["All but these"] = experiment.of_complement
         with st.container(horizontal=True):
             for name, outcome in runs.items():
                 _loss(name, outcome)
@@ -73,10 +71,10 @@ def kept(scene: Scene, found: Measured) -> None:
             "cannot do it, the model needs these nodes."
         )
     with picture:
-        tour.graph(scene, scene.wiring.nodes)
+        tour.graph(view, view.wiring.nodes)
 
 
-def reading(scene: Scene, found: Measured) -> None:
+def reading(view: LiveView, found: Measured) -> None:
     """Which nodes see the opening mark."""
     words, picture = st.columns([_RIGHT, 1 - _RIGHT], gap="medium")
     with words:
@@ -88,7 +86,7 @@ def reading(scene: Scene, found: Measured) -> None:
             "Show the nodes that", [_TELLS, _FINDS], key=_READ, default=_TELLS, required=True
         )
         seen = telling(found.readings) if which == _TELLS else finding(found.readings)
-        one = prompt(scene, found, compact=True)
+        one = prompt(view, found, compact=True)
         st.dataframe(_readings(seen, which == _FINDS, one), hide_index=True, width="stretch")
         st.caption(
             f"Mean activation over {len(found.few.batch)} prompts, in the circuit, on "
@@ -96,10 +94,10 @@ def reading(scene: Scene, found: Measured) -> None:
             "all tokens, is how selective it is."
         )
     with picture:
-        tour.graph(scene, [each.node for each in seen])
+        tour.graph(view, [each.node for each in seen])
 
 
-def moving(scene: Scene, found: Measured) -> None:
+def moving(view: LiveView, found: Measured) -> None:
     """How a head brings it to the end."""
     words, picture = st.columns([_RIGHT, 1 - _RIGHT], gap="medium")
     look = found.looks[0] if found.looks else None
@@ -113,7 +111,7 @@ def moving(scene: Scene, found: Measured) -> None:
                 f"average over {len(found.few.batch)} prompts, is on the mark, and brings what "
                 "stands there to the end."
             )
-            one = prompt(scene, found)
+            one = prompt(view, found)
             end = len(one.tokens)
             sink = None if look.sink is None else float(look.sink[one.row])
             st.plotly_chart(
@@ -127,10 +125,10 @@ def moving(scene: Scene, found: Measured) -> None:
                 "From the last token of this prompt; the sink is attention spent on nothing."
             )
     with picture:
-        tour.graph(scene, look.nodes if look else ())
+        tour.graph(view, look.nodes if look else ())
 
 
-def writing(scene: Scene, found: Measured) -> None:
+def writing(view: LiveView, found: Measured) -> None:
     """What it writes, and which answer that is a vote for."""
     words, picture = st.columns([_RIGHT, 1 - _RIGHT], gap="medium")
     channels = found.writings
@@ -138,7 +136,7 @@ def writing(scene: Scene, found: Measured) -> None:
         if not channels:
             st.info("This circuit keeps no final channel: it cannot move the answer.")
         else:
-            up, down = _answers(scene)
+            up, down = _answers(view)
             st.markdown(
                 "What arrives is written to a few channels of the residual stream, and the "
                 f"unembedding turns each into a **vote**: upwards for {plain(up)}, downwards for "
@@ -158,16 +156,16 @@ def writing(scene: Scene, found: Measured) -> None:
                 config={"displayModeBar": False},
             )
             st.caption(f"Means over {len(found.few.batch)} prompts.")
-            _unembeds(scene, found)
+            _unembeds(view, found)
     with picture:
-        tour.graph(scene, writers_of(scene.experiment, channels))
+        tour.graph(view, writers_of(view.experiment, channels))
 
 
-def breaking(scene: Scene, found: Measured) -> None:
+def breaking(view: LiveView, found: Measured) -> None:
     """Switch off what matters most, one after the other, with undo."""
-    it = scene.experiment
+    experiment = view.experiment
     words, picture = st.columns([_RIGHT, 1 - _RIGHT], gap="medium")
-    ranked = _ranked(scene, cached.identity(scene))
+    ranked = _ranked(view, cached.identity(view))
     off = ranked[: st.session_state.get(_OFF, 0)]
     left = ranked[len(off) :]
     with words:
@@ -193,17 +191,17 @@ def breaking(scene: Scene, found: Measured) -> None:
                 on_click=_switch,
                 args=(len(off) - 1,),
             )
-        effect = it.ablate(off)
+        effect = experiment.ablate(off)
         with st.container(horizontal=True):
             _loss("Circuit", effect.before)
             if off:
                 _loss(f"Without {what(off)}", effect.after, signed(effect.delta, 4))
         st.caption("Task loss, nats per sequence; 0.693 is a coin. The change is against the left.")
     with picture:
-        tour.graph(scene, left[:1], off)
+        tour.graph(view, left[:1], off)
 
 
-def attacking(scene: Scene, found: Measured) -> None:
+def attacking(view: LiveView, found: Measured) -> None:
     """What the mechanism cannot see."""
     look = found.looks[0] if found.looks else None
     st.markdown(
@@ -211,12 +209,12 @@ def attacking(scene: Scene, found: Measured) -> None:
         "the string**. Does the model fall for it? And does its circuit, or is something else at "
         "work there?"
     )
-    attacks.section(scene)
+    attacks.section(view)
     with st.expander("Where in the circuit", icon=":material/hub:"):
-        tour.graph(scene, look.nodes if look else ())
+        tour.graph(view, look.nodes if look else ())
 
 
-STEPS: tuple[tuple[str, Callable[[Scene, Measured], None]], ...] = (
+STEPS: tuple[tuple[str, Callable[[LiveView, Measured], None]], ...] = (
     ("The question", question),
     ("What is kept", kept),
     ("Who sees the opening mark", reading),
@@ -251,7 +249,7 @@ def _loss(name: str, outcome: Outcome, change: str | None = None) -> None:
         delta_color="off",
         delta_arrow="off",
         width="content",
-        help=panels.LOSS_HELP,
+        help=LOSS_HELP,
     )
 
 
@@ -261,20 +259,20 @@ def _readings(seen: tuple[Reading, ...], any_mark: bool, one: Shown) -> pd.DataF
             "node": [str(each.node) for each in seen],
             f"on {one.positive_mark}": [round(each.positive, 3) for each in seen],
             f"on {one.negative_mark}": [round(each.negative, 3) for each in seen],
-            "else": [round(each.elsewhere, 3) for each in seen],
+            "else": [round(each.other_tokens, 3) for each in seen],
             "gap, sd": [round(each.finds if any_mark else each.tells, 2) for each in seen],
         }
     )
 
 
-def _answers(scene: Scene) -> tuple[str, str]:
-    batch, tokenizer = scene.experiment.batch, cached.tokenizer(scene.choice.model)
+def _answers(view: LiveView) -> tuple[str, str]:
+    batch, tokenizer = view.experiment.batch, cached.tokenizer(view.choice.model)
     pair = int(batch.right[0]), int(batch.wrong[0])
     first, second = (show_token(tokenizer.token_bytes(token)) for token in pair)
     return first, second
 
 
-def _unembeds(scene: Scene, found: Measured) -> None:
+def _unembeds(view: LiveView, found: Measured) -> None:
     """The tokens that a channel raises or lowers most."""
     names = {str(one.node): one.node.channel for one in found.writings}
     name = st.selectbox(
@@ -282,8 +280,8 @@ def _unembeds(scene: Scene, found: Measured) -> None:
         list(names),
         key=_CHANNEL if st.session_state.get(_CHANNEL) in (None, *names) else None,
     )
-    tokenizer = cached.tokenizer(scene.choice.model)
-    weights = matrix(scene.experiment.model, "unembedding")[:, names[name]]
+    tokenizer = cached.tokenizer(view.choice.model)
+    weights = matrix(view.experiment.model, "unembedding")[:, names[name]]
     rows = strongest(weights, _TOKENS)
     st.dataframe(
         pd.DataFrame(
@@ -299,9 +297,9 @@ def _unembeds(scene: Scene, found: Measured) -> None:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Switching off one after the other …")
-def _ranked(_scene: Scene, identity: int) -> tuple[Node, ...]:
-    it = _scene.experiment
-    return costliest(it.ablate_each(it.circuit.node_list))
+def _ranked(_view: LiveView, identity: int) -> tuple[Node, ...]:
+    experiment = _view.experiment
+    return costliest(experiment.ablate_each(experiment.circuit.node_list))
 
 
 def _switch(count: int) -> None:

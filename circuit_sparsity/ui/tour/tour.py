@@ -1,4 +1,4 @@
-"""The tour's frame: its circuit, where one is in it, and the graph beside each step."""
+"""The tour's frame: its circuit, where one is in it, the prompt and the graph of each step."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -16,14 +16,16 @@ from circuit_sparsity.explained.tour import (
     readings,
     writings,
 )
+from circuit_sparsity.plots.activations import activation_strip
 from circuit_sparsity.plots.coloured_graph import marked_figure
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.graph import Figure
+from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui.shell import cached, messages, pickers
 from circuit_sparsity.ui.shell.address import bound
-from circuit_sparsity.ui.shell.cached import Scene, Sight
-from circuit_sparsity.ui.shell.choices import among
+from circuit_sparsity.ui.shell.cached import CircuitView, LiveView
+from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.pickers import Choice
 
 STEP = "step"  # key and parameter of the address
@@ -116,27 +118,29 @@ def _go(step: str) -> None:
     st.session_state[STEP] = step
 
 
-def measured(scene: Scene) -> Measured:
+def measured(view: LiveView) -> Measured:
     """Everything the steps point at, measured once a circuit. Raises what `mark_places` does."""
-    return _measured(scene, cached.identity(scene))
+    return _measured(view, cached.identity(view))
 
 
 @st.cache_resource(max_entries=8, show_spinner="Running the prompts …")
-def _measured(_scene: Scene, identity: int) -> Measured:
-    whole = _scene.experiment
-    it = replace(whole, batch=whole.batch.select(range(min(_PAIRS, whole.batch.n_pairs))))
-    marks = tuple(mark_places(it.batch).tolist())
-    return Measured(it, marks, readings(it), looks(it), writings(it))
+def _measured(_view: LiveView, identity: int) -> Measured:
+    whole = _view.experiment
+    experiment = replace(whole, batch=whole.batch.select(range(min(_PAIRS, whole.batch.n_pairs))))
+    marks = tuple(mark_places(experiment.batch).tolist())
+    return Measured(
+        experiment, marks, readings(experiment), looks(experiment), writings(experiment)
+    )
 
 
-def graph(scene: Scene, marked: Collection[Node], off: Collection[Node] = ()) -> None:
+def graph(view: LiveView, marked: Collection[Node], off: Collection[Node] = ()) -> None:
     """The circuit with the nodes of this step pointed at."""
     look = tuple(marked), tuple(off), st.context.theme.type
     st.plotly_chart(
-        _figure(scene, cached.identity(scene), *look),
+        _figure(view, cached.identity(view), *look),
         key="tour_graph",
         config={"displayModeBar": False},
-        alt=f"Graph of {scene.circuit.title}; marked: {', '.join(map(str, marked)) or 'none'}",
+        alt=f"Graph of {view.circuit.title}; marked: {', '.join(map(str, marked)) or 'none'}",
     )
     meaning = "Full and large: the nodes of this step" if marked else "Hollow: a kept node"
     st.caption(
@@ -148,10 +152,82 @@ def graph(scene: Scene, marked: Collection[Node], off: Collection[Node] = ()) ->
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _figure(
-    _scene: Sight,
+    _view: CircuitView,
     identity: int,
     marked: tuple[Node, ...],
     off: tuple[Node, ...],
     theme: str | None,
 ) -> Figure:
-    return marked_figure(_scene.wiring, _scene.layout, _scene.config, marked, off, palette(theme))
+    return marked_figure(_view.wiring, _view.layout, _view.config, marked, off, palette(theme))
+
+
+_PAIR, _OTHER = "tour_pair", "tour_other"
+_STRIDE = 5  # prompts that follow each other are of one structure after the other
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The prompt on screen, as people read it."""
+
+    row: int
+    tokens: tuple[bytes, ...]
+    mark: int
+    right: str
+    wrong: str
+    positive_mark: str
+    negative_mark: str
+
+
+def prompt(view: LiveView, found: Measured, compact: bool = False) -> Shown:
+    """The tokens with the mark framed, and buttons for another pair and for the other side.
+
+    ``compact`` only says which prompt it would be.
+    """
+    pairs = found.few.batch.n_pairs
+    pair = st.session_state.get(_PAIR, 0) % pairs
+    other = bool(st.session_state.get(_OTHER, False))
+    one = _shown(view, found, pair, pair + pairs * other)
+    if compact:
+        return one
+    levels = [0.0] * len(one.tokens)
+    st.html(activation_strip(one.tokens, levels, palette(st.context.theme.type), 1.0, one.mark))
+    with st.container(horizontal=True):
+        st.button(
+            "The other mark",
+            key="tour other",
+            icon=":material/swap_horiz:",
+            on_click=_set,
+            args=(_OTHER, not other),
+        )
+        st.button(
+            "Another prompt",
+            key="tour another",
+            icon=":material/casino:",
+            on_click=_set,
+            args=(_PAIR, (pair + _STRIDE) % pairs),
+        )
+    return one
+
+
+def _shown(view: LiveView, found: Measured, pair: int, row: int) -> Shown:
+    batch, tokenizer = found.few.batch, cached.tokenizer(view.choice.model)
+
+    def text(token: int) -> str:
+        return show_token(tokenizer.token_bytes(token))
+
+    ids = batch.tokens[row, : int(batch.last[row]) + 1].tolist()
+    marks = (int(batch.tokens[i, found.marks[i]]) for i in (pair, pair + batch.n_pairs))
+    positive, negative = map(text, marks)
+    return Shown(
+        row,
+        tuple(map(tokenizer.token_bytes, ids)),
+        found.marks[row],
+        text(int(batch.right[row])),
+        text(int(batch.wrong[row])),
+        positive,
+        negative,
+    )
+
+
+def _set(key: str, value: int | bool) -> None:
+    st.session_state[key] = value

@@ -55,4 +55,4 @@ def test_a_cluster_retries_the_job_of_a_worker_that_is_killed(tmp_path) -> None:
 
 def test_a_cluster_that_is_not_there_is_said_so() -> None:
     with pytest.raises(ValueError, match="no Dask scheduler answers at 'tcp://127.0.0.1:9'"):
-        DaskWorkers(sweep_jobs.square, "tcp://127.0.0.1:9", retry="1s")
+        DaskWorkers(sweep_jobs.square, "tcp://127.0.0.1:9", timeout="1s")
