@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "ablate": "ablate nodes and edges of a circuit and report the loss",
         "train": "train a weight-sparse model from a settings file",
         "prune": "find a circuit: fewest nodes at a target loss, or exactly k nodes",
+        "cut": "show a stored run's circuits of any number of nodes, with their losses",
         "sweep": "search over settings: the best circuit of each model, task and size",
         "evidence": "measure how real a circuit is, and store that beside it",
         "bridges": "show pairs of a sparse and a dense model that are joined by bridges",

@@ -13,9 +13,10 @@ SCHEMA = 1  # of what --json prints: raised when a key goes or changes its meani
 
 @dataclass(frozen=True)
 class Answer:
-    """``data`` is a JSON object's values by key; ``lines`` says the same in words."""
+    """``data`` is a JSON object's values by key, or a list of such objects; ``lines`` says the same
+    in words."""
 
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     lines: tuple[str, ...]
 
 
@@ -30,13 +31,17 @@ class Command(Protocol):
     def run(self, arguments: argparse.Namespace, say: Say) -> Answer: ...
 
 
-def as_json(data: Mapping[str, Any]) -> str:
+def as_json(data: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     """One line of strict JSON, in ASCII; a number that is not finite is ``null``.
+
+    An object tells its schema first; a list (``cut``) has none.
 
     >>> as_json({"loss": float("nan"), "nodes": [44]})
     '{"schema": 1, "loss": null, "nodes": [44]}'
     """
-    return json.dumps({"schema": SCHEMA, **_finite(data)}, allow_nan=False)
+    if isinstance(data, Mapping):
+        return json.dumps({"schema": SCHEMA, **_finite(data)}, allow_nan=False)
+    return json.dumps(_finite(data), allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

@@ -52,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and .md files, in place of the model's own means",
     )
     add_device(parser)
+    parser.add_argument(
+        "--objective",
+        choices=("task", "kl"),
+        default="task",
+        help="keep the right answer (task), or the two answers as the model has them (kl); the "
+        "target is a loss, or a divergence, in nats",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--preset", choices=PRESETS, help="how to look (fast)")
     how.add_argument(
@@ -73,11 +80,14 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
 
     from circuit_sparsity.evidence.evidence import write_evidence
     from circuit_sparsity.evidence.measures import measure
+    from circuit_sparsity.pruning.any_k import guess_in_words
     from circuit_sparsity.pruning.request import Observer, PruneRequest, carry_out
     from circuit_sparsity.pruning.settings import preset
 
     chosen = arguments.mode or arguments.preset or "fast"
-    settings = dataclasses.replace(preset(chosen), seed=arguments.seed)
+    settings = dataclasses.replace(
+        preset(chosen), seed=arguments.seed, objective=arguments.objective
+    )
     request = PruneRequest(
         arguments.model,
         arguments.task,
@@ -96,7 +106,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
             measured=lambda done, of: say(f"measuring {done} of {of}"),
         ),
     )
-    data, more = _data(made), ()
+    data, more = {"troubles": [], **_data(made)}, ()
     if arguments.mode:
         evidence = measure(
             made.experiment,
@@ -107,6 +117,10 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         write_evidence(evidence, store, made.circuit)
         data |= evidence_data(evidence)
         more = evidence_lines(evidence)
+    guess = guess_in_words(made.circuit.size, made.experiment.of_circuit.loss)
+    if guess is not None:
+        data["troubles"] = [*data["troubles"], guess]
+        more = (*more, f"LOOK OUT: {guess}")
     return Answer(
         data,
         (
@@ -138,6 +152,7 @@ def _data(made: "Pruned") -> dict[str, object]:
         "edges_before": removal.get("edges_before"),
         "loss_without_spare_edges": removal.get("loss_without_spare_edges"),
         "means_over": found.means_over,
+        "objective": made.nested.ranking.settings.objective,
         "circuit_loss": found.loss,
         "test_loss": made.experiment.of_circuit.loss,
         "seconds": found.seconds,

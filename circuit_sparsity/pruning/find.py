@@ -12,18 +12,22 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
+from circuit_sparsity.circuits.edges import edges
 from circuit_sparsity.circuits.found import Found
 from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.pruning.answers import Evaluation
 from circuit_sparsity.pruning.attribution import attribute
 from circuit_sparsity.pruning.dangling import Liveness
+from circuit_sparsity.pruning.descent import Descent
 from circuit_sparsity.pruning.learn import Snapshot, SnapshotReport, learn
 from circuit_sparsity.pruning.minimality import MOST, Minimal, Trimmer
+from circuit_sparsity.pruning.objective import Objective
 from circuit_sparsity.pruning.ranking import Ranking
 from circuit_sparsity.pruning.settings import FAST, TARGET_LOSS, Goal, PruneSettings
 from circuit_sparsity.pruning.size import exactly, fewest, log_grid
 from circuit_sparsity.pruning.subject import Subject
+from circuit_sparsity.tasks.task import TaskBatch
 
 STEPS = 16
 
@@ -70,6 +74,7 @@ def _sides(margins: Float[Tensor, " prompt"]) -> Float[Tensor, " prompt"]:
 
 PAPER = Goal(TARGET_LOSS)
 SWEEP = "local"
+PLENTY = 192  # nodes, at least, that removal down to k begins with
 
 
 class TargetNotReached(ValueError):
@@ -171,6 +176,7 @@ class Cut:
         self._validation = None
         if subject.validation is not None:
             self._validation = Evaluation(subject, subject.validation)
+        self._objective = Objective(ranking.settings.objective)
         self._liveness = Liveness(subject.model, subject.means, subject.readout)
         self._started = time.monotonic()
         self.losses: dict[int, float] = {}  # by number of nodes
@@ -204,16 +210,27 @@ class Cut:
     def _minimal(self, kept: Bool[Tensor, " node"], goal: Goal, sweep: str) -> Circuit:
         """From more nodes than are wanted down to the goal, one by one."""
         size, most = int(kept.sum()), min(MOST, self.subject.layout.size)
-        start = self.exactly(max(size, min(round(self.ranking.settings.spare * size), most)))
+        plenty = round(self.ranking.settings.spare * size)
+        plenty = plenty if goal.k is None else max(plenty, PLENTY)
+        start = self.exactly(max(size, min(plenty, most)))
         settings = self.ranking.settings
-        trimmer = Trimmer(self.subject, self._report, self._cancel, settings.one_by_one)
+        watched = self._report, self._cancel
+        trimmer = Trimmer(self.subject, *watched, settings.one_by_one, self._objective)
         circuit = self._circuit(start, sweep)
         if goal.k is None:
             found = trimmer.minimal(circuit, goal.target)
         else:
-            found = trimmer.smallest(circuit, goal.k)
+            found = trimmer.smallest(self._descended(circuit, goal.k), goal.k)
+            found = dataclasses.replace(
+                found, before=(circuit.size, len(edges(circuit, self.subject.model)))
+            )
         masks = found.circuit.masks(self.subject.model.config)
         return self._finished(self.subject.layout.join(masks), goal, sweep, size, found)
+
+    def _descended(self, circuit: Circuit, k: int) -> Circuit:
+        """``circuit`` without all but k nodes, the one that can best be spared first."""
+        descent = Descent(self.subject, self._objective, self._report, self._cancel)
+        return circuit.without(descent.order(circuit, k)[k:])
 
     def loss(self, kept: Bool[Tensor, " node"]) -> float:
         """The larger mean task loss of evaluation and validation prompts, in nats."""
@@ -263,7 +280,14 @@ class Cut:
             calibration = calibrate(found)
             found = calibration.apply(found)
             others = others if others is None else calibration.apply(others)
-        return _Measured(_loss(found), None if others is None else _loss(others), calibration)
+        loss, validation = self._loss(found, self.subject.evaluation), None
+        if others is not None and self.subject.validation is not None:
+            validation = self._loss(others, self.subject.validation)
+        return _Measured(loss, validation, calibration)
+
+    def _loss(self, margins: Float[Tensor, " prompt"], batch: TaskBatch) -> float:
+        of_model = self._objective.reference(self.subject, batch)
+        return float(self._objective(margins.cpu(), of_model).mean())
 
     def _finished(
         self,
@@ -312,7 +336,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Mean two-way losses in nats per sequence."""
+    """Mean losses in nats per sequence, as the settings' objective has them."""
 
     loss: float  # on the evaluation prompts
     validation: float | None
@@ -321,7 +345,3 @@ class _Measured:
     @property
     def worst(self) -> float:
         return self.loss if self.validation is None else max(self.loss, self.validation)
-
-
-def _loss(margins: Float[Tensor, " prompt"]) -> float:
-    return float(F.softplus(-margins).mean())

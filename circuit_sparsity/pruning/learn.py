@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.pruning.answers import by_length, gate_slope, gated, margins
+from circuit_sparsity.pruning.objective import Objective
 from circuit_sparsity.pruning.ranking import Moment, Ranking
 from circuit_sparsity.pruning.settings import Goal, Price, PruneSettings
 from circuit_sparsity.pruning.subject import Subject
@@ -116,6 +116,7 @@ class _Run:
         self.rate = rate
         self.means = subject.layout.views(subject.mean_vector)
         self.left = None if subject.panels is None else subject.panels.run()
+        self.whole, self.objective = self.left, Objective(settings.objective)
 
     def advance(self, batch: TaskBatch) -> Float[Tensor, ""]:
         """One optimiser step; the task loss before it."""
@@ -134,11 +135,12 @@ class _Run:
     def _task_loss(
         self, gate: Float[Tensor, " node"], batch: TaskBatch
     ) -> tuple[Float[Tensor, ""], Float[Tensor, " node"]]:
-        """Mean two-way loss in nats, and its gradient by the gate."""
+        """Mean loss in nats as the settings' objective has it, and its gradient by the gate."""
         total, by_gate = gate.new_zeros(()), torch.zeros_like(gate)
         gate = gate.requires_grad_()
         for part in by_length(batch, max(len(batch) // 2, 32), self.subject.device):
-            loss = F.softplus(-self._margins(gate, part).float()).sum() / len(batch)
+            margin = self._margins(gate, part).float()
+            loss = self.objective(margin, self._of_model(part)).sum() / len(batch)
             by_gate += torch.autograd.grad(loss, gate)[0]
             total += loss.detach()
         return total, by_gate
@@ -149,6 +151,15 @@ class _Run:
         hook = gated(self.subject.layout.views(gate), self.means)
         with torch.autocast(gate.device.type, torch.bfloat16, enabled=self.settings.bf16):
             return margins(self.subject.model, part, hook)
+
+    @torch.no_grad()
+    def _of_model(self, part: TaskBatch) -> Float[Tensor, " prompt"] | None:
+        """The whole model's margins, where the objective compares with them."""
+        if self.objective.name == "task":
+            return None
+        if self.whole is not None:
+            return self.whole.margins(torch.ones(self.subject.layout.size), part)
+        return margins(self.subject.model, part)
 
     def leave(self, step: int) -> None:
         """After ``step`` steps: take nodes that are out for good out of the computation."""

@@ -11,21 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import Edge, edges
 from circuit_sparsity.circuits.found import Removal
-from circuit_sparsity.core.names import Node
 from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.pruning.dangling import Liveness
+from circuit_sparsity.pruning.descent import LossesWithout
 from circuit_sparsity.pruning.learn import Snapshot, SnapshotReport
+from circuit_sparsity.pruning.objective import Objective
 from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.pruning.subject import Subject
-from circuit_sparsity.runtime.compiled import compile_circuit
 from circuit_sparsity.tasks.task import TaskBatch
 
 Part = TypeVar("Part")
@@ -72,9 +70,10 @@ class Trimmer:
         report: SnapshotReport = lambda snapshot: None,
         cancel: threading.Event | None = None,
         one_by_one: int = PruneSettings.one_by_one,
+        objective: Objective | None = None,
     ) -> None:
         self.subject, self._report, self._cancel = subject, report, cancel
-        self._one_by_one = one_by_one
+        self._one_by_one, self._objective = one_by_one, objective or Objective()
         self._batches = [subject.evaluation]
         if subject.validation is not None:
             self._batches.append(subject.validation)
@@ -135,15 +134,8 @@ class Trimmer:
 
     def _losses(
         self, circuit: Circuit, batches: Sequence[TaskBatch] | None = None
-    ) -> Losses[Node | Edge]:
-        compiled = compile_circuit(circuit, self.subject.model, self.subject.means)
-        runs = [compiled.on(batch) for batch in batches or self._batches]
-
-        def losses(sets: Sequence[Sequence[Node | Edge]]) -> Float[Tensor, " set"]:
-            margins = [run.margins_without(sets) for run in runs]
-            return torch.stack([F.softplus(-m).mean(dim=1) for m in margins]).amax(dim=0)
-
-        return losses
+    ) -> LossesWithout:
+        return LossesWithout(self.subject, circuit, batches or self._batches, self._objective)
 
     def _at_a_time(self, n: int) -> int:
         return 1 if n <= self._one_by_one else max(1, n // 16)

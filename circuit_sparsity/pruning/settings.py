@@ -15,6 +15,7 @@ from torch import Tensor
 
 METHODS = ("masks", "attribution")
 PENALTIES = ("nodes", "log_nodes")
+OBJECTIVES = ("task", "kl")
 _AT_LEAST_ZERO = ("init_scale", "weight_decay", "k_coef", "steer")
 _POSITIVE = (
     *("pairs", "evaluation_pairs", "learning_rate", "temperature", "grad_clip", "aim", "spare"),
@@ -52,10 +53,15 @@ class PruneSettings:
     minimal: bool = False  # then remove what is not needed, node by node, from at most 512 nodes
     spare: float = 2.0  # how many times as many nodes as would do that removal begins with
     one_by_one: int = 96  # up to so many parts, removal takes one at a time; of more, a sixteenth
+    objective: str = "task"  # keep the right answer, or (kl) the two answers as the model has them
     bf16: bool = True  # compute steps of dense models in bfloat16; the final losses never are
 
     def __post_init__(self) -> None:
-        for name, allowed in (("method", METHODS), ("penalty", PENALTIES)):
+        for name, allowed in (
+            ("method", METHODS),
+            ("penalty", PENALTIES),
+            ("objective", OBJECTIVES),
+        ):
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}"
