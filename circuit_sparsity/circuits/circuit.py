@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
+from typing import cast
 
 import torch
 from jaxtyping import Bool
@@ -132,6 +133,6 @@ def from_masks(found: Mapping[Location, Bool[Tensor, " width"]]) -> dict[Locatio
     """The ``nodes`` of a circuit from masks."""
     nodes: dict[Location, tuple[int, ...]] = {}
     for location, mask in found.items():
-        channels: list[int] = mask.nonzero().flatten().tolist()
+        channels = cast(list[int], mask.nonzero().flatten().tolist())
         nodes[location] = tuple(channels)
     return nodes

@@ -6,6 +6,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -65,7 +66,7 @@ def _between(circuit: Circuit, model: GPT, source: Location, target: Location) -
     if not into or not out_of:
         return
     weight = weights_out_of(model, source, target, out_of)[list(into)]
-    places: list[list[int]] = weight.nonzero().tolist()
+    places = cast(list[list[int]], weight.nonzero().tolist())
     for row, column in places:
         yield Edge(
             Node(source, out_of[column]), Node(target, into[row]), float(weight[row, column])

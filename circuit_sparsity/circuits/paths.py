@@ -6,6 +6,7 @@
 import heapq
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 
@@ -77,7 +78,7 @@ def logit_slopes(wiring: Wiring, model: GPT, right: int, wrong: int) -> Mapping[
     """
     rows = model.lm_head.weight.detach()[torch.tensor([right, wrong])].float()
     gain = model.get_parameter("transformer.ln_f.weight").detach().float()
-    apart: list[float] = ((rows[0] - rows[1]) * gain).tolist()
+    apart = cast(list[float], ((rows[0] - rows[1]) * gain).tolist())
     final = (node for node in wiring.nodes if node.location == FINAL_RESID)
     return {node: apart[node.channel] for node in final if apart[node.channel] != 0}
 

@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
             measured=lambda done, of: say(f"measuring {done} of {of}"),
         ),
     )
-    data, more = {"troubles": [], **_data(made)}, ()
+    data, more, troubles = _data(made), tuple[str, ...](), list[str]()
     if arguments.mode:
         evidence = measure(
             made.experiment,
@@ -116,13 +116,13 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         )
         write_evidence(evidence, store, made.circuit)
         data |= evidence_data(evidence)
-        more = evidence_lines(evidence)
+        more, troubles = evidence_lines(evidence), list(evidence.troubles)
     guess = guess_in_words(made.circuit.size, made.experiment.of_circuit.loss)
     if guess is not None:
-        data["troubles"] = [*data["troubles"], guess]
+        troubles.append(guess)
         more = (*more, f"LOOK OUT: {guess}")
     return Answer(
-        data,
+        data | {"troubles": troubles},
         (
             f"{made.circuit.title}: {data['nodes']} nodes, {data['edges']} edges, "
             f"{data['seconds']:.0f} s",

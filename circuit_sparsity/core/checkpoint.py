@@ -107,7 +107,10 @@ def parse_config(raw: Mapping[str, object], source: str) -> GPTConfig:
         known: dict[str, Any] = {key: x for key, x in values.items() if key in _KNOWN}
         check_fields(known)
         derived = ("d_head", "d_mlp")  # from other fields, where they are null
-        return GPTConfig(**{k: x for k, x in known.items() if x is not None or k not in derived})
+        given: dict[str, Any] = {
+            key: x for key, x in known.items() if x is not None or key not in derived
+        }
+        return GPTConfig(**given)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: {error}") from error
 

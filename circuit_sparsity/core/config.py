@@ -138,7 +138,7 @@ def check_fields(values: Mapping[str, Any]) -> None:
                     f"{name} is {shown}; expected a whole number from {least} to {_MOST[name]:,}"
                 )
         elif name in ("afrac", "dropout"):
-            if type(value) not in (int, float) or not 0 <= value <= 1:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise ValueError(f"{name} is {shown}; expected a share from 0 to 1")
         elif not isinstance(value, str if name in _TEXTS else bool):
             expected = "text" if name in _TEXTS else "true or false"

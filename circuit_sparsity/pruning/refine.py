@@ -138,7 +138,8 @@ def _points(
     sizes = sorted(set().union(*by_chain))
     chosen = {k: [chain for start, chain in serving if start <= k][-1] for k in sizes}
     on_test: dict[int, float] = {}
-    for number in {*chosen.values()} if test is not None else ():
-        mine = [k for k in sizes if chosen[k] == number]
-        on_test |= losses_by_size(subject, chains[number], mine, [test])
+    if test is not None:
+        for number in {*chosen.values()}:
+            mine = [k for k in sizes if chosen[k] == number]
+            on_test |= losses_by_size(subject, chains[number], mine, [test])
     return tuple(FamilyPoint(k, by_chain[chosen[k]][k], on_test.get(k)) for k in sizes)
