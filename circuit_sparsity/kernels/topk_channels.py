@@ -165,7 +165,7 @@ def _gather(x, at, rows, k, state, bounds, found, many):
 
 
 @kernel
-def _settle(x, at, rows, k, state, bounds, found, many):
+def _decide_exactly(x, at, rows, k, state, bounds, found, many):
     """Sort the few entries inside each open bracket and read the threshold off."""
     _gather(x, at, rows, k, state, bounds, found, many)
     for lane in range(16):
@@ -195,7 +195,7 @@ def _search(x, at, rows, k, state, bounds, count, found, many):
         step += 1
         inside = _probe(x, at, rows, 1, k, state, bounds, count, step)
     if inside:
-        _settle(x, at, rows, k, state, bounds, found, many)
+        _decide_exactly(x, at, rows, k, state, bounds, found, many)
 
 
 @kernel

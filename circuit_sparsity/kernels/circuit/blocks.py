@@ -31,23 +31,23 @@ from circuit_sparsity.kernels.vector import (
 
 
 @kernel
-def _block(plan, side, sets, desk, prompts, tile, chosen, block, first, width):
+def _block(plan, buffers, sets, workspace, prompts, tile, chosen, block, first, width):
     """Attention or MLP of one layer in either phase."""
     layer = block // 2
     begin = layer * 8 + (MLP_READ if block % 2 else READ)
     write = layer * 8 + (MLP_WRITE if block % 2 else WRITE)
     if not plan.places[write].live:
-        finish_stream(plan, side, desk, block, width)
+        finish_stream(plan, buffers, workspace, block, width)
         return
     if sets.start[chosen] >= begin:
-        recall(plan.places, side, begin, write, first, width)
+        recall(plan.places, buffers, begin, write, first, width)
     for location in range(begin, write + 1):
         if location == write and write % 8 == WRITE and is_run(sets, chosen, write):
-            gates_alone(plan, layer, side, first, width)
-            mix(plan, layer, prompts, tile, side, desk)
-        visit(plan, side, sets, desk, chosen, location, first, width)
-    add_writes(plan.places[write], plan.nodes, side.excess, side.step, 0, side, width)
-    finish_stream(plan, side, desk, block, width)
+            gates_alone(plan, layer, buffers, first, width)
+            mix(plan, layer, prompts, tile, buffers, workspace)
+        visit(plan, buffers, sets, workspace, chosen, location, first, width)
+    add_writes(plan.places[write], plan.nodes, buffers.excess, buffers.step, 0, buffers, width)
+    finish_stream(plan, buffers, workspace, block, width)
 
 
 @kernel
@@ -59,17 +59,17 @@ def _gather(source, step, target, lanes, begin, end, columns):
 
 
 @kernel
-def _keys(plan, side, sets, desk, chosen, first, width):
+def _keys(plan, buffers, sets, workspace, chosen, first, width):
     """Of the last attention that mixes tokens, what every token is needed for."""
     begin = plan.switch * 8
     if sets.start[chosen] >= begin:
-        recall(plan.places, side, begin, begin + VALUE, first, width)
+        recall(plan.places, buffers, begin, begin + VALUE, first, width)
     for kind in (READ, KEY, VALUE):
-        visit(plan, side, sets, desk, chosen, begin + kind, first, width)
+        visit(plan, buffers, sets, workspace, chosen, begin + kind, first, width)
 
 
 @kernel
-def _queries(plan, early, late, sets, desk, prompts, tile, chosen):
+def _queries(plan, early, late, sets, workspace, prompts, tile, chosen):
     """Of the last attention that mixes tokens, what only last tokens are needed for."""
     begin, write = plan.switch * 8, plan.switch * 8 + WRITE
     of = prompts.tiles[tile]
@@ -80,23 +80,23 @@ def _queries(plan, early, late, sets, desk, prompts, tile, chosen):
         recall(plan.places, late, begin, write, first, width)
     reads = plan.places[begin]
     _gather(early.excess, early.step, late.excess, late.step, reads.node_from, reads.node_to, last)
-    visit(plan, late, sets, desk, chosen, begin + QUERY, first, width)
+    visit(plan, late, sets, workspace, chosen, begin + QUERY, first, width)
     if is_run(sets, chosen, write):
         gates_alone(plan, plan.switch, late, first, width)
-        mix_last(plan, plan.switch, prompts, tile, early, late, desk)
-    visit(plan, late, sets, desk, chosen, write, first, width)
+        mix_last(plan, plan.switch, prompts, tile, early, late, workspace)
+    visit(plan, late, sets, workspace, chosen, write, first, width)
     add_writes(plan.places[write], plan.nodes, late.excess, late.step, 0, late, width)
-    finish_stream(plan, late, desk, 2 * plan.switch, width)
+    finish_stream(plan, late, workspace, 2 * plan.switch, width)
 
 
 @kernel
-def _answers(plan, side, sets, chosen, ends, lane, at):
+def _answers(plan, buffers, sets, chosen, ends, lane, at):
     """Margins of sixteen prompts."""
-    place, width, read = plan.places[-1], side.width, (plan.reads.size - 1) * plan.slots
+    place, width, read = plan.places[-1], buffers.width, (plan.reads.size - 1) * plan.slots
     margin, square, total = load(ends, lane), splat(plan.square), splat(plan.total)
     for i in range(place.node_to - place.node_from):
         node, own = place.node_from + i, plan.nodes[place.node_from + i]
-        x = load(side.residual, own.slot * side.step + at)
+        x = load(buffers.residual, own.slot * buffers.step + at)
         x = add(x, plan.channels[read + own.slot].offset)
         if sets.held[chosen, node]:
             x = splat(own.mean + sets.level[node])
@@ -112,44 +112,44 @@ def _answers(plan, side, sets, chosen, ends, lane, at):
 
 
 @kernel
-def _keep(side, nodes, first, width):
+def _keep(buffers, nodes, first, width):
     """Keep what a tile's columns came to, for others to start from."""
     for node in range(nodes):
-        kept, excess = node * side.width + first, node * side.step
+        kept, excess = node * buffers.width + first, node * buffers.step
         for i in range(width):
-            side.kept[kept + i] = side.excess[excess + i]
+            buffers.kept[kept + i] = buffers.excess[excess + i]
 
 
 @kernel
-def _run_set(plan, early, late, sets, desk, prompts, tile, chosen, margins):
+def _run_set(plan, early, late, sets, workspace, prompts, tile, chosen, margins):
     """One set on one tile."""
     of, start = prompts.tiles[tile], max(sets.start[chosen], 0)
     block = start // 8 * 2 + (start % 8 >= MLP_READ)
     first, width = of.column_from, of.column_to - of.column_from
     if block <= 2 * plan.switch:
-        recall_residual(plan, early, desk, block, first, width)
+        recall_residual(plan, early, workspace, block, first, width)
         for i in range(block, 2 * plan.switch):
-            _block(plan, early, sets, desk, prompts, tile, chosen, i, first, width)
-        _keys(plan, early, sets, desk, chosen, first, width)
-        _queries(plan, early, late, sets, desk, prompts, tile, chosen)
+            _block(plan, early, sets, workspace, prompts, tile, chosen, i, first, width)
+        _keys(plan, early, sets, workspace, chosen, first, width)
+        _queries(plan, early, late, sets, workspace, prompts, tile, chosen)
         block = 2 * plan.switch + 1
     else:
-        recall_residual(plan, late, desk, block, of.lane_from, of.lane_to - of.lane_from)
+        recall_residual(plan, late, workspace, block, of.lane_from, of.lane_to - of.lane_from)
     first, width = of.lane_from, of.lane_to - of.lane_from
     for i in range(block, plan.reads.size - 1):
-        _block(plan, late, sets, desk, prompts, tile, chosen, i, first, width)
+        _block(plan, late, sets, workspace, prompts, tile, chosen, i, first, width)
     for at in range(0, width, 16):
         found = _answers(plan, late, sets, chosen, prompts.ends, first + at, at)
         store(margins, chosen * late.width + first + at, found)
 
 
 @kernel
-def run(plan, early, late, sets, desk, prompts, begin, end, margins):
+def run(plan, early, late, sets, workspace, prompts, begin, end, margins):
     """Every set on the tiles begin..end. A set that starts before all is kept for the others."""
     for tile in range(begin, end):
         of = prompts.tiles[tile]
         for chosen in range(sets.start.size):
-            _run_set(plan, early, late, sets, desk, prompts, tile, chosen, margins)
+            _run_set(plan, early, late, sets, workspace, prompts, tile, chosen, margins)
             if sets.start[chosen] >= 0:
                 continue
             if plan.switch >= 0:

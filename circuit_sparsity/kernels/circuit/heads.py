@@ -82,22 +82,34 @@ def _weigh(plan, head, queries, step, at, first, last, path, apart, hidden, scor
 
 
 @kernel
-def _mix_columns(plan, head, side, column, begin, end, desk):
+def _mix_columns(plan, head, buffers, column, begin, end, workspace):
     """Outputs of the tokens begin..end of the prompt on the path."""
-    path, apart, step = desk.path, desk.apart, side.step
+    path, apart, step = workspace.path, workspace.apart, buffers.step
     values = (1 + head.cross_to - head.cross_from) * apart
     for first in range(begin, end, 16):
         last, at = min(first + 15, end - 1), column + first - begin
         inside, total = _weigh(
-            plan, head, side.excess, step, at, first, last, path, apart, desk.hidden, desk.scores
+            plan,
+            head,
+            buffers.excess,
+            step,
+            at,
+            first,
+            last,
+            path,
+            apart,
+            workspace.hidden,
+            workspace.scores,
         )
-        store(side.mixed, head.gate_row * step + at, divide(inside, total))
+        store(buffers.mixed, head.gate_row * step + at, divide(inside, total))
         row = values
         for v in range(head.value_from, head.value_to):
             mixed = splat(0.0)
             for key in range(last + 1):
-                mixed = multiply_add(load(desk.scores, key * 16), spread(path, row + key), mixed)
-            store(side.mixed, plan.values[v].row * step + at, divide(mixed, total))
+                mixed = multiply_add(
+                    load(workspace.scores, key * 16), spread(path, row + key), mixed
+                )
+            store(buffers.mixed, plan.values[v].row * step + at, divide(mixed, total))
             row += apart
 
 
@@ -146,17 +158,17 @@ def _weigh_one(plan, head, queries, step, lane, length, path, apart, scores):
 
 
 @kernel
-def _mix_one(plan, head, side, lane, length, desk):
+def _mix_one(plan, head, buffers, lane, length, workspace):
     """Output of the last token of the prompt on the path."""
-    path, apart, step, scores = desk.path, desk.apart, side.step, desk.scores
-    inside, total = _weigh_one(plan, head, side.excess, step, lane, length, path, apart, scores)
-    side.mixed[head.gate_row * step + lane] = inside / total
+    path, apart, step, scores = workspace.path, workspace.apart, buffers.step, workspace.scores
+    inside, total = _weigh_one(plan, head, buffers.excess, step, lane, length, path, apart, scores)
+    buffers.mixed[head.gate_row * step + lane] = inside / total
     row = (1 + head.cross_to - head.cross_from) * apart
     for v in range(head.value_from, head.value_to):
         mixed = splat(0.0)
         for key in range(0, length, 16):
             mixed = multiply_add(load(scores, 16 + key), load(path, row + key), mixed)
-        side.mixed[plan.values[v].row * step + lane] = _add_up(mixed, scores) / total
+        buffers.mixed[plan.values[v].row * step + lane] = _add_up(mixed, scores) / total
         row += apart
 
 
@@ -174,42 +186,42 @@ def _add_values(plan, head, excess, step, column, begin, end, path, apart):
 
 
 @kernel
-def _average(plan, head, side, column, begin, end, path, apart):
+def _average(plan, head, buffers, column, begin, end, path, apart):
     """Outputs of the tokens begin..end of a head that weighs all tokens alike."""
-    gate, row = head.gate_row * side.step + column - begin, 0
+    gate, row = head.gate_row * buffers.step + column - begin, 0
     for i in range(begin, end):
-        side.mixed[gate + i] = (i + 1) / (i + 1 + head.ratio)
+        buffers.mixed[gate + i] = (i + 1) / (i + 1 + head.ratio)
     for v in range(head.value_from, head.value_to):
-        target = plan.values[v].row * side.step + column - begin
+        target = plan.values[v].row * buffers.step + column - begin
         for i in range(begin, end):
-            side.mixed[target + i] = path[row + i] / (i + 1 + head.ratio)
+            buffers.mixed[target + i] = path[row + i] / (i + 1 + head.ratio)
         row += apart
 
 
 @kernel
-def gates_alone(plan, layer, side, first, width):
+def gates_alone(plan, layer, buffers, first, width):
     """Gates of heads whose keys are all at their means, and gates that are known."""
-    of, step = plan.layers[layer], side.step
+    of, step = plan.layers[layer], buffers.step
     for at in range(0, width, 16):
-        tokens = load(side.known, side.count * side.width + first + at)
+        tokens = load(buffers.known, buffers.count * buffers.width + first + at)
         for h in range(of.head_from, of.head_to):
             head = plan.heads[h]
             if head.kind == QUERY_ALONE:
                 begin, end = head.query_from, head.query_to
-                base = _scores(plan.terms, begin, end, head.score, side.excess, step, at)
+                base = _scores(plan.terms, begin, end, head.score, buffers.excess, step, at)
                 gate = divide(tokens, add(tokens, exp16(subtract(head.sink, base))))
-                store(side.mixed, head.gate_row * step + at, gate)
+                store(buffers.mixed, head.gate_row * step + at, gate)
         row = of.still_row
         for still in range(of.still_from, of.still_to):
-            gate = load(side.known, (side.still + still) * side.width + first + at)
-            store(side.mixed, row * step + at, gate)
+            gate = load(buffers.known, (buffers.still + still) * buffers.width + first + at)
+            store(buffers.mixed, row * step + at, gate)
             row += 1
 
 
 @kernel
-def mix(plan, layer, prompts, tile, side, desk):
+def mix(plan, layer, prompts, tile, buffers, workspace):
     """Heads that mix tokens, for every column of a tile."""
-    path, apart, of = desk.path, desk.apart, prompts.tiles[tile]
+    path, apart, of = workspace.path, workspace.apart, prompts.tiles[tile]
     for h in range(plan.layers[layer].head_from, plan.layers[layer].head_to):
         head = plan.heads[h]
         if head.kind == QUERY_ALONE:
@@ -218,17 +230,19 @@ def mix(plan, layer, prompts, tile, side, desk):
             prompt = prompts.prompts[p]
             begin, end, column = prompt.shared, prompt.length, prompt.column
             if head.kind == MIXING:
-                _extend(plan, head, side.excess, side.step, column, begin, end, path, apart)
-                _mix_columns(plan, head, side, column, begin, end, desk)
+                _extend(plan, head, buffers.excess, buffers.step, column, begin, end, path, apart)
+                _mix_columns(plan, head, buffers, column, begin, end, workspace)
             else:
-                _add_values(plan, head, side.excess, side.step, column, begin, end, path, apart)
-                _average(plan, head, side, column, begin, end, path, apart)
+                _add_values(
+                    plan, head, buffers.excess, buffers.step, column, begin, end, path, apart
+                )
+                _average(plan, head, buffers, column, begin, end, path, apart)
 
 
 @kernel
-def mix_last(plan, layer, prompts, tile, early, late, desk):
+def mix_last(plan, layer, prompts, tile, early, late, workspace):
     """Heads that mix tokens, for the last token of every prompt of a tile."""
-    path, apart, of = desk.path, desk.apart, prompts.tiles[tile]
+    path, apart, of = workspace.path, workspace.apart, prompts.tiles[tile]
     for h in range(plan.layers[layer].head_from, plan.layers[layer].head_to):
         head = plan.heads[h]
         if head.kind == QUERY_ALONE:
@@ -238,17 +252,17 @@ def mix_last(plan, layer, prompts, tile, early, late, desk):
             begin, end, column = prompt.shared, prompt.length, prompt.column
             if head.kind == MIXING:
                 _extend(plan, head, early.excess, early.step, column, begin, end, path, apart)
-                _mix_one(plan, head, late, lane, end, desk)
+                _mix_one(plan, head, late, lane, end, workspace)
             else:
                 _add_values(plan, head, early.excess, early.step, column, begin, end, path, apart)
                 _average_one(plan, head, late, lane, end, path, apart)
 
 
 @kernel
-def _average_one(plan, head, side, lane, length, path, apart):
-    side.mixed[head.gate_row * side.step + lane] = length / (length + head.ratio)
+def _average_one(plan, head, buffers, lane, length, path, apart):
+    buffers.mixed[head.gate_row * buffers.step + lane] = length / (length + head.ratio)
     row = length - 1
     for v in range(head.value_from, head.value_to):
         share = path[row] / (length + head.ratio)
-        side.mixed[plan.values[v].row * side.step + lane] = share
+        buffers.mixed[plan.values[v].row * buffers.step + lane] = share
         row += apart

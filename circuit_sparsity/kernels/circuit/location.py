@@ -1,6 +1,6 @@
 """One location for a tile of columns, and how columns come from and go to the run kept of all."""
 
-from circuit_sparsity.kernels.circuit.nodes import separate, settle
+from circuit_sparsity.kernels.circuit.nodes import rows_to_nodes, separate
 from circuit_sparsity.kernels.circuit.rows import cut_rows, linear_rows, read_rows
 from circuit_sparsity.kernels.compiled import kernel
 from circuit_sparsity.kernels.elementwise import relu16
@@ -22,20 +22,20 @@ def is_run(sets, chosen, location):
 
 
 @kernel
-def _rows(plan, side, sets, desk, chosen, location, column, at):
+def _rows(plan, buffers, sets, workspace, chosen, location, column, at):
     """Fill the panel of sixteen columns."""
     kind = location % 8
     if kind in (READ, MLP_READ):
         read = location // 8 * 2 + (kind == MLP_READ)
-        read_rows(plan, side, read, column, at, desk.panel, desk.scale)
+        read_rows(plan, buffers, read, column, at, workspace.panel, workspace.scale)
         return
-    store(desk.scale, 0, splat(1.0))
-    source = side.mixed if kind == WRITE else side.excess
+    store(workspace.scale, 0, splat(1.0))
+    source = buffers.mixed if kind == WRITE else buffers.excess
     place, cut = plan.places[location], chosen * sets.locations + location
-    first, count, step = place.row_from, place.rows, side.step
-    linear_rows(plan.rows, plan.entries, first, count, source, step, at, desk.panel)
+    first, count, step = place.row_from, place.rows, buffers.step
+    linear_rows(plan.rows, plan.entries, first, count, source, step, at, workspace.panel)
     begin, end = sets.cut_from[cut], sets.cut_from[cut + 1]
-    cut_rows(sets.cuts, begin, end, source, step, at, desk.panel)
+    cut_rows(sets.cuts, begin, end, source, step, at, workspace.panel)
 
 
 @kernel
@@ -59,81 +59,83 @@ def _scale(place, sets, chosen, excess, step, at, width):
 
 
 @kernel
-def visit(plan, side, sets, desk, chosen, location, first, width):
+def visit(plan, buffers, sets, workspace, chosen, location, first, width):
     """Compute a location in ``width`` columns from ``first`` on, or set what is ablated of it."""
     place, held = plan.places[location], sets.held[chosen]
     if place.node_from == place.node_to:
         return
     if not is_run(sets, chosen, location):
-        _hold(place, held, sets.level, side.excess, side.step, width)
-        _scale(place, sets, chosen, side.excess, side.step, 0, width)
+        _hold(place, held, sets.level, buffers.excess, buffers.step, width)
+        _scale(place, sets, chosen, buffers.excess, buffers.step, 0, width)
         return
     separates = sets.start[chosen] < 0 and place.top >= 0
     for at in range(0, width, 16):
         column = first + at
-        _rows(plan, side, sets, desk, chosen, location, column, at)
+        _rows(plan, buffers, sets, workspace, chosen, location, column, at)
         if separates:
-            separate(place, location, plan.windows, side, column, desk.panel, desk.values)
-        settle(place, location, plan, side, desk, column, at, sets.level, held)
-        _scale(place, sets, chosen, side.excess, side.step, at, 16)
+            separate(
+                place, location, plan.windows, buffers, column, workspace.panel, workspace.values
+            )
+        rows_to_nodes(place, location, plan, buffers, workspace, column, at, sets.level, held)
+        _scale(place, sets, chosen, buffers.excess, buffers.step, at, 16)
 
 
 @kernel
-def recall(places, side, begin, end, first, width):
+def recall(places, buffers, begin, end, first, width):
     """Take over the nodes of the locations begin..end from the run that others start from."""
     for node in range(places[begin].node_from, places[end].node_to):
         for at in range(0, width, 16):
-            value = load(side.kept, node * side.width + first + at)
-            store(side.excess, node * side.step + at, value)
+            value = load(buffers.kept, node * buffers.width + first + at)
+            store(buffers.excess, node * buffers.step + at, value)
 
 
 @kernel
-def add_writes(place, nodes, source, step, first, side, width):
+def add_writes(place, nodes, source, step, first, buffers, width):
     """Add what a location writes to the residual stream."""
     for node in range(place.node_from, place.node_to):
-        target = nodes[node].slot * side.step
+        target = nodes[node].slot * buffers.step
         for at in range(0, width, 16):
             x = load(source, node * step + first + at)
-            store(side.residual, target + at, add(load(side.residual, target + at), x))
+            store(buffers.residual, target + at, add(load(buffers.residual, target + at), x))
 
 
 @kernel
-def _keep_top(plan, side, desk, kept, at):
+def _keep_top(plan, buffers, workspace, kept, at):
     """Of sixteen columns of the residual stream, the largest channels."""
     for slot in range(plan.slots):
-        x = load(side.residual, slot * side.step + at) if kept > 0 else splat(0.0)
-        store(desk.panel, slot * 16, x)
+        x = load(buffers.residual, slot * buffers.step + at) if kept > 0 else splat(0.0)
+        store(workspace.panel, slot * 16, x)
     if kept > 0:
-        keep_top(desk.panel, desk.panel, 0, plan.slots, kept)
+        keep_top(workspace.panel, workspace.panel, 0, plan.slots, kept)
     for slot in range(plan.slots):
-        store(side.residual, slot * side.step + at, load(desk.panel, slot * 16))
+        store(buffers.residual, slot * buffers.step + at, load(workspace.panel, slot * 16))
 
 
 @kernel
-def finish_stream(plan, side, desk, block, width):
+def finish_stream(plan, buffers, workspace, block, width):
     """Of a stream that is no sum: the means that a block writes, relu and top-k."""
     if plan.steps.size == 0:
         return
     for slot in range(plan.slots):
         step = plan.steps[block * plan.slots + slot]
         for at in range(0, width, 16):
-            x = add(load(side.residual, slot * side.step + at), step)
-            store(side.residual, slot * side.step + at, relu16(x) if plan.relu else x)
+            x = add(load(buffers.residual, slot * buffers.step + at), step)
+            store(buffers.residual, slot * buffers.step + at, relu16(x) if plan.relu else x)
     kept = plan.kept_after[block % 2]
     if 0 <= kept < plan.slots:
         for at in range(0, width, 16):
-            _keep_top(plan, side, desk, kept, at)
+            _keep_top(plan, buffers, workspace, kept, at)
 
 
 @kernel
-def recall_residual(plan, side, desk, block, first, width):
+def recall_residual(plan, buffers, workspace, block, first, width):
     """The residual stream before a block (attention 2 * layer, MLP 2 * layer + 1)."""
     for slot in range(plan.slots):
         for at in range(0, width, 16):
-            value = load(side.known, (side.embedding + slot) * side.width + first + at)
-            store(side.residual, slot * side.step + at, value)
+            value = load(buffers.known, (buffers.embedding + slot) * buffers.width + first + at)
+            store(buffers.residual, slot * buffers.step + at, value)
     for earlier in range(block):
         place = plan.places[earlier // 2 * 8 + (MLP_WRITE if earlier % 2 else WRITE)]
         if place.live:
-            add_writes(place, plan.nodes, side.kept, side.width, first, side, width)
-        finish_stream(plan, side, desk, earlier, width)
+            add_writes(place, plan.nodes, buffers.kept, buffers.width, first, buffers, width)
+        finish_stream(plan, buffers, workspace, earlier, width)

@@ -140,23 +140,23 @@ def _separator(windows, at, values):
 
 
 @kernel
-def separate(place, location, windows, side, column, panel, values):
+def separate(place, location, windows, buffers, column, panel, values):
     """Find the separators of sixteen columns and count what reaches them."""
     up, low, high = (
-        (side.up + location) * side.width + column,
-        (side.low + location) * side.width + column,
-        (side.high + location) * side.width + column,
+        (buffers.up + location) * buffers.width + column,
+        (buffers.low + location) * buffers.width + column,
+        (buffers.high + location) * buffers.width + column,
     )
     for lane in range(16):
         for row in range(place.counted):
             values[row] = abs(activated(panel[row * 16 + lane], place.code))
-        start = _window(place, side.columns[column + lane])
+        start = _window(place, buffers.columns[column + lane])
         limit = _separator(windows, start, values[: place.counted])
         bounds = bounds_of(limit, place.code)
-        side.kept[up + lane], side.kept[low + lane], side.kept[high + lane] = bounds
-    limits = (load(side.kept, up), load(side.kept, low), load(side.kept, high))
+        buffers.kept[up + lane], buffers.kept[low + lane], buffers.kept[high + lane] = bounds
+    limits = (load(buffers.kept, up), load(buffers.kept, low), load(buffers.kept, high))
     count = _count(panel, place.counted, place.code, limits[0], limits[1], limits[2])
-    store(side.reached, location * side.width + column, count)
+    store(buffers.reached, location * buffers.width + column, count)
 
 
 @kernel
@@ -178,9 +178,9 @@ def _above(panel, rows, own, bounds, code, count):
 
 
 @kernel
-def _decide(place, plan, node, lanes, desk, side, at):
+def _decide(place, plan, node, lanes, workspace, buffers, at):
     """Count out in each of ``lanes`` whether a node is among the largest, and write it."""
-    panel, bounds, row = desk.panel, desk.bounds, plan.nodes[node].row
+    panel, bounds, row = workspace.panel, workspace.bounds, plan.nodes[node].row
     for i in range(48):
         bounds[i] = math.inf
     left = lanes
@@ -190,20 +190,20 @@ def _decide(place, plan, node, lanes, desk, side, at):
         limit = abs(activated(panel[row * 16 + lane], place.code))
         up, low, high = bounds_of(limit, place.code)
         bounds[lane], bounds[16 + lane], bounds[32 + lane] = up, low, high
-    _above(panel, place.counted, row, bounds, place.code, desk.above)
+    _above(panel, place.counted, row, bounds, place.code, workspace.above)
     while lanes:
         lane = lowest_set(lanes)
         lanes &= lanes - np.int32(1)
         value = activated(panel[row * 16 + lane], place.code)
-        stays = plan.windows[desk.windows[lane] + desk.above[lane]] <= abs(value)
-        value = value * desk.scale[lane] if stays else 0.0
-        side.excess[node * side.step + at + lane] = value - plan.nodes[node].mean
+        stays = plan.windows[workspace.windows[lane] + workspace.above[lane]] <= abs(value)
+        value = value * workspace.scale[lane] if stays else 0.0
+        buffers.excess[node * buffers.step + at + lane] = value - plan.nodes[node].mean
 
 
 @kernel
-def _write(place, nodes, panel, scale, limits, level, held, side, at):
+def _write(place, nodes, panel, scale, limits, level, held, buffers, at):
     up, low, high = limits
-    excess, step = side.excess, side.step
+    excess, step = buffers.excess, buffers.step
     factor = load(scale, 0)
     for i in range(place.node_from, place.node_to):
         if held[i]:
@@ -245,12 +245,17 @@ def _fixed_above(place, windows, window, limit, most):
 
 
 @kernel
-def _move(place, plan, desk, lanes, limit, before):
+def _move(place, plan, workspace, lanes, limit, before):
     """Move the separators of ``lanes`` row by row, until K rows reach them.
 
     Or all that are not zero, where those are fewer.
     """
-    window, fixed, beyond, separators = desk.windows, desk.above, desk.bounds, desk.sure
+    window, fixed, beyond, separators = (
+        workspace.windows,
+        workspace.above,
+        workspace.bounds,
+        workspace.sure,
+    )
     store(separators, 0, limit)
     store(fixed, 0, before)
     left = lanes
@@ -260,48 +265,51 @@ def _move(place, plan, desk, lanes, limit, before):
         most = place.top - fixed[lane]
         fixed[lane] = _fixed_above(place, plan.windows, window[lane], separators[lane], most)
     while lanes:
-        _nearest(desk.panel, place.counted, place.code, separators, beyond)
+        _nearest(workspace.panel, place.counted, place.code, separators, beyond)
         left = lanes
         while left:
             lane = lowest_set(left)
             left &= left - np.int32(1)
-            at, too_many = window[lane] + place.top, desk.counts[lane] + fixed[lane] - place.top
+            at, too_many = (
+                window[lane] + place.top,
+                workspace.counts[lane] + fixed[lane] - place.top,
+            )
             if too_many > 0:
                 is_fixed = fixed[lane] > 0 and plan.windows[at - fixed[lane]] < beyond[lane]
                 least = plan.windows[at - fixed[lane]] if is_fixed else beyond[lane]
                 separators[lane] = least * _JUST_ABOVE
                 fixed[lane] -= is_fixed
-                desk.counts[lane] -= not is_fixed
+                workspace.counts[lane] -= not is_fixed
             elif too_many < 0:
                 after = plan.windows[at - fixed[lane] - 1]
                 is_fixed = after > beyond[16 + lane]
                 separators[lane] = max(after if is_fixed else beyond[16 + lane], _LEAST)
                 fixed[lane] += is_fixed
-                desk.counts[lane] += not is_fixed
+                workspace.counts[lane] += not is_fixed
             if too_many == 0 or separators[lane] == _LEAST:
                 lanes ^= np.int32(1) << lane
     return load(separators, 0)
 
 
 @kernel
-def _repair(place, plan, desk, limits, lanes, before, count, level, held, side, column, at):
+def _repair(place, plan, workspace, limits, lanes, before, count, level, held, buffers, column, at):
     """Decide anew in ``lanes``, where other than ``before`` rows reach the separator."""
     moved = np.int32(0)
     grown = lanes & lanes_between(before, splat(np.int32(0)), count)
     shrunk = lanes ^ grown
-    windows, sure = desk.windows, desk.sure
-    store(desk.counts, 0, count)
+    windows, sure = workspace.windows, workspace.sure
+    store(workspace.counts, 0, count)
     left = lanes
     while left:
         lane = lowest_set(left)
         left &= left - np.int32(1)
-        windows[lane] = _window(place, side.columns[column + lane]) + 1
-        sure[lane] = plan.windows[windows[lane] + desk.counts[lane]]
+        windows[lane] = _window(place, buffers.columns[column + lane]) + 1
+        sure[lane] = plan.windows[windows[lane] + workspace.counts[lane]]
     enough, (up, low, high) = load(sure, 0), limits
     for node in range(place.node_from, place.node_to):
         if held[node]:
             continue
-        z = load(desk.panel, plan.nodes[node].row * 16)
+        z = load(workspace.panel, plan.nodes[node].row * 16)
         value = _activate(z, place.code)
         stays = _not_negative(_reach(z, place.code, up, low, high))
         safe = _not_negative(subtract(largest(value, subtract(0.0, value)), enough))
@@ -309,28 +317,40 @@ def _repair(place, plan, desk, limits, lanes, before, count, level, held, side, 
         if place.code != GELU:
             moved |= asked
         elif asked:
-            _decide(place, plan, node, asked, desk, side, at)
+            _decide(place, plan, node, asked, workspace, buffers, at)
     if moved:
-        up = _move(place, plan, desk, moved, up, before)
-        _write(place, plan.nodes, desk.panel, desk.scale, (up, low, high), level, held, side, at)
+        up = _move(place, plan, workspace, moved, up, before)
+        _write(
+            place,
+            plan.nodes,
+            workspace.panel,
+            workspace.scale,
+            (up, low, high),
+            level,
+            held,
+            buffers,
+            at,
+        )
 
 
 @kernel
-def settle(place, location, plan, side, desk, column, at, level, held):
+def rows_to_nodes(place, location, plan, buffers, workspace, column, at, level, held):
     """Write the excess of every node of a location in sixteen columns."""
-    panel, scale = desk.panel, desk.scale
-    up = (side.up + location) * side.width + column
-    low = (side.low + location) * side.width + column
-    high = (side.high + location) * side.width + column
-    limits = (load(side.kept, up), load(side.kept, low), load(side.kept, high))
-    _write(place, plan.nodes, panel, scale, limits, level, held, side, at)
+    panel, scale = workspace.panel, workspace.scale
+    up = (buffers.up + location) * buffers.width + column
+    low = (buffers.low + location) * buffers.width + column
+    high = (buffers.high + location) * buffers.width + column
+    limits = (load(buffers.kept, up), load(buffers.kept, low), load(buffers.kept, high))
+    _write(place, plan.nodes, panel, scale, limits, level, held, buffers, at)
     if place.top < 0:
         return
     count = _count(panel, place.counted, place.code, limits[0], limits[1], limits[2])
-    here = location * side.width + column
-    before = load_bits(side.reached, here)
+    here = location * buffers.width + column
+    before = load_bits(buffers.reached, here)
     same = lanes_between(count, before, add_where_reaching(before, 0, 0))
     doubtful = same ^ np.int32(_ALL_LANES)
     if not doubtful:
         return
-    _repair(place, plan, desk, limits, doubtful, before, count, level, held, side, column, at)
+    _repair(
+        place, plan, workspace, limits, doubtful, before, count, level, held, buffers, column, at
+    )

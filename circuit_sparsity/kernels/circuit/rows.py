@@ -15,21 +15,21 @@ from circuit_sparsity.kernels.vector import (
 
 
 @kernel
-def _slot_row(plan, side, index, slot, at, mean, spread):
+def _slot_row(plan, buffers, index, slot, at, mean, spread):
     """One residual channel as its norm gives it, but for a division by the spread."""
     channel = plan.channels[index + slot]
-    x = add(load(side.residual, slot * side.step + at), channel.offset)
+    x = add(load(buffers.residual, slot * buffers.step + at), channel.offset)
     x = multiply(subtract(x, mean), channel.gain)
     return multiply_add(spread, channel.bias, x) if plan.centred else x
 
 
 @kernel
-def _spread_of(plan, side, read, column, at):
+def _spread_of(plan, buffers, read, column, at):
     """Mean and root-mean-square that the norm divides by, of sixteen columns."""
-    square = load(side.known, (side.square + read) * side.width + column)
-    total = load(side.known, (side.sum + read) * side.width + column)
+    square = load(buffers.known, (buffers.square + read) * buffers.width + column)
+    total = load(buffers.known, (buffers.sum + read) * buffers.width + column)
     for slot in range(plan.reads[read].varying):
-        x = load(side.residual, slot * side.step + at)
+        x = load(buffers.residual, slot * buffers.step + at)
         x = add(x, plan.channels[read * plan.slots + slot].offset)
         square = multiply_add(x, x, square)
         total = add(total, x)
@@ -39,23 +39,23 @@ def _spread_of(plan, side, read, column, at):
 
 
 @kernel
-def read_rows(plan, side, read, column, at, panel, scale):
+def read_rows(plan, buffers, read, column, at, panel, scale):
     """Varying channels, position channels, others that are read; ``scale`` makes values of them.
 
     Dividing all by the spread changes no order, so it is left to the few that are kept.
     """
-    mean, spread = _spread_of(plan, side, read, column, at)
+    mean, spread = _spread_of(plan, buffers, read, column, at)
     store(scale, 0, divide(1.0, spread))
     of, index = plan.reads[read], read * plan.slots
     for slot in range(of.varying):
-        store(panel, slot * 16, _slot_row(plan, side, index, slot, at, mean, spread))
+        store(panel, slot * 16, _slot_row(plan, buffers, index, slot, at, mean, spread))
     row = of.varying
     for channel in range(plan.positions):
-        place = (side.place + read * plan.positions + channel) * side.width + column
-        store(panel, row * 16, multiply(load(side.known, place), spread))
+        place = (buffers.place + read * plan.positions + channel) * buffers.width + column
+        store(panel, row * 16, multiply(load(buffers.known, place), spread))
         row += 1
     for extra in range(of.extra_from, of.extra_to):
-        value = _slot_row(plan, side, index, plan.extra[extra], at, mean, spread)
+        value = _slot_row(plan, buffers, index, plan.extra[extra], at, mean, spread)
         store(panel, row * 16, value)
         row += 1
 

@@ -112,7 +112,7 @@ class Phase(NamedTuple):
     high: int  # nodes' excesses come first
 
 
-class Side(NamedTuple):
+class PhaseBuffers(NamedTuple):
     """A phase, and where a thread writes while it runs a tile of it."""
 
     columns: np.ndarray
@@ -158,7 +158,7 @@ class Sets(NamedTuple):
     locations: int
 
 
-class Desk(NamedTuple):
+class Workspace(NamedTuple):
     """What a thread writes on besides. Every array here costs each call of a kernel some time."""
 
     panel: np.ndarray  # row lane

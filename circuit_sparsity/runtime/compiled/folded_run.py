@@ -12,7 +12,15 @@ from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.kernels.circuit.blocks import run
-from circuit_sparsity.kernels.circuit.tables import CUT, Desk, Phase, Plan, Sets, Side, records
+from circuit_sparsity.kernels.circuit.tables import (
+    CUT,
+    Phase,
+    PhaseBuffers,
+    Plan,
+    Sets,
+    Workspace,
+    records,
+)
 from circuit_sparsity.kernels.circuit.tables import Prompts as PromptArrays
 from circuit_sparsity.kernels.threads import run_parts, split
 from circuit_sparsity.runtime.compiled.fold import Folded
@@ -42,8 +50,8 @@ class FoldedRun(CircuitRun):
         flat = margins.reshape(-1)
 
         def work(begin: int, end: int) -> None:
-            early, late, desk = room_for(self)
-            run(self.plan, early, late, sets, desk, self.prompts, begin, end, flat)
+            early, late, workspace = allocate(self)
+            run(self.plan, early, late, sets, workspace, self.prompts, begin, end, flat)
 
         if len(sets.start):
             run_parts(work, split(len(self.prompts.tiles), least=1))
@@ -99,10 +107,10 @@ class Cut:
 def folded_run(circuit: Circuit, folded: Folded, prompts: Prompts) -> FoldedRun:
     """Bind a folded circuit to prompts and run it as it is."""
     tables = PromptTables(folded, prompts)
-    it = tables.arrangement
-    arrays = PromptArrays(it.tiles, it.prompts, it.last_column, tables.ends())
+    order = tables.arrangement
+    arrays = PromptArrays(order.tiles, order.prompts, order.last_column, tables.ends())
     early, late = tables.phase(second=False), tables.phase(second=True)
-    made = FoldedRun(circuit, folded, tables.plan(), early, late, arrays, it.longest, it.lane)
+    made = FoldedRun(circuit, folded, tables.plan(), early, late, arrays, order.longest, order.lane)
     numbering = folded.numbering
     held = np.zeros((1, len(numbering.node)), dtype=np.bool_)
     level = np.zeros(len(numbering.node), dtype=np.float32)
@@ -138,13 +146,13 @@ def sets_of(
     )
 
 
-def room_for(it: FoldedRun) -> tuple[Side, Side, Desk]:
-    """Both phases and a desk to write on, for one thread."""
-    plan, tiles = it.plan, it.prompts.tiles
+def allocate(run: FoldedRun) -> tuple[PhaseBuffers, PhaseBuffers, Workspace]:
+    """Both phases and a workspace to write on, for one thread."""
+    plan, tiles = run.plan, run.prompts.tiles
     rows = max(int(plan.places["rows"].max()), plan.slots)
-    heads, apart = plan.heads, it.longest + 32
+    heads, apart = plan.heads, run.longest + 32
     values = heads["value_to"] - heads["value_from"] + heads["cross_to"] - heads["cross_from"]
-    desk = Desk(
+    workspace = Workspace(
         panel=_room(rows, 16),
         scale=_room(1, 16),
         values=_room(1, rows),
@@ -160,11 +168,15 @@ def room_for(it: FoldedRun) -> tuple[Side, Side, Desk]:
     )
     columns = int((tiles["column_to"] - tiles["column_from"]).max(initial=0)) + 16
     lanes = int((tiles["lane_to"] - tiles["lane_from"]).max(initial=0)) + 16
-    return _side(plan, it.early, columns), _side(plan, it.late, lanes), desk
+    return (
+        _phase_buffers(plan, run.early, columns),
+        _phase_buffers(plan, run.late, lanes),
+        workspace,
+    )
 
 
-def _side(plan: Plan, phase: Phase, step: int) -> Side:
-    return Side(
+def _phase_buffers(plan: Plan, phase: Phase, step: int) -> PhaseBuffers:
+    return PhaseBuffers(
         *phase,
         excess=_room(len(plan.nodes), step),
         residual=_room(plan.slots, step),

@@ -158,9 +158,9 @@ class PromptTables:
 
         Columns of the first phase come before those of the second.
         """
-        it = self.arrangement
-        tokens = np.concatenate([it.tokens, it.last_tokens])
-        positions = np.concatenate([it.positions, it.last_positions])
+        order = self.arrangement
+        tokens = np.concatenate([order.tokens, order.last_tokens])
+        positions = np.concatenate([order.positions, order.last_positions])
         if not self.adds_positions:
             positions = np.zeros_like(positions)
         pairs = np.stack([tokens, positions], axis=1)
@@ -238,8 +238,8 @@ class PromptTables:
     @torch.no_grad()
     def phase(self, second: bool) -> Phase:
         """The columns of one phase, nothing run yet."""
-        it, early = self.arrangement, len(self.arrangement.tokens)
-        positions = it.last_positions if second else it.positions
+        order, early = self.arrangement, len(self.arrangement.tokens)
+        positions = order.last_positions if second else order.positions
         kind = self._kinds[1][early:] if second else self._kinds[1][:early]
         slots = self.embedded[:, self.folded.stream.channels]
         parts = [
@@ -295,9 +295,9 @@ class PromptTables:
         Rows: unembedding of right less wrong, with the gain, over the means that are not kept; over
         all channels; everything that no run changes; then for each kept channel.
         """
-        stream, model, it = self.folded.stream, self.folded.model, self.arrangement
-        lanes = torch.zeros(len(it.last_tokens), dtype=torch.long)
-        lanes[torch.from_numpy(it.lane)] = torch.arange(len(it.lane))
+        stream, model, order = self.folded.stream, self.folded.model, self.arrangement
+        lanes = torch.zeros(len(order.last_tokens), dtype=torch.long)
+        lanes[torch.from_numpy(order.lane)] = torch.arange(len(order.lane))
         right, wrong = self.prompts.right[lanes], self.prompts.wrong[lanes]
         unembedding = model.lm_head.weight[right] - model.lm_head.weight[wrong]
         bias = unembedding @ stream.bias(FINAL_RESID)
