@@ -7,8 +7,8 @@ from pathlib import Path
 _OPENING = """
 import sys, torch
 from pathlib import Path
-from circuit_sparsity.checkpoint import load_model
-from circuit_sparsity.sparse.warm import compile_kernels
+from circuit_sparsity.inference.gpt import load_model
+from circuit_sparsity.runtime.warm_up import compile_kernels
 
 def resident():
     text = Path("/proc/self/status").read_text()
@@ -23,7 +23,7 @@ print(resident() - before)
 _CONVERTING = """
 import sys, threading, time
 from pathlib import Path
-from circuit_sparsity.conversion import convert
+from circuit_sparsity.runtime.conversion import convert
 
 def anonymous():
     text = Path("/proc/self/status").read_text()

@@ -19,7 +19,7 @@ from circuit_sparsity.runtime.warm_up import compile_kernels
 PACKAGE = Path(circuit_sparsity.kernels.__file__).parent
 
 DOUBLE = """
-from circuit_sparsity.sparse.compiled import kernel
+from circuit_sparsity.kernels.compiled import kernel
 from {name}.inner import factor
 
 @kernel
@@ -27,7 +27,7 @@ def times(x):
     return x * factor()
 """
 FACTOR = """
-from circuit_sparsity.sparse.compiled import kernel
+from circuit_sparsity.kernels.compiled import kernel
 
 @kernel
 def factor():
@@ -83,9 +83,9 @@ def test_without_a_place_to_write_kernels_still_run(tmp_path):
     (tmp_path / "file").write_text("")
     code = """
 from pathlib import Path
-from circuit_sparsity.sparse import compiled
+from circuit_sparsity.kernels import compiled
 compiled._writable = lambda folder: False
-from circuit_sparsity.sparse.topk import _count
+from circuit_sparsity.kernels.topk import _count
 import numpy as np
 print(compiled.cache_folder(), _count(np.arange(5, dtype=np.int32), np.int32(3)))
 """
@@ -107,7 +107,7 @@ def test_warming_up_reports_every_step():
 def test_a_forked_child_gets_threads_of_its_own():
     code = """
 import os, torch
-from circuit_sparsity.sparse import abs_top_k
+from circuit_sparsity.kernels import abs_top_k
 torch.set_num_threads(2)
 x = torch.randn(2000, 256)
 expected = abs_top_k(x, 9)

@@ -45,7 +45,7 @@ def open_page(store: Store):
     def open_at(page: str = "circuit", **query: str) -> AppTest:
         script = (
             "import runpy\n"
-            "from circuit_sparsity.ui import pickers\n"
+            "from circuit_sparsity.ui.shell import pickers\n"
             "pickers.sidebar()\n"
             f"runpy.run_path({str(PAGES / (page + '.py'))!r})\n"
         )
