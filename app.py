@@ -16,6 +16,7 @@ page = st.navigation(
         st.Page("pages/curves.py", title="Curves", icon=":material/show_chart:"),
         st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page("pages/weights.py", title="Weights", icon=":material/scatter_plot:"),
+        st.Page("pages/bridges.py", title="Bridges", icon=":material/link:"),
         st.Page("pages/prune.py", title="Prune", icon=":material/content_cut:"),
         st.Page("pages/tasks.py", title="Tasks", icon=":material/quiz:"),
         st.Page("pages/evidence.py", title="Evidence", icon=":material/fact_check:"),

@@ -9,7 +9,8 @@ A node inside a block changes what the block writes: the change of the residual 
 site goes over and is added there.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ from circuit_sparsity.circuits.recipe import Level
 from circuit_sparsity.core.hooks import Recorder, chain, replace
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import Node
-from circuit_sparsity.experiment.experiment import Outcome
+from circuit_sparsity.experiment.experiment import Cancelled, Outcome
 from circuit_sparsity.tasks.task import TaskBatch
 
 
@@ -136,7 +137,7 @@ class Carrier:
             factor = gain / size  # prompt pos d_dense
         delta = (shift.stream @ decoder.T) * factor
         if draw is not None:
-            other = (_elsewhere(shift.stream, draw) @ decoder.T) * factor
+            other = (_in_other_channels(shift.stream, draw) @ decoder.T) * factor
             size = other.norm(dim=-1, keepdim=True).clamp(min=1e-30)
             delta = other * (delta.norm(dim=-1, keepdim=True) / size)
         return Addition(site, f"{site}.act_in" if shift.reads else site.hook_name, delta)
@@ -179,26 +180,38 @@ def transfer(
     means: Means | None = None,
     seed: int = 0,
     gains: bool = False,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+    cancel: threading.Event | None = None,
 ) -> tuple[AtStrength, ...]:
     """The edit at each strength in both models, beside ``draws`` random channels and directions.
 
-    Pure: the same arguments give the same numbers. Raises ValueError as `Carrier.shifts` does.
+    Pure: the same arguments give the same numbers. Raises ValueError as `Carrier.shifts` does, and
+    Cancelled when ``cancel`` is set meanwhile; ``progress`` counts draws.
     """
     carrier = Carrier(pair, batch, gains)
     shifts = carrier.shifts(edits, means)
     real = carrier.additions(shifts)
-    seeds = range(seed * draws, (seed + 1) * draws)
-    channels = [carrier.additions(shifts, draw) for draw in seeds]
-    directions = [turned(real, draw) for draw in seeds]
+
+    def in_dense(added: Sequence[Addition]) -> list[float]:
+        return [carrier.dense.outcome(added, strength).p_right for strength in strengths]
+
+    channels: list[list[float]] = []
+    directions: list[list[float]] = []
+    for draw in range(seed * draws, (seed + 1) * draws):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(f"stopped after {len(channels)} of {draws} draws")
+        channels.append(in_dense(carrier.additions(shifts, draw)))
+        directions.append(in_dense(turned(real, draw)))
+        progress(len(channels), draws)
     return tuple(
         AtStrength(
             strength,
             carrier.in_sparse(shifts, strength).p_right,
             carrier.dense.outcome(real, strength).p_right,
-            tuple(carrier.dense.outcome(one, strength).p_right for one in channels),
-            tuple(carrier.dense.outcome(one, strength).p_right for one in directions),
+            tuple(found[i] for found in channels),
+            tuple(found[i] for found in directions),
         )
-        for strength in strengths
+        for i, strength in enumerate(strengths)
     )
 
 
@@ -259,7 +272,7 @@ def _of_other(own: Float[Tensor, "prompt pos"], batch: TaskBatch) -> Float[Tenso
     return torch.where((at >= 0) & (at < pos), there, own)
 
 
-def _elsewhere(
+def _in_other_channels(
     stream: Float[Tensor, "prompt pos d_sparse"], draw: int
 ) -> Float[Tensor, "prompt pos d_sparse"]:
     """The same changes in random other channels; a random order where too few are free."""

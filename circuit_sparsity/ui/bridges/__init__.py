@@ -1,0 +1,1 @@
+"""The Bridges page: an edit carried from a sparse model to a dense one, and hybrids."""
