@@ -1,7 +1,9 @@
 """A model run on some prompts again and again, each time from where an edit begins.
 
 What stands before the first edited site is computed once. An edit of the last MLP alone is computed
-at each prompt's last token alone, which is all that the answer depends on there.
+at each prompt's last token alone, which is all that the answer depends on there; not where a top-k
+cuts stream and position channels together before that MLP, as single tokens are run without their
+own positions.
 """
 
 from collections.abc import Sequence
@@ -44,6 +46,9 @@ class Runs:
         model.residual(batch.tokens, recorder)
         self.tensors = recorder.tensors
         self._last = Site(model.config.n_layer - 1, "mlp")
+        config = model.config
+        is_cut = config.kept("mlp_in", config.d_read) is not None
+        self._by_token = not (is_cut and config.d_pos_emb)
 
     def stream(self, site: Site) -> Float[Tensor, "prompt pos d_model"]:
         """The residual stream there, without edits."""
@@ -56,7 +61,7 @@ class Runs:
         rows = torch.arange(len(tokens), device=tokens.device)
         first = min((one.site for one in added), default=self._last)
         stream, positions = self.stream(first), None
-        if first == self._last:
+        if first == self._last and self._by_token:
             stream = stream[rows, last][:, None]  # prompt 1 d_model
             read = self.tensors[f"{first}.act_in"][rows, last][:, None]
             positions = _Positions(f"{first}.act_in", read[..., self.model.config.d_model :])

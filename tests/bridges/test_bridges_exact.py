@@ -16,12 +16,15 @@ from circuit_sparsity.bridges.transfer import Carrier, NodeEdit, transfer, turne
 from circuit_sparsity.circuits.means import mean_activations
 from circuit_sparsity.circuits.recipe import Level
 from circuit_sparsity.core.hooks import replace
+from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.tasks.task import two_way_loss
 from tests.bridges.rotated import (
     D_SPARSE,
     Rotated,
+    config,
     rotated_pair,
+    some_noise,
     some_prompts,
     some_tokens,
 )
@@ -123,6 +126,24 @@ def test_a_run_from_where_the_edit_begins_is_the_whole_run(made, name):
     whole = two_way_loss(shorter.at_last(logits), batch.right, batch.wrong)
     found = Runs(made.sparse, shorter).outcome([added], 0.5)
     assert torch.allclose(found.losses, whole, atol=1e-5)
+
+
+def test_a_read_that_is_cut_with_its_positions_is_cut_alike_in_every_run():
+    settings = config(D_SPARSE, afrac=0.4, afrac_loctypes="mlp_in,mlp_neuron")
+    model = GPT(settings)
+    with torch.no_grad():
+        for i, parameter in enumerate(model.parameters()):
+            parameter.copy_(0.4 * some_noise(*parameter.shape) * (1 + i % 3))
+    runs, batch = Runs(model.requires_grad_(False), some_prompts()), some_prompts()
+    rows = torch.arange(len(batch))
+    whole = two_way_loss(model(batch.tokens)[0][rows, batch.last], batch.right, batch.wrong)
+    assert torch.allclose(runs.outcome().losses, whole, atol=1e-6)
+    added = Addition(Site(1, "mlp"), "1.resid_mid", some_noise(*batch.tokens.shape, D_SPARSE))
+    with_it = replace({"1.resid_mid": lambda x: x + added.delta})
+    final, _ = model.residual(batch.tokens, with_it)
+    logits = model.unembed(final[rows, batch.last], batch.tokens[rows, batch.last])
+    expected = two_way_loss(logits, batch.right, batch.wrong)
+    assert torch.allclose(runs.outcome([added]).losses, expected, atol=1e-6)
 
 
 def test_an_edit_changes_something(made):
