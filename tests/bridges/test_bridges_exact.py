@@ -121,7 +121,7 @@ def test_a_run_from_where_the_edit_begins_is_the_whole_run(made, name):
     delta = torch.randn(
         12, 9, made.sparse.config.width(location), generator=torch.Generator().manual_seed(0)
     )
-    added = Addition(Site(location.layer, location.block), name, delta)
+    added = Addition(Site.parse(name.rpartition(".")[0]), name, delta)
     logits = made.sparse(batch.tokens, hook=replace({name: lambda x: x + 0.5 * delta}))[0]
     whole = two_way_loss(shorter.at_last(logits), batch.right, batch.wrong)
     found = Runs(made.sparse, shorter).outcome([added], 0.5)

@@ -181,6 +181,9 @@ def _controls(view: LiveView, pair: Pair, edits: Sequence[NodeEdit], gains: bool
     batch, means = _prompts(view), view.experiment.means
 
     def work(report: ReportProgress, cancel: threading.Event) -> tuple[AtStrength, ...]:
+        def went_on(done: int, of: int) -> None:
+            report((done, of))
+
         return transfer(
             pair,
             batch,
@@ -189,7 +192,7 @@ def _controls(view: LiveView, pair: Pair, edits: Sequence[NodeEdit], gains: bool
             _DRAWS,
             means,
             gains=gains,
-            progress=lambda done, of: report((done, of)),
+            progress=went_on,
             cancel=cancel,
         )
 

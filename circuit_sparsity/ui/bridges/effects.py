@@ -54,12 +54,15 @@ def _start(view: LiveView, pair: Pair, key: Key) -> Job:
     experiment = view.experiment
 
     def work(report: ReportProgress, cancel: threading.Event) -> Effects:
+        def went_on(done: int, of: int) -> None:
+            report((done, of))
+
         return effects(
             pair,
             experiment.batch,
             experiment.circuit.node_list,
             experiment.means,
-            lambda done, of: report((done, of)),
+            went_on,
             cancel,
         )
 

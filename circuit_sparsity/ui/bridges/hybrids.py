@@ -123,13 +123,13 @@ def sites(pair: Pair) -> None:
             _table(told[key])
     st.caption(
         "NMSE is the squared error over the squared distance from the mean: 0 is perfect, 1 no "
-        "better than the mean. A hybrid's loss is to be held against the model that it ends in."
+        "better than the mean. Compare a hybrid's loss with that of the model it ends in."
     )
 
 
 def _table(told: Mapping[str, Any]) -> None:
-    frame = pd.DataFrame(told["sites"])[list(_COLUMNS)].rename(columns=_COLUMNS)
-    st.dataframe(frame.round(3), width="stretch", hide_index=True)
+    rows = [{title: site[key] for key, title in _COLUMNS.items()} for site in told["sites"]]
+    st.dataframe(pd.DataFrame(rows).round(3), width="stretch", hide_index=True)
     st.caption(
         f"The sparse model alone {told['loss_sparse']:.3f}, the dense one alone "
         f"{told['loss_dense']:.3f} nats per token; {told['tokens']:,} held-out tokens."
