@@ -244,7 +244,6 @@ def test_hostile_tokens_are_shown_as_text(explorer, store, release_fixture):
 def test_the_model_comes_on_a_click_and_the_circuit_then_runs_live(explorer, store):
     page = choose_circuit(explorer)
     page.get_by_role("button", name="Download the model").click()
-    page.get_by_text("Only the nodes below run").wait_for(timeout=4 * TIMEOUT)
-    explorer.wait_until_idle()
+    explorer.whole()
     assert store.path_of_model(MODEL) is not None
     page.wait_for_selector(f"{PLOT} .point")

@@ -147,7 +147,8 @@ def test_a_released_circuit_cannot_be_pruned_for_again(open_app, measured):
 
 
 def test_controls_and_stability_of_a_circuit_found_here(open_app, own_cache):
-    made = carry_out(PruneRequest(MODEL, "for_while", k=12, settings=QUICK))
+    few = replace(QUICK, pairs=8, evaluation_pairs=8)
+    made = carry_out(PruneRequest(MODEL, "for_while", k=12, settings=few))
     names = dict(zip(QUERY, (MODEL, "for_while", "local", made.circuit.k), strict=True))
     app = open_app("evidence", **names)
     evidence = press(app, "evidence_long").result()

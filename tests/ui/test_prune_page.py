@@ -1,11 +1,13 @@
 """The prune page without a browser: asking, watching, opening, and every size from one run."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,9 +143,9 @@ def test_a_second_browser_sees_the_job_and_the_same_request_is_the_same_job(page
 def test_a_running_job_shows_its_stage_and_can_be_cancelled(page, monkeypatch):
     told = threading.Event()
 
-    def endless(request, store, report, progress, cancel, task, **more):
+    def endless(request, store, observer, task):
         told.set()
-        assert cancel.wait(PATIENCE)
+        assert observer.cancel.wait(PATIENCE)
         raise Cancelled("stopped after 3 of 200 steps")
 
     monkeypatch.setattr(prune_jobs, "carry_out", endless)
@@ -261,20 +263,20 @@ def test_the_graph_forms_on_the_page(page, monkeypatch):
     told, go_on = threading.Event(), threading.Event()
     real = prune_jobs.carry_out
 
-    def slow(request, store, report, *more, **named):
-        def heard(snapshot):
-            report(snapshot)
+    def slow(request, store, observer, task):
+        def wait_at(snapshot):
+            observer.snapshot(snapshot)
             told.set()
             assert go_on.wait(PATIENCE)
 
-        return real(request, store, heard, *more, **named)
+        return real(request, store, replace(observer, snapshot=wait_at), task)
 
     monkeypatch.setattr(prune_jobs, "carry_out", slow)
     job = start(page)
     assert told.wait(PATIENCE)
     charts = run(page).get("plotly_chart")
     nodes = job.progress.nodes
-    drawn = "".join(chart.proto.spec for chart in charts)
+    drawn = "".join(str(json.loads(chart.proto.spec)) for chart in charts)
     go_on.set()
     kept = [f"{place}:{channel}" for place, some in nodes.items() for channel in some]
     assert kept
