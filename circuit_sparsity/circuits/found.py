@@ -74,7 +74,9 @@ class Found:
     start: str | None = None  # title of the circuit that the search began with
     minimality: Removal | None = None
     means_over: str | None = None  # the text of the means, in words, if they are not the model's
-    other: Mapping[str, Any] = field(default_factory=dict[str, Any])  # what others' files tell
+    other: Mapping[str, Any] = field(
+        default_factory=dict[str, Any]
+    )  # what others' files tell, whole
 
     def __post_init__(self) -> None:
         for name in ("settings", "calibration", "other"):
@@ -109,12 +111,13 @@ class Found:
             value = told[name] if name in told else getattr(self, name)
             if name in always or (value is not None and value != []):
                 kept[name] = value
-        return kept | dict(self.other)
+        return kept | dict(self.other) if self.is_ours else dict(self.other) | kept
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Found":
         """What a file tells. A key that is not ours, or whose value is no such value, is other.
 
+        Of a search that was not ours, all is other too, in the file's own order.
         Raises ValueError where a part that this project wrote cannot be read.
         """
         values: dict[str, Any] = {}
@@ -122,7 +125,7 @@ class Found:
         for key, kind in _SIMPLE.items():
             value = other.get(key)
             if isinstance(value, kind) and not isinstance(value, bool):
-                values[key] = other.pop(key)
+                values[key] = value
         if FOUND_HERE in raw:
             values["by"] = str(raw[FOUND_HERE])
             try:
@@ -132,7 +135,11 @@ class Found:
                     f"what a circuit's file tells of its search cannot be read ({error}); "
                     "make the circuit again"
                 ) from error
-            other = {key: value for key, value in other.items() if key not in _KEYS}
+            other = {
+                key: value
+                for key, value in other.items()
+                if key not in _KEYS or (key in _SIMPLE and key not in values)
+            }
         return cls(**values, other=other)
 
 
