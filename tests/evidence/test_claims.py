@@ -1,5 +1,6 @@
 """Claims in numbers, by hand."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,14 @@ from circuit_sparsity.evidence.claims.summary import (
     frontier,
     necessities,
 )
-from circuit_sparsity.evidence.claims.values import Claims, EdgeCount, ModelCard, Necessity
+from circuit_sparsity.evidence.claims.values import (
+    Claims,
+    EdgeCount,
+    EditCurve,
+    HybridLosses,
+    ModelCard,
+    Necessity,
+)
 from circuit_sparsity.evidence.claims.words import rows
 
 
@@ -101,7 +109,8 @@ def test_a_circuit_without_edges_counts_as_one_of_one_edge():
 
 def test_every_claim_has_a_row_even_where_nothing_was_measured():
     said = rows(Claims("thin", None))
-    assert [one.claim[:7] for one in said] == ["Fig. 2:", "Fig. 3:", "Fig. 31", "Fig. 32"]
+    assert [one.claim[:7] for one in said] [:4] == ["Fig. 2:", "Fig. 3:", "Fig. 31", "Fig. 32"]
+    assert [one.claim[:7] for one in said[4:]] == ["Fig. 9:", "Hybrids"]
     assert {one.here for one in said} == {"not measured"}
     full = {one.claim: one for one in rows(CLAIMS)}
     assert full["Fig. 2: dense over sparse edges at 0.15 nats"].here == "20.0x (400 / 20)"
@@ -116,3 +125,32 @@ def test_claims_come_out_of_json_as_they_went_in():
 def test_what_are_no_claims_is_refused(raw):
     with pytest.raises(ValueError, match="measure them again"):
         Claims.from_dict(raw)
+
+
+def test_an_edit_over_a_bridge_is_told_with_its_controls_and_read_back():
+    edit = EditCurve(
+        "thin · a",
+        "thin",
+        "thick",
+        "a",
+        "0.mlp.act_in:3",
+        256,
+        (0.0, 1.0),
+        (0.9, 0.2),
+        (0.95, 0.25),
+        (0.95, 0.94),
+        (0.95, 0.93),
+    )
+    losses = HybridLosses("thin", "thick", 0.1, 0.2, 1.1, 0.8, 16_384)
+    claims = replace(CLAIMS, edits=(edit,), hybrids=(losses,))
+    said = {row.claim: row.here for row in rows(claims)}
+    of_edit = next(here for claim, here in said.items() if claim.endswith("dense model: a"))
+    assert of_edit == "p(right) 0.95 to 0.25 at strength 1; random channels 0.94, directions 0.93"
+    assert any("0.10 nats per token into the sparse, 0.20" in here for here in said.values())
+    assert Claims.from_dict(json.loads(json.dumps(claims.to_dict()))) == claims
+
+
+def test_claims_stored_before_there_were_bridges_are_read():
+    raw = json.loads(json.dumps(CLAIMS.to_dict()))
+    del raw["edits"], raw["hybrids"]
+    assert Claims.from_dict(raw) == CLAIMS

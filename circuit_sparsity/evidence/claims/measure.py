@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import edges
+from circuit_sparsity.evidence.claims.bridges import of_bridges
 from circuit_sparsity.evidence.claims.values import (
     MAIN,
     TARGETS,
@@ -65,7 +66,8 @@ def measure(
     missing = [*counting.missing, *_lacking(found, sparse, dense, tasks)]
     cards = tuple(card for name in models if (card := _card(store, name, missing)))
     necessity = tuple(_necessities(store, here, missing))
-    return Claims(sparse, dense, _fewest(found), cards, necessity, tuple(missing))
+    hybrids, edits = of_bridges(store, tasks, missing, report, cancel)
+    return Claims(sparse, dense, _fewest(found), cards, necessity, tuple(missing), hybrids, edits)
 
 
 class _Counting:

@@ -32,6 +32,8 @@ FRONTIER: Mapping[str, tuple[float, int]] = MappingProxyType(
 ATTRIBUTION, LEARNED = 97_000, 300
 # Fig. 32: loss (nats) without the circuit, lowest and highest task; the same of random sets.
 NECESSITY = (0.48, 0.68)
+# Fig. 9: strength at which an edit brings the dense model to even odds, and all the way.
+EVEN, WHOLE = 0.083, 0.15
 RANDOM = (1e-7, 1e-6)
 
 
@@ -90,6 +92,39 @@ class Necessity:
 
 
 @dataclass(frozen=True)
+class HybridLosses:
+    """Worst gaps over all sites of a pair, off its card: nats per token above the model's own."""
+
+    sparse: str
+    dense: str
+    into_sparse: float  # of hybrids that begin in the dense model
+    into_dense: float
+    ridge_into_sparse: float  # the same with bridges by ridge regression alone
+    ridge_into_dense: float
+    tokens: int  # held out, that this was measured on
+
+
+@dataclass(frozen=True)
+class EditCurve:
+    """Fig. 9: the class difference of a circuit's strongest read, carried to the dense model.
+
+    Mean probabilities of the right answer over the task's test prompts, one a strength.
+    """
+
+    circuit: str
+    sparse: str
+    dense: str
+    task: str
+    node: str
+    prompts: int
+    strengths: tuple[float, ...]
+    of_sparse: tuple[float, ...]
+    of_dense: tuple[float, ...]
+    random_channels: tuple[float, ...]  # in the dense model, means over the draws
+    random_directions: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Missing:
     """What a claim lacks, why, and what would make it."""
 
@@ -108,6 +143,8 @@ class Claims:
     cards: tuple[ModelCard, ...] = ()
     necessity: tuple[Necessity, ...] = ()
     missing: tuple[Missing, ...] = ()
+    hybrids: tuple[HybridLosses, ...] = ()
+    edits: tuple[EditCurve, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -128,9 +165,16 @@ class Claims:
                     Necessity(**{**one, "random": tuple(one["random"])}) for one in raw["necessity"]
                 ),
                 tuple(Missing(**one) for one in raw["missing"]),
+                tuple(HybridLosses(**one) for one in raw.get("hybrids", ())),
+                tuple(_edit_curve(one) for one in raw.get("edits", ())),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the claims of models ({error}); measure them again") from error
+
+
+def _edit_curve(raw: Mapping[str, Any]) -> EditCurve:
+    lists = {key: tuple(value) for key, value in raw.items() if isinstance(value, list)}
+    return EditCurve(**{**raw, **lists})
 
 
 CLAIMS = "claims.json"

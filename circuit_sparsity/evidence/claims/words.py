@@ -44,6 +44,8 @@ def rows(claims: Claims) -> tuple[Said, ...]:
         *_frontier(claims),
         *_attribution(claims),
         *_necessity(claims),
+        *_edits(claims),
+        *_hybrids(claims),
     )
 
 
@@ -123,6 +125,36 @@ def _necessity(claims: Claims) -> Iterator[Said]:
         yield Said(f"{what}: {one.model}", told, here, _count(one.circuits, "circuit"))
     if not found:
         yield Said(what, told, "not measured", "no evidence of a circuit at 0.15")
+
+
+def _edits(claims: Claims) -> Iterator[Said]:
+    what = "Fig. 9: an edit of a sparse model's read moves the dense model"
+    told = (
+        f"even odds at strength {paper.EVEN}, all the way from {paper.WHOLE}; random directions "
+        "stay flat"
+    )
+    for one in claims.edits:
+        here = (
+            f"p(right) {one.of_dense[0]:.2f} to {one.of_dense[-1]:.2f} at strength "
+            f"{one.strengths[-1]:g}; random channels {one.random_channels[-1]:.2f}, directions "
+            f"{one.random_directions[-1]:.2f}"
+        )
+        yield Said(f"{what}: {one.task}", told, here, f"{one.node}, {one.prompts} prompts")
+    if not claims.edits:
+        yield Said(what, told, "not measured", "no bridges with a circuit of their sparse model")
+
+
+def _hybrids(claims: Claims) -> Iterator[Said]:
+    what = "Hybrids that switch models once: worst site, above the model they end in"
+    for one in claims.hybrids:
+        here = (
+            f"{one.into_sparse:.2f} nats per token into the sparse, {one.into_dense:.2f} into the "
+            f"dense; ridge regression {one.ridge_into_sparse:.2f} and {one.ridge_into_dense:.2f}"
+        )
+        on = f"{one.sparse} and {one.dense}, {one.tokens:,} held-out tokens"
+        yield Said(what, "not told", here, on)
+    if not claims.hybrids:
+        yield Said(what, "not told", "not measured", "no bridges with a card")
 
 
 def caution(claims: Claims) -> Sequence[str]:
