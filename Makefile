@@ -5,6 +5,10 @@ NODE_MODULES := tests/azurite/node_modules
 QUICK := $(addprefix tests/,core circuits inference kernels programs release store tasks cli) \
 	tests/test_documentation.py tests/test_rows.py
 
+# Tests of the whole: what they run is checked for shapes by the others, and takes a third without.
+WHOLE := $(addprefix tests/,ui browser cli pruning/test_request.py pruning/sweep \
+	experiment/test_reproduction.py test_shipped.py test_wheel.py)
+
 .PHONY: kernels help app test quick check format soak manifest bench docs wheel chromium clean
 .DEFAULT_GOAL := help
 
@@ -15,7 +19,8 @@ app: .venv/run kernels   ## set everything up and open the explorer
 	$(BIN)/streamlit run app.py
 
 test: .venv/dev kernels chromium $(NODE_MODULES)   ## every test, browser and blob service included
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not soak"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not soak" $(addprefix --ignore=,$(WHOLE))
+	OMP_NUM_THREADS=1 CHECK_SHAPES=no $(BIN)/pytest -q -n 2 --dist worksteal -m "not soak" $(WHOLE)
 
 quick: .venv/dev kernels   ## the inner loop's tests: no browser, no service, no pruning
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not soak and not browser and not azurite" $(QUICK)

@@ -1,12 +1,20 @@
-"""Shape annotations are checked while the tests run; the release's layout is unpacked once."""
+"""Shape annotations are checked while the tests run; the release's layout is unpacked once.
 
+Tests of pages, commands and other things that are large as a whole run three times as long with
+every call checked; `make test` runs those with ``CHECK_SHAPES=no``.
+"""
+
+import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("circuit_sparsity", "beartype.beartype")
+if os.environ.get("CHECK_SHAPES") != "no":
+    install_import_hook("circuit_sparsity", "beartype.beartype")
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +28,13 @@ def release_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")
     return folder / "release_fixture"
+
+
+@pytest.fixture
+def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quick preset on eight pairs of prompts: all its steps, at a tenth of the cost."""
+    from circuit_sparsity.pruning import settings  # not before the hook above
+
+    few = replace(settings.QUICK, pairs=8, evaluation_pairs=8)
+    presets = MappingProxyType({**settings.PRESETS, "quick": few})
+    monkeypatch.setattr(settings, "PRESETS", presets)

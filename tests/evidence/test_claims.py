@@ -109,7 +109,7 @@ def test_a_circuit_without_edges_counts_as_one_of_one_edge():
 
 def test_every_claim_has_a_row_even_where_nothing_was_measured():
     said = rows(Claims("thin", None))
-    assert [one.claim[:7] for one in said] [:4] == ["Fig. 2:", "Fig. 3:", "Fig. 31", "Fig. 32"]
+    assert [one.claim[:7] for one in said][:4] == ["Fig. 2:", "Fig. 3:", "Fig. 31", "Fig. 32"]
     assert [one.claim[:7] for one in said[4:]] == ["Fig. 9:", "Hybrids"]
     assert {one.here for one in said} == {"not measured"}
     full = {one.claim: one for one in rows(CLAIMS)}

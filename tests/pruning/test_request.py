@@ -87,7 +87,7 @@ def test_an_own_task_of_five_pairs_is_stored_with_the_circuits_of_every_size(sto
     assert found[1].found.minimality is None
 
 
-def test_the_command_finds_measures_and_tells(store, capsys) -> None:
+def test_the_command_finds_measures_and_tells(store, capsys, few_pairs) -> None:
     arguments = ["prune", MODEL, "for_while", "--k", "20", "--mode", "quick", "--json"]
     assert main(arguments) == 0
     told = json.loads(capsys.readouterr().out)

@@ -32,7 +32,7 @@ PATIENCE = 120.0  # seconds
 
 
 @pytest.fixture(autouse=True)
-def no_jobs(monkeypatch):
+def no_jobs(monkeypatch, few_pairs):
     monkeypatch.setattr(ways, "DOCUMENT_WINDOWS", 2)
     yield
     for job in jobs().all(KINDS):
