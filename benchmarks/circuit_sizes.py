@@ -49,12 +49,12 @@ def row(task: str, how: str, settings: PruneSettings) -> tuple[object, ...]:
     seconds, clock = time.process_time() - began, time.monotonic() - clock
     tokenizer = open_tokenizer(Store.from_environment(), MODEL)
     batch = batch_of_tests(open_task(task), tokenizer, subject.model)
-    it = Experiment(circuit, subject.model, subject.means, batch)
+    opened = Experiment(circuit, subject.model, subject.means, batch)
     removal, joined = circuit.found.minimality, len(edges(circuit, subject.model))
     needed = "-" if removal is None else removal.edges_needed
     numbers = (
         f"{circuit.found.worst_loss:.3f}",
-        f"{it.of_circuit.loss:.3f}",
+        f"{opened.of_circuit.loss:.3f}",
         f"{seconds:.1f}",
         f"{clock:.0f}",
     )

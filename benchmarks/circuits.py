@@ -124,9 +124,9 @@ def _hooked(shape: Shape, rounds: int) -> float:
     """Median seconds of one masked forward of the dense model."""
     bench, dense = _bench(shape), random_model(shape, "dense")
     alive = connected_circuit(bench.model, 133, _SEED).masks(shape.config)
-    it, means = bench.batch, bench.means
+    opened, means = bench.batch, bench.means
     return _median(
-        lambda: answer_logits(dense, it.tokens, it.last, alive=alive, means=means), rounds
+        lambda: answer_logits(dense, opened.tokens, opened.last, alive=alive, means=means), rounds
     )
 
 

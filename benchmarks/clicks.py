@@ -59,8 +59,8 @@ def with_large_model(cache: Path) -> None:
     place.mkdir(parents=True)
     write_means(bench.means, viz / "mean_baseline_pretrain.pt")
     circuit = connected_circuit(bench.model, 133, 0)
-    it = Experiment(circuit, bench.model, bench.means, bench.batch)
-    write_viz(measure_stored(it), place / "viz_data.pt")
+    opened = Experiment(circuit, bench.model, bench.means, bench.batch)
+    write_viz(measure_stored(opened), place / "viz_data.pt")
 
 
 class Messages:
@@ -70,7 +70,9 @@ class Messages:
         self.sent: list[float] = []
         self.answers: list[float] = []
         session = page.context.new_cdp_session(page)
-        session.on("Network.webSocketFrameSent", lambda it: self.sent.append(it["timestamp"]))
+        session.on(
+            "Network.webSocketFrameSent", lambda opened: self.sent.append(opened["timestamp"])
+        )
         session.on("Network.webSocketFrameReceived", self._console)
         session.send("Network.enable")
 

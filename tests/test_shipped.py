@@ -43,16 +43,19 @@ def shipped(store: Store, task: str) -> list[Experiment]:
 
 def at_target(store: Store, task: str, sweep: str) -> Experiment:
     """The shipped circuit of a sweep that was pruned to the paper's target loss."""
-    every = [it for it in shipped(store, task) if it.circuit.sweep == sweep]
-    (found,) = [it for it in every if it.circuit.found.target == 0.15]
+    every = [opened for opened in shipped(store, task) if opened.circuit.sweep == sweep]
+    (found,) = [opened for opened in every if opened.circuit.found.target == 0.15]
     return found
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_each_task_ships_with_four_sizes_found_with_the_shipped_means(store, task):
     experiments = shipped(store, task)
-    assert len({it.circuit.size for it in experiments}) >= 4
-    assert {it.circuit.means_hash for it in experiments} <= {open_means(store, "starter").hash, ""}
+    assert len({opened.circuit.size for opened in experiments}) >= 4
+    assert {opened.circuit.means_hash for opened in experiments} <= {
+        open_means(store, "starter").hash,
+        "",
+    }
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -78,20 +81,20 @@ def test_removal_node_by_node_leaves_fewer_nodes_and_edges(store, task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_evidence_ships_with_the_smallest_circuit(store, task):
-    it = at_target(store, task, "full")
-    kept = read_evidence(store, it.circuit)
+    opened = at_target(store, task, "full")
+    kept = read_evidence(store, opened.circuit)
     assert kept is not None
-    assert kept.sufficiency == pytest.approx(it.of_circuit.loss, abs=1e-4)
-    assert kept.necessity == pytest.approx(it.of_complement.loss, abs=1e-4)
+    assert kept.sufficiency == pytest.approx(opened.of_circuit.loss, abs=1e-4)
+    assert kept.necessity == pytest.approx(opened.of_complement.loss, abs=1e-4)
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 @pytest.mark.parametrize("task", TASKS)
 def test_the_circuit_is_necessary_and_random_nodes_are_not(store, task, sweep):
-    it = at_target(store, task, sweep)
-    few = dataclasses.replace(it, batch=it.batch.select(range(32)))
-    assert it.of_complement.loss >= 0.4
-    controls = [random_nodes(it.model.config, it.circuit, seed) for seed in range(DRAWS)]
+    opened = at_target(store, task, sweep)
+    few = dataclasses.replace(opened, batch=opened.batch.select(range(32)))
+    assert opened.of_complement.loss >= 0.4
+    controls = [random_nodes(opened.model.config, opened.circuit, seed) for seed in range(DRAWS)]
     rises = [
         dataclasses.replace(few, circuit=control).of_complement.loss - few.of_model.loss
         for control in controls

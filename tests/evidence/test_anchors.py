@@ -134,9 +134,9 @@ def test_a_circuit_that_a_share_often_breaks_is_red() -> None:
 
 
 def test_new_measures_are_read_back_and_old_files_still_open() -> None:
-    it = experiment(sign_model())
-    rest = part_of_rest(it, shares=(0.5,), draws=2)
-    found = dataclasses.replace(measure(it, draws=1), rest=rest)
+    opened = experiment(sign_model())
+    rest = part_of_rest(opened, shares=(0.5,), draws=2)
+    found = dataclasses.replace(measure(opened, draws=1), rest=rest)
 
     assert Evidence.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     new = ("anchors", "intervals", "shortcuts", "rest")

@@ -34,16 +34,16 @@ def shipped() -> Experiment:
     return first_pairs(open_circuit("starter", "single_double_quote", "full", "k24_seed0_full"), 4)
 
 
-def plain_loss(it: Experiment, fill) -> float:
+def plain_loss(opened: Experiment, fill) -> float:
     """The loss with ``fill`` as a hook, prompt by prompt, without padding, by GPT.forward alone."""
     losses = []
-    for row in range(len(it.batch)):
-        end = int(it.batch.last[row]) + 1
-        tokens = it.batch.tokens[row : row + 1, :end]
+    for row in range(len(opened.batch)):
+        end = int(opened.batch.last[row]) + 1
+        tokens = opened.batch.tokens[row : row + 1, :end]
         with torch.no_grad():
-            residual, _ = it.model.residual(tokens, fill(row, end))
-            logits = it.model.unembed(residual[:, -1], tokens[:, -1])[0]
-        margin = logits[it.batch.right[row]] - logits[it.batch.wrong[row]]
+            residual, _ = opened.model.residual(tokens, fill(row, end))
+            logits = opened.model.unembed(residual[:, -1], tokens[:, -1])[0]
+        margin = logits[opened.batch.right[row]] - logits[opened.batch.wrong[row]]
         losses.append(float(F.softplus(-margin)))
     return sum(losses) / len(losses)
 

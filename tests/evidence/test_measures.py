@@ -52,13 +52,13 @@ def test_kl_is_that_of_the_two_distributions() -> None:
 
 
 def test_kl_of_the_circuit_is_summed_over_the_vocabulary() -> None:
-    it = experiment(sign_model())
-    p, q = (it.logits(alive).softmax(dim=-1).tolist() for alive in (None, it.alive))
+    opened = experiment(sign_model())
+    p, q = (opened.logits(alive).softmax(dim=-1).tolist() for alive in (None, opened.alive))
     by_hand = [
         sum(a * math.log(a / b) for a, b in zip(p_row, q_row, strict=True))
         for p_row, q_row in zip(p, q, strict=True)
     ]
-    assert measure(it, draws=0).kl == pytest.approx(sum(by_hand) / 4, abs=1e-6)
+    assert measure(opened, draws=0).kl == pytest.approx(sum(by_hand) / 4, abs=1e-6)
 
 
 def test_the_circuit_answers_as_the_model_and_half_a_circuit_on_half_of_the_prompts() -> None:
@@ -73,30 +73,30 @@ def test_the_circuit_answers_as_the_model_and_half_a_circuit_on_half_of_the_prom
 
 
 def test_minimality_is_the_rise_of_each_ablation_alone() -> None:
-    it = experiment(sign_model())
-    expected = {str(e.parts[0]): e.delta for e in it.ablate_each(it.circuit.node_list)}
-    assert measure(it, draws=0).minimality == pytest.approx(expected, abs=1e-6)
+    opened = experiment(sign_model())
+    expected = {str(e.parts[0]): e.delta for e in opened.ablate_each(opened.circuit.node_list)}
+    assert measure(opened, draws=0).minimality == pytest.approx(expected, abs=1e-6)
 
 
 def test_sparsity_counts_what_is_live_and_what_there_is() -> None:
-    it = experiment(sign_model())
-    found = measure(it, draws=0)
+    opened = experiment(sign_model())
+    found = measure(opened, draws=0)
     # Live in the whole model: channel 0 is read by the MLP and leads over neuron 0 to channel 1.
     # Neurons 1 and 2 end in channel 0, which no answer reads.
-    assert learnable_nodes(it) == 4
+    assert learnable_nodes(opened) == 4
     assert found.relative_sparsity == 1.0
     assert found.full_sparsity == 4 / 16
 
 
 def test_random_circuits_are_run_alone_and_ablated() -> None:
-    it = experiment(sign_model())
-    found = measure(it, draws=3)
+    opened = experiment(sign_model())
+    found = measure(opened, draws=3)
     for name, per_location in ((RANDOM, False), (RANDOM_PER_LOCATION, True)):
         control = found.control(name)
         assert control is not None
         for seed in range(3):
-            drawn = random_nodes(it.model.config, it.circuit, seed, per_location)
-            other = Experiment(drawn, it.model, it.means, it.batch)
+            drawn = random_nodes(opened.model.config, opened.circuit, seed, per_location)
+            other = Experiment(drawn, opened.model, opened.means, opened.batch)
             assert control.losses[seed] == pytest.approx(other.of_circuit.loss, abs=1e-6)
             assert control.necessities[seed] == pytest.approx(other.of_complement.loss, abs=1e-6)
 
@@ -112,11 +112,11 @@ def test_a_control_as_good_as_the_circuit_is_called_out() -> None:
 
 def test_a_circuit_that_fails_on_new_prompts_is_called_out() -> None:
     made = sign_model()
-    it = experiment(made)
-    loss = it.of_circuit.loss
+    opened = experiment(made)
+    loss = opened.of_circuit.loss
     for target, far in ((0.6 * loss, False), (0.4 * loss, True)):
         circuit = dataclasses.replace(made.circuit, found=Found(target=target))
-        found = measure(dataclasses.replace(it, circuit=circuit), draws=0)
+        found = measure(dataclasses.replace(opened, circuit=circuit), draws=0)
         assert found.target == target
         assert len(found.troubles) == far
     assert f"its loss is {loss:.4f} on" in found.troubles[0]
@@ -129,8 +129,10 @@ def test_a_circuit_that_is_its_own_control_is_called_out() -> None:
         for place in made.circuit.nodes
         for channel in range(made.model.config.width(place))
     )
-    it = Experiment(circuit_of(made.model.config, everything), made.model, made.means, made.batch)
-    assert len(measure(it, draws=1).troubles) == 2  # any 16 of 16 nodes are the same 16
+    opened = Experiment(
+        circuit_of(made.model.config, everything), made.model, made.means, made.batch
+    )
+    assert len(measure(opened, draws=1).troubles) == 2  # any 16 of 16 nodes are the same 16
 
 
 def test_faithfulness_without_a_distance_between_model_and_nothing_is_undefined() -> None:
@@ -139,11 +141,11 @@ def test_faithfulness_without_a_distance_between_model_and_nothing_is_undefined(
 
 
 def test_the_curve_is_the_loss_of_each_nested_circuit() -> None:
-    it = experiment(sign_model())
-    layout = Layout(it.model.config)
-    circuit = torch.tensor([layout.index(node) for node in it.circuit.node_list])
+    opened = experiment(sign_model())
+    layout = Layout(opened.model.config)
+    circuit = torch.tensor([layout.index(node) for node in opened.circuit.node_list])
     others = torch.tensor([i for i in range(16) if i not in circuit.tolist()])
-    points = {p.nodes: p for p in curve(it, torch.cat((circuit, others)))}
+    points = {p.nodes: p for p in curve(opened, torch.cat((circuit, others)))}
     assert list(points) == [1, 2, 3, 4, 8, 16]
     assert points[1].loss == pytest.approx(LN2, abs=1e-6)
     assert points[4].loss == pytest.approx(MARGIN_OF_4, abs=1e-6)
@@ -160,9 +162,9 @@ def test_areas_are_mean_heights() -> None:
 
 
 def test_both_grids_have_their_areas() -> None:
-    it = experiment(sign_model())
+    opened = experiment(sign_model())
     order = torch.arange(16).flip(0)
-    found = measure(it, order, "backwards", draws=0)
+    found = measure(opened, order, "backwards", draws=0)
     assert found.ranking == "backwards"
     assert {p.nodes for p in found.curve} == {*fraction_sizes(16), *log_grid(16)}
     assert (found.cpr, found.cmd) == areas(found.curve, fraction_sizes(16), log=False)
@@ -201,9 +203,9 @@ def test_needed_edges_are_those_not_found_spare_and_their_loss_is_without_the_re
     ends = tuple(map(tuple, spare))
     found = Found(minimality=Removal(None, 6, 4, 6, 4, 2, ends, 0.0))
     circuit = dataclasses.replace(circuit_of(made.model.config, nodes), found=found)
-    it = Experiment(circuit, made.model, made.means, made.batch)
-    measured = measure(it, draws=0)
+    opened = Experiment(circuit, made.model, made.means, made.batch)
+    measured = measure(opened, draws=0)
     assert (measured.edges, measured.edges_needed) == (4, 2)
-    gone = [edge for edge in it.edges if [str(edge.source), str(edge.target)] in spare]
-    assert measured.loss_of_needed == pytest.approx(it.ablate(gone).after.loss, abs=1e-6)
+    gone = [edge for edge in opened.edges if [str(edge.source), str(edge.target)] in spare]
+    assert measured.loss_of_needed == pytest.approx(opened.ablate(gone).after.loss, abs=1e-6)
     assert measure(experiment(made), draws=0).edges_needed is None

@@ -60,13 +60,13 @@ def test_one_seed_has_no_overlap() -> None:
 
 def test_stored_evidence_is_read_back_and_damage_is_named(tmp_path) -> None:
     made = sign_model()
-    it = Experiment(made.circuit, made.model, made.means, made.batch)
+    opened = Experiment(made.circuit, made.model, made.means, made.batch)
     store = dataclasses.replace(Store.from_environment(), folder=tmp_path)
-    assert read_evidence(store, it.circuit) is None
-    found: Evidence = measure(it, draws=1)
-    path = write_evidence(found, store, it.circuit)
+    assert read_evidence(store, opened.circuit) is None
+    found: Evidence = measure(opened, draws=1)
+    path = write_evidence(found, store, opened.circuit)
     assert path == tmp_path / "viz/handmade/hand/sweep/4/evidence.json"
-    assert read_evidence(store, it.circuit) == found
+    assert read_evidence(store, opened.circuit) == found
     path.write_text("{}")
     with pytest.raises(ValueError, match=r"evidence\.json cannot be read.*delete it"):
-        read_evidence(store, it.circuit)
+        read_evidence(store, opened.circuit)

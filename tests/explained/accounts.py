@@ -42,7 +42,7 @@ def claims(account: str) -> dict[str, str]:
 class Explained:
     """A circuit that ships, its account, and its prompts as words."""
 
-    it: Experiment
+    opened: Experiment
     tokenizer: Tokenizer
 
     @classmethod
@@ -54,7 +54,7 @@ class Explained:
 
     @property
     def account(self) -> str:
-        return account_of(self.it.circuit) or ""
+        return account_of(self.opened.circuit) or ""
 
     @cached_property
     def claims(self) -> dict[str, str]:
@@ -66,17 +66,17 @@ class Explained:
         assert measured == pytest.approx(float(told), abs=within)
 
     def on(self, batch: TaskBatch) -> "Explained":
-        return replace(self, it=replace(self.it, batch=batch))
+        return replace(self, opened=replace(self.opened, batch=batch))
 
     def on_pairs(self, pairs: Iterable[Pair]) -> "Explained":
-        context = task_context(self.it.model.config.block_size)
+        context = task_context(self.opened.model.config.block_size)
         return self.on(encode(tuple(pairs), self.tokenizer, context, cut=False))
 
     @cached_property
     def words(self) -> list[list[str]]:
         return [
             [self.tokenizer.decode([token]) for token in tokens[: last + 1].tolist()]
-            for tokens, last in zip(self.it.batch.tokens, self.it.batch.last, strict=True)
+            for tokens, last in zip(self.opened.batch.tokens, self.opened.batch.last, strict=True)
         ]
 
     @cached_property
@@ -85,11 +85,13 @@ class Explained:
 
     @cached_property
     def at_last(self) -> Bool[Tensor, "prompt pos"]:
-        return torch.arange(self.it.batch.tokens.shape[1])[None] == self.it.batch.last[:, None]
+        return (
+            torch.arange(self.opened.batch.tokens.shape[1])[None] == self.opened.batch.last[:, None]
+        )
 
     def where(self, is_one: Callable[[str], bool]) -> Bool[Tensor, "prompt pos"]:
         """Which tokens of the prompts are such words."""
-        found = torch.zeros_like(self.it.batch.tokens, dtype=torch.bool)
+        found = torch.zeros_like(self.opened.batch.tokens, dtype=torch.bool)
         for row, words in enumerate(self.words):
             for at, word in enumerate(words):
                 found[row, at] = is_one(word)
@@ -97,14 +99,14 @@ class Explained:
 
     @cached_property
     def positive(self) -> Bool[Tensor, " prompt"]:
-        return torch.arange(len(self.it.batch)) < self.it.batch.n_pairs
+        return torch.arange(len(self.opened.batch)) < self.opened.batch.n_pairs
 
     @cached_property
     def acts(self) -> dict[str, Float[Tensor, "prompt pos"]]:
         """What every node does in the circuit, by its name."""
-        hook = mean_fill(self.it.alive, self.it.means)
-        it = self.it
-        found = node_activations(it.model, it.circuit.node_list, it.batch.tokens, hook)
+        hook = mean_fill(self.opened.alive, self.opened.means)
+        opened = self.opened
+        found = node_activations(opened.model, opened.circuit.node_list, opened.batch.tokens, hook)
         return {str(node): x for node, x in found.items()}
 
     def mean(self, node: str, there: Bool[Tensor, "prompt pos"]) -> float:
@@ -122,37 +124,39 @@ class Explained:
     @cached_property
     def effects(self) -> tuple[Effect, ...]:
         """Of ablating each node alone."""
-        return self.it.ablate_each(self.it.circuit.node_list)
+        return self.opened.ablate_each(self.opened.circuit.node_list)
 
     def wired(self, *edges: str) -> None:
         """The circuit has these weights."""
-        assert set(edges) <= {str(edge) for edge in self.it.edges}
+        assert set(edges) <= {str(edge) for edge in self.opened.edges}
 
     def cost(self, nodes: Iterable[str]) -> float:
-        return self.it.ablate(nodes).delta
+        return self.opened.ablate(nodes).delta
 
     def p(self, steps: Iterable[str] = ()) -> Answers:
         """p(right) of both kinds of prompt, in the circuit with these parts held so."""
-        return Answers.of(self.it.apply(Recipe.parse(steps)).after)
+        return Answers.of(self.opened.apply(Recipe.parse(steps)).after)
 
     def without(self, nodes: Iterable[str]) -> "Explained":
         gone = [Node.parse(node) for node in nodes]
-        return replace(self, it=replace(self.it, circuit=self.it.circuit.without(gone)))
+        return replace(self, opened=replace(self.opened, circuit=self.opened.circuit.without(gone)))
 
     def scores(self, layer: int, head: int) -> Float[Tensor, "prompt d_head pos"]:
         """What each channel adds to a head's scores from the last token, before the softmax."""
-        it, d = self.it, self.it.model.config.d_head
+        opened, d = self.opened, self.opened.model.config.d_head
         recorder = Recorder(rf"{layer}\.attn\.[qk]$")
         with torch.no_grad():
-            it.model.residual(it.batch.tokens, chain(mean_fill(it.alive, it.means), recorder))
+            opened.model.residual(
+                opened.batch.tokens, chain(mean_fill(opened.alive, opened.means), recorder)
+            )
         here = slice(head * d, (head + 1) * d)
         q, k = (recorder.tensors[f"{layer}.attn.{name}"][..., here] for name in "qk")
-        return (it.batch.at_last(q)[:, None] * k / math.sqrt(d)).transpose(1, 2)
+        return (opened.batch.at_last(q)[:, None] * k / math.sqrt(d)).transpose(1, 2)
 
     def sink(self, layer: int, head: int) -> float:
         """The score of the head's sink."""
         name = f"transformer.h.{layer}.attn.attn_imp.sink_logit"
-        return float(self.it.model.get_parameter(name)[head])
+        return float(self.opened.model.get_parameter(name)[head])
 
     def weights(self, layer: int, head: int) -> Float[Tensor, "prompt pos"]:
         """Where the head looks from the last token; the rest is on the sink."""

@@ -36,7 +36,7 @@ def whole() -> Explained:
 @pytest.fixture(scope="module")
 def brackets(whole) -> Explained:
     """On the pairs whose prompts differ in one token."""
-    batch = whole.it.batch
+    batch = whole.opened.batch
     n = batch.n_pairs
     differ = (whole.real[:n] | whole.real[n:]) & (batch.tokens[:n] != batch.tokens[n:])
     return whole.on(batch.select((differ.sum(1) == 1).nonzero().flatten().tolist()))
@@ -66,7 +66,7 @@ def numbers(brackets):
 
 
 def look_of(explained: Explained, head: int) -> Look:
-    return next(one for one in looks(explained.it) if (one.layer, one.head) == (1, head))
+    return next(one for one in looks(explained.opened) if (one.layer, one.head) == (1, head))
 
 
 def told_apart(outcome: Outcome) -> tuple[float, float, Tensor]:
@@ -78,23 +78,23 @@ def told_apart(outcome: Outcome) -> tuple[float, float, Tensor]:
 
 def alone(explained: Explained, kept: Iterable[str]) -> Outcome:
     kept = set(kept)
-    nodes = [str(node) for node in explained.it.circuit.node_list]
+    nodes = [str(node) for node in explained.opened.circuit.node_list]
     assert kept <= set(nodes)
-    return explained.it.ablate([node for node in nodes if node not in kept]).after
+    return explained.opened.ablate([node for node in nodes if node not in kept]).after
 
 
 def of_blocks(explained: Explained) -> list[str]:
     """The first MLP, the attention of layer 1 and the six answering channels."""
-    nodes = map(str, explained.it.circuit.node_list)
+    nodes = map(str, explained.opened.circuit.node_list)
     ends = tuple(f"final_resid:{channel}" for channel in ANSWERING)
     return [n for n in nodes if n.startswith(("0.mlp", "1.attn")) or n in ends]
 
 
 def test_b0_circuit_model_and_what_silence_answers(whole, brackets):
-    assert len(whole.it.batch) == 256
-    whole.says("B0", "110", brackets.it.batch.n_pairs, 0)
-    whole.says("B0", "0.153", whole.it.of_circuit.loss, 6e-4)
-    whole.says("B0", "0.258", whole.it.of_model.loss, 6e-4)
+    assert len(whole.opened.batch) == 256
+    whole.says("B0", "110", brackets.opened.batch.n_pairs, 0)
+    whole.says("B0", "0.153", whole.opened.of_circuit.loss, 6e-4)
+    whole.says("B0", "0.258", whole.opened.of_model.loss, 6e-4)
     nothing = alone(whole, ())
     whole.says("B0", "2.016", nothing.loss, 6e-4)
     assert Answers.of(nothing).negative > 0.98
@@ -136,7 +136,7 @@ def test_b3_channel_49_holds_both(brackets, whole, nested, flat):
 
 
 def test_b4_a_head_looks_at_the_nested_bracket_and_past_the_flat_one(brackets):
-    look, n = look_of(brackets, 4), brackets.it.batch.n_pairs
+    look, n = look_of(brackets, 4), brackets.opened.batch.n_pairs
     brackets.says("B4", "0.80", float(look.on_mark[:n].mean()))
     brackets.says("B4", "0.07", float(look.on_mark[n:].mean()))
 
@@ -162,7 +162,7 @@ def test_b6_the_value_is_the_same_at_both_brackets(brackets, nested, flat, mark)
 
 
 def test_b7_a_second_head_does_the_same_with_less(brackets, whole):
-    look, n = look_of(brackets, 2), brackets.it.batch.n_pairs
+    look, n = look_of(brackets, 2), brackets.opened.batch.n_pairs
     brackets.says("B7", "0.44", float(look.on_mark[:n].mean()))
     brackets.says("B7", "0.05", float(look.on_mark[n:].mean()))
     assert len(look.nodes) == 8
@@ -174,7 +174,7 @@ def test_b8_a_list_that_ends_in_a_name_is_harder(brackets, numbers):
     ends, others = brackets.at_last, brackets.real & ~brackets.at_last
     brackets.says("B8", "-4.55", brackets.mean("1.attn.q:72", ends))
     brackets.says("B8", "-2.69", brackets.mean("1.attn.q:72", others))
-    p, n = (-brackets.it.of_circuit.losses).exp(), brackets.it.batch.n_pairs
+    p, n = (-brackets.opened.of_circuit.losses).exp(), brackets.opened.batch.n_pairs
     in_number = (numbers & brackets.at_last).any(1)[:n]
     brackets.says("B8", "18", int((~in_number).sum()), 0)
     brackets.says("B8", "92", int(in_number.sum()), 0)
@@ -188,10 +188,10 @@ def test_b9_the_value_is_the_dearest_node(whole):
     whole.says("B9", "1.05", whole.cost([node]))
     whole.says("B9", "0.10", whole.p([node]).positive)
     whole.says("B9", "0.96", whole.p([node]).negative)
-    effect = direct_effect(whole.it.model, Node.parse(node))
+    effect = direct_effect(whole.opened.model, Node.parse(node))
     assert effect is not None
-    whole.says("B9", "0.28", float(effect[whole.it.batch.right[0]]))
-    whole.says("B9", "0.29", -float(effect[whole.it.batch.wrong[0]]))
+    whole.says("B9", "0.28", float(effect[whole.opened.batch.right[0]]))
+    whole.says("B9", "0.29", -float(effect[whole.opened.batch.wrong[0]]))
 
 
 def test_b10_the_value_causes_the_answer(whole):
@@ -202,7 +202,7 @@ def test_b10_the_value_causes_the_answer(whole):
 
 
 def test_b11_six_channels_carry_the_answer(brackets):
-    votes, n = channel_votes(brackets.it), brackets.it.batch.n_pairs
+    votes, n = channel_votes(brackets.opened), brackets.opened.batch.n_pairs
     swing = votes[:n].mean(0) - votes[n:].mean(0)
     for channel, told in zip(ANSWERING, ("1.0", "0.9", "0.7", "0.4", "0.4", "0.3"), strict=True):
         brackets.says("B11", told, float(swing[channel]), 0.05)
@@ -214,7 +214,7 @@ def test_b12_how_far_the_lists_are_told_apart(whole):
     gaps = {}
     described = [f"{place}:{c}" for place, channels in DESCRIBED.items() for c in channels]
     sets = {
-        "all": [str(node) for node in whole.it.circuit.node_list],
+        "all": [str(node) for node in whole.opened.circuit.node_list],
         "blocks": of_blocks(whole),
         "described": described,
     }
@@ -234,7 +234,7 @@ def test_b12_how_far_the_lists_are_told_apart(whole):
 def test_b13_the_other_nodes_shift_the_line(whole):
     outcome = alone(whole, of_blocks(whole))
     nested, flat, odds = told_apart(outcome)
-    nothing, circuit = alone(whole, ()).loss, whole.it.of_circuit.loss
+    nothing, circuit = alone(whole, ()).loss, whole.opened.of_circuit.loss
     whole.says("B13", "0.399", outcome.loss, 6e-4)
     whole.says("B13", "87", 100 * (nothing - outcome.loss) / (nothing - circuit), 0.6)
     whole.says("B13", "84", 100 * outcome.accuracy, 0.6)
@@ -243,11 +243,11 @@ def test_b13_the_other_nodes_shift_the_line(whole):
     n = len(odds) // 2
     shifted = F.softplus(-torch.cat([odds[:n] + 2.0, odds[n:] - 2.0])).mean()
     whole.says("B13", "0.169", float(shifted), 6e-4)
-    with_others = told_apart(whole.it.of_circuit)
+    with_others = told_apart(whole.opened.of_circuit)
     whole.says("B13", "1.59", with_others[0])
     whole.says("B13", "-2.96", with_others[1])
     whole.says("B13", "1.2", (with_others[0] - nested + with_others[1] - flat) / 2, 0.05)
-    whole.says("B13", "82", whole.it.circuit.size - len(of_blocks(whole)), 0)
+    whole.says("B13", "82", whole.opened.circuit.size - len(of_blocks(whole)), 0)
 
 
 def test_b14_eleven_nodes_never_vary(whole):
@@ -272,7 +272,7 @@ def test_b16_long_lists_dilute_the_attention(whole):
     }
     for elements, numbers in told.items():
         there = attacked(whole, "longer lists", elements)
-        circuit, model = there.p(), Answers.of(there.it.of_model)
+        circuit, model = there.p(), Answers.of(there.opened.of_model)
         measured = (
             float(look_of(there, 4).on_mark[:8].mean()),
             *(circuit.positive, circuit.negative, model.positive, model.negative),
@@ -286,7 +286,7 @@ def test_b17_brackets_in_a_comment_move_the_circuit_and_not_the_model(whole):
     for count in (0, 8):
         there = attacked(whole, "brackets in a comment", count)
         flat[count], nested[count] = there.p().negative, there.p().positive
-        model[count] = Answers.of(there.it.of_model)
+        model[count] = Answers.of(there.opened.of_model)
         whole.says("B17", "1.00", model[count].negative)
     look, in_comment = look_of(there, 4), there.where(lambda word: word == " [")
     opening = there.where(lambda word: word in (" =[", " =[["))

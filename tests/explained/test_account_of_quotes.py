@@ -40,10 +40,10 @@ def elsewhere(quotes, double, single):
 
 
 def test_q0_circuit_and_model(quotes, double, single):
-    assert len(quotes.it.batch) == 256
+    assert len(quotes.opened.batch) == 256
     assert int(double.sum()) == int(single.sum()) == 128
-    quotes.says("Q0", "0.173", quotes.it.of_circuit.loss, 5e-4)
-    quotes.says("Q0", "0.064", quotes.it.of_model.loss, 5e-4)
+    quotes.says("Q0", "0.173", quotes.opened.of_circuit.loss, 5e-4)
+    quotes.says("Q0", "0.064", quotes.opened.of_model.loss, 5e-4)
 
 
 def test_q1_channel_39_of_the_embedding_tells_the_marks_apart(quotes, double, single):
@@ -93,9 +93,9 @@ def test_q4_channel_34_says_that_something_opens(quotes, double, single, elsewhe
 
 
 def test_q5_one_head_looks_from_the_last_token_at_the_mark(quotes, double, single):
-    (look,) = looks(quotes.it)
+    (look,) = looks(quotes.opened)
     assert (look.layer, look.head) == (2, 6)
-    n = quotes.it.batch.n_pairs
+    n = quotes.opened.batch.n_pairs
     quotes.says("Q5", "0.42", float(look.on_mark[:n].mean()))
     quotes.says("Q5", "0.32", float(look.on_mark[n:].mean()))
     quotes.says("Q5", "0.11", float(look.sink.mean()))
@@ -115,21 +115,23 @@ def test_q6_what_lifts_the_marks_score(quotes, double, single, elsewhere):
 def test_q7_channel_32_is_smaller_at_the_mark_because_the_norm_divides(
     quotes, double, single, elsewhere
 ):
-    marks, it = double | single, quotes.it
+    marks, opened = double | single, quotes.opened
     quotes.wired("2.attn.act_in:32>2.attn.k:101")
     quotes.says("Q7", "10.0", quotes.mean("2.attn.act_in:32", marks), 0.06)
     quotes.says("Q7", "14.9", quotes.mean("2.attn.act_in:32", elsewhere), 0.06)
-    held = it.apply(Recipe.parse(["1.attn.resid_delta:32=0.75"]))
+    held = opened.apply(Recipe.parse(["1.attn.resid_delta:32=0.75"]))
     quotes.says("Q7", "0.01", held.delta)
     recorder = Recorder(r"2\.resid_in$|0\.mlp\.resid_delta$")
     with torch.no_grad():
-        it.model.residual(it.batch.tokens, chain(mean_fill(it.alive, it.means), recorder))
+        opened.model.residual(
+            opened.batch.tokens, chain(mean_fill(opened.alive, opened.means), recorder)
+        )
     residual = recorder.tensors["2.resid_in"]
     size = residual.pow(2).mean(-1).sqrt()
     quotes.says("Q7", "1.24", float(size[marks].mean() / size[elsewhere].mean()), 0.01)
     written = recorder.tensors["0.mlp.resid_delta"].pow(2).mean(-1).sqrt()
     assert written[marks].mean() > 1.5 * written[elsewhere].mean()
-    of_tokens = matrix(it.model, "embedding")[it.batch.tokens][..., 32]
+    of_tokens = matrix(opened.model, "embedding")[opened.batch.tokens][..., 32]
     assert of_tokens[marks].mean() < of_tokens[elsewhere].mean() - 0.1
     assert 0.7 < float(residual[..., 32][marks].mean() / residual[..., 32][elsewhere].mean()) < 0.9
 
@@ -139,11 +141,11 @@ def test_q8_positions_lift_late_tokens_above_the_sink(quotes):
     quotes.wired(
         *(f"{wave}>2.attn.q:106" for wave in WAVES), *(f"{wave}>2.attn.k:106" for wave in WAVES[1:])
     )
-    assert not any(str(edge) == f"{WAVES[0]}>2.attn.k:106" for edge in quotes.it.edges)
+    assert not any(str(edge) == f"{WAVES[0]}>2.attn.k:106" for edge in quotes.opened.edges)
     quotes.says("Q8", "2.1", float(key[:, 0].mean()), 0.06)
     late = quotes.real[:, 39]
     quotes.says("Q8", "5.4", float(key[late, 39].mean()), 0.06)
-    (look,) = looks(quotes.without(WAVES).it)
+    (look,) = looks(quotes.without(WAVES).opened)
     quotes.says("Q8", "0.89", float(look.sink.mean()))
     quotes.says("Q8", "0.02", look.share)
     quotes.says("Q8", "0.92", quotes.cost(WAVES))
@@ -160,7 +162,7 @@ def test_q9_the_value_says_double_and_silence_says_single(quotes, double, single
         quotes.says("Q9", told[1], quotes.mean(f"2.attn.v:{other}", single))
     quotes.says("Q9", "0.56", quotes.cost(["2.attn.act_in:251>2.attn.v:99"]))
     values = [node, "2.attn.v:97", "2.attn.v:106"]
-    kept = [str(n) for n in quotes.it.circuit.node_list if n.location.kind == "v"]
+    kept = [str(n) for n in quotes.opened.circuit.node_list if n.location.kind == "v"]
     assert sorted(values) == sorted(kept)
     quotes.says("Q9", "0.12", quotes.p(values).positive)
     quotes.says("Q9", "0.88", quotes.p(values).negative)
@@ -178,23 +180,23 @@ def test_q10_the_head_writes_channel_18_and_the_last_mlp_adds_to_it(quotes):
             quotes.says("Q10", number, measured)
     quotes.wired(*(f"{node}>2.mlp.resid_delta:{channel}" for node in pair for channel in (18, 28)))
     quotes.says("Q10", "0.34", quotes.cost(pair))
-    assert {str(n) for n in quotes.it.circuit.node_list if str(n).startswith("2.mlp.act_in")} == {
-        "2.mlp.act_in:18"
-    }
+    assert {
+        str(n) for n in quotes.opened.circuit.node_list if str(n).startswith("2.mlp.act_in")
+    } == {"2.mlp.act_in:18"}
 
 
 def test_q11_two_channels_are_the_answer(quotes):
-    swings = {one.node.channel: one.swing for one in writings(quotes.it)}
+    swings = {one.node.channel: one.swing for one in writings(quotes.opened)}
     quotes.says("Q11", "2.5", swings[18], 0.05)
     quotes.says("Q11", "1.7", swings[28], 0.05)
-    votes, n = channel_votes(quotes.it).sum(1), quotes.it.batch.n_pairs
+    votes, n = channel_votes(quotes.opened).sum(1), quotes.opened.batch.n_pairs
     whole = float(votes[:n].mean() - votes[n:].mean())
     assert sum(swings.values()) / whole > 0.95
-    to_double, to_single = int(quotes.it.batch.right[0]), int(quotes.it.batch.wrong[0])
+    to_double, to_single = int(quotes.opened.batch.right[0]), int(quotes.opened.batch.wrong[0])
     for channel, told in ((18, (0.0, "-0.46")), (28, ("0.63", 0.0))):
-        effect = direct_effect(quotes.it.model, Node.parse(f"final_resid:{channel}"))
+        effect = direct_effect(quotes.opened.model, Node.parse(f"final_resid:{channel}"))
         if effect is None:
-            effect = direct_effect(quotes.it.model, Node.parse(f"2.attn.resid_delta:{channel}"))
+            effect = direct_effect(quotes.opened.model, Node.parse(f"2.attn.resid_delta:{channel}"))
         for token, number in zip((to_double, to_single), told, strict=True):
             if isinstance(number, str):
                 quotes.says("Q11", number, float(effect[token]))
@@ -221,15 +223,19 @@ def ends(edge):
 
 def test_q13_no_node_is_idle_and_no_smaller_part_does_it(quotes):
     quotes.says("Q13", "0.05", min(effect.delta for effect in quotes.effects))
-    named = {str(n) for n in quotes.it.circuit.node_list if f"`{n}`" in quotes.account}
-    joined = {str(end) for e in quotes.it.edges for end in (e.source, e.target) if named & ends(e)}
-    assert named | joined == set(map(str, quotes.it.circuit.node_list))
-    it = quotes.it
+    named = {str(n) for n in quotes.opened.circuit.node_list if f"`{n}`" in quotes.account}
+    joined = {
+        str(end) for e in quotes.opened.edges for end in (e.source, e.target) if named & ends(e)
+    }
+    assert named | joined == set(map(str, quotes.opened.circuit.node_list))
+    opened = quotes.opened
     for _ in range(4):
-        ranked = sorted(it.ablate_each(it.circuit.node_list), key=lambda effect: effect.delta)
+        ranked = sorted(
+            opened.ablate_each(opened.circuit.node_list), key=lambda effect: effect.delta
+        )
         gone = [part for effect in ranked[:2] for part in effect.parts if isinstance(part, Node)]
-        it = replace(it, circuit=it.circuit.without(gone))
-    quotes.says("Q13", "0.72", it.of_circuit.loss)
+        opened = replace(opened, circuit=opened.circuit.without(gone))
+    quotes.says("Q13", "0.72", opened.of_circuit.loss)
 
 
 def test_q14_late_strings_are_lost_to_the_circuit_and_not_to_the_model(quotes):
@@ -240,21 +246,21 @@ def test_q14_late_strings_are_lost_to_the_circuit_and_not_to_the_model(quotes):
         return Pair(*there)
 
     task = open_task("single_double_quote")
-    pruned_on = quotes.on_pairs(task.pairs("prune", 128, 0)).it.batch
+    pruned_on = quotes.on_pairs(task.pairs("prune", 128, 0)).opened.batch
     assert len(pruned_on) == 256
     quotes.says("Q14", "34", int(mark_places(pruned_on).max()), 0)
     pairs = task.pairs("test", 32, 0)
     moved = quotes.on_pairs(map(late, pairs))
-    (look,) = looks(moved.it)
+    (look,) = looks(moved.opened)
     quotes.says("Q14", "0.94", float(look.sink.mean()))
     quotes.says("Q14", "0.13", moved.p().positive)
-    model = Answers.of(moved.it.of_model)
+    model = Answers.of(moved.opened.of_model)
     quotes.says("Q14", "0.95", (model.positive + model.negative) / 2)
 
 
 def test_q15_another_mark_inside_fools_the_model_and_less_so_the_circuit(quotes):
     attack = ATTACKS["the other mark inside"]
-    curve = attack_curve(quotes.it, quotes.tokenizer, attack, (0, 1, 3), pairs=16)
+    curve = attack_curve(quotes.opened, quotes.tokenizer, attack, (0, 1, 3), pairs=16)
     assert {point.prompts for point in curve} == {32}
     model = [(point.model.positive + point.model.negative) / 2 for point in curve]
     circuit = [(point.circuit.positive + point.circuit.negative) / 2 for point in curve]

@@ -51,11 +51,11 @@ def pairs() -> tuple[Pair, ...]:
 
 
 def test_t0_circuit_model_and_what_silence_answers(types, made, empty):
-    assert len(types.it.batch) == 256
+    assert len(types.opened.batch) == 256
     assert int(made.sum()) == int(empty.sum()) == 128
-    types.says("T0", "0.114", types.it.of_circuit.loss, 6e-4)
-    types.says("T0", "0.023", types.it.of_model.loss, 6e-4)
-    nothing = types.it.ablate(types.it.circuit.node_list).after
+    types.says("T0", "0.114", types.opened.of_circuit.loss, 6e-4)
+    types.says("T0", "0.023", types.opened.of_model.loss, 6e-4)
+    nothing = types.opened.ablate(types.opened.circuit.node_list).after
     types.says("T0", "1.011", nothing.loss, 6e-4)
     types.says("T0", "0.16", Answers.of(nothing).positive)
     types.says("T0", "0.84", Answers.of(nothing).negative)
@@ -149,19 +149,19 @@ def test_t8_both_write_one_channel_with_opposite_signs(types):
         "2.attn.v:166>2.attn.resid_delta:239",
         "1.attn.v:158>1.attn.resid_delta:239",
     )
-    effect = direct_effect(types.it.model, Node.parse("2.attn.resid_delta:239"))
-    add, grow = types.it.batch.right[0], types.it.batch.wrong[0]
+    effect = direct_effect(types.opened.model, Node.parse("2.attn.resid_delta:239"))
+    add, grow = types.opened.batch.right[0], types.opened.batch.wrong[0]
     types.says("T8", "0.83", -float(effect[add]))
     types.says("T8", "0.80", float(effect[grow]))
 
 
 def test_t9_what_the_final_channels_say(types):
-    votes, n = channel_votes(types.it), types.it.batch.n_pairs
+    votes, n = channel_votes(types.opened), types.opened.batch.n_pairs
     swing = votes[:n].mean(0) - votes[n:].mean(0)
     types.says("T9", "2.4", float(swing[239]), 0.05)
     types.says("T9", "0.9", float(swing[254]), 0.05)
     types.says("T9", "4.4", float(swing.sum()), 0.05)
-    writers = [n for n in types.it.circuit.node_list if n.location.writes_residual]
+    writers = [n for n in types.opened.circuit.node_list if n.location.writes_residual]
     assert [str(n) for n in writers if n.channel == 254] == ["2.attn.resid_delta:254"]
 
 
@@ -173,21 +173,21 @@ def test_t10_the_value_causes_the_answer(types):
 
 
 def test_t11_the_set_path_does_nearly_all(types):
-    nodes = types.it.circuit.node_list
+    nodes = types.opened.circuit.node_list
     strings = [*STRING_PATH, *(str(n) for n in nodes if str(n).startswith("1.attn"))]
     types.says("T11", "18", len(strings), 0)
-    alone = types.it.ablate(strings).after
+    alone = types.opened.ablate(strings).after
     types.says("T11", "0.225", alone.loss, 6e-4)
     assert alone.accuracy == 1
-    nothing = types.it.ablate(nodes).after.loss
-    share = (nothing - alone.loss) / (nothing - types.it.of_circuit.loss)
+    nothing = types.opened.ablate(nodes).after.loss
+    share = (nothing - alone.loss) / (nothing - types.opened.of_circuit.loss)
     types.says("T11", "88", 100 * share, 0.6)
     other = [n for n in nodes if str(n) not in strings]
     types.says("T11", "43", len(other), 0)
     types.wired(*(f"2.attn.act_in:{channel}>2.attn.v:166" for channel in (15, 30, 130, 60)))
     reads = [n for n in nodes if str(n).startswith("0.mlp.act_in")]
     assert len(reads) == 16
-    types.says("T11", "1.013", types.it.ablate(other).after.loss, 6e-4)
+    types.says("T11", "1.013", types.opened.ablate(other).after.loss, 6e-4)
 
 
 def with_second(prompt: Prompt, made: str, after: bool) -> Prompt:
@@ -205,7 +205,7 @@ def test_t12_a_second_variable_of_the_other_type_fools_circuit_and_model(types, 
         Pair(with_second(p.positive, '""', after), with_second(p.negative, "set()", after))
         for p in pairs
     )
-    circuit, model = fooled.p(), Answers.of(fooled.it.of_model)
+    circuit, model = fooled.p(), Answers.of(fooled.opened.of_model)
     types.says("T12", "0.94", types.p().negative)
     types.says("T12", "0.47", circuit.negative)
     types.says("T12", "0.85", types.p().positive)
@@ -223,7 +223,7 @@ def test_t13_the_name_matters(types, pairs):
             Pair(renamed(p.positive, name), renamed(p.negative, name)) for p in pairs
         )
         types.says("T13", told[0], other.p().positive)
-        types.says("T13", told[1], Answers.of(other.it.of_model).positive)
+        types.says("T13", told[1], Answers.of(other.opened.of_model).positive)
 
 
 def test_t14_distance_does_little(types, pairs):
@@ -233,6 +233,6 @@ def test_t14_distance_does_little(types, pairs):
         return replace(prompt, text=before + prompt.text)
 
     moved = types.on_pairs(Pair(late(p.positive), late(p.negative)) for p in pairs)
-    assert moved.it.of_circuit.accuracy == 1
+    assert moved.opened.of_circuit.accuracy == 1
     types.says("T14", "0.53", moved.p().positive)
     types.says("T14", "0.82", moved.p().negative)

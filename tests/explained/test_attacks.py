@@ -64,16 +64,16 @@ def test_impossible_strengths_are_refused(make, strength):
 @pytest.fixture(scope="module")
 def brackets():
     store = Store.from_environment()
-    it = open_circuit("starter", "bracket_counting", "full", "k49_seed0_full", store)
-    return it, open_tokenizer(store, "starter")
+    opened = open_circuit("starter", "bracket_counting", "full", "k49_seed0_full", store)
+    return opened, open_tokenizer(store, "starter")
 
 
 def test_a_curve_is_what_the_circuit_and_the_model_answer(brackets):
-    it, tokenizer = brackets
+    opened, tokenizer = brackets
     attack = ATTACKS["longer lists"]
-    (point,) = attack_curve(it, tokenizer, attack, strengths=(5,), pairs=4)
-    batch = encode(longer_lists(5, 4), tokenizer, task_context(it.model.config.block_size))
-    there = dataclasses.replace(it, batch=batch)
+    (point,) = attack_curve(opened, tokenizer, attack, strengths=(5,), pairs=4)
+    batch = encode(longer_lists(5, 4), tokenizer, task_context(opened.model.config.block_size))
+    there = dataclasses.replace(opened, batch=batch)
     masked = there.run(there.alive)  # the masked full model, not the compiled circuit
     p = (-masked.losses).exp()
     assert point.circuit.positive == pytest.approx(float(p[:4].mean()), abs=1e-4)
@@ -85,25 +85,25 @@ def test_a_curve_is_what_the_circuit_and_the_model_answer(brackets):
 
 
 def test_a_curve_ends_where_the_context_does(brackets):
-    it, tokenizer = brackets
-    curve = attack_curve(it, tokenizer, ATTACKS["longer lists"], strengths=(3, 500), pairs=2)
+    opened, tokenizer = brackets
+    curve = attack_curve(opened, tokenizer, ATTACKS["longer lists"], strengths=(3, 500), pairs=2)
     assert [point.strength for point in curve] == [3]
 
 
 def test_a_curve_can_be_stopped_and_wants_its_own_task(brackets):
-    it, tokenizer = brackets
+    opened, tokenizer = brackets
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled, match="0 of 1"):
-        attack_curve(it, tokenizer, ATTACKS["longer lists"], (3,), 2, cancel=cancel)
+        attack_curve(opened, tokenizer, ATTACKS["longer lists"], (3,), 2, cancel=cancel)
     with pytest.raises(ValueError, match="single_double_quote"):
-        attack_curve(it, tokenizer, ATTACKS["the other mark inside"])
+        attack_curve(opened, tokenizer, ATTACKS["the other mark inside"])
 
 
 def test_the_figure_draws_what_was_measured(brackets):
-    it, tokenizer = brackets
+    opened, tokenizer = brackets
     attack = ATTACKS["brackets in a comment"]
-    curve = attack_curve(it, tokenizer, attack, strengths=(0, 2), pairs=2)
+    curve = attack_curve(opened, tokenizer, attack, strengths=(0, 2), pairs=2)
     figure = attack_figure(attack, curve, LIGHT)
     drawn = {trace.name: list(trace.y) for trace in figure.data}
     assert drawn["circuit, flat: `]`"] == [point.circuit.negative for point in curve]

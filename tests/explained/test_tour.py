@@ -41,8 +41,8 @@ def hand() -> Experiment:
 
 @pytest.fixture(scope="module")
 def shipped() -> Experiment:
-    it = open_circuit(*TOUR)
-    return dataclasses.replace(it, batch=it.batch.select(range(8)))
+    opened = open_circuit(*TOUR)
+    return dataclasses.replace(opened, batch=opened.batch.select(range(8)))
 
 
 def names(found):
@@ -75,8 +75,8 @@ def test_the_sign_tells_the_marks_apart_and_the_key_finds_them(hand):
 @pytest.mark.parametrize("sink", [False, True])
 def test_the_hand_made_head_looks_at_the_mark_alone(hand, sink):
     made = marked_model(sink)
-    it = dataclasses.replace(hand, model=made.model, means=made.means)
-    (look,) = looks(it)
+    opened = dataclasses.replace(hand, model=made.model, means=made.means)
+    (look,) = looks(opened)
     assert (look.layer, look.head) == (0, 0)
     assert look.share == pytest.approx(1 / (1 + math.exp(-10) + math.exp(-20)), abs=1e-5)
     assert [str(node) for node in look.nodes] == ["0.attn.k:0", "0.attn.v:0"]

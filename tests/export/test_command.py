@@ -24,7 +24,7 @@ def export(capsys, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def it() -> Experiment:
+def opened() -> Experiment:
     return open_circuit(*CIRCUIT)
 
 
@@ -42,24 +42,24 @@ def test_nodes_and_edges_are_two_tables(export, tmp_path):
     assert len(edges.read_text().splitlines()) == 1 + 22
 
 
-def test_what_is_switched_off_and_labels_and_recipe_go_into_the_json(export, tmp_path, it):
-    node = str(it.circuit.node_list[0])
+def test_what_is_switched_off_and_labels_and_recipe_go_into_the_json(export, tmp_path, opened):
+    node = str(opened.circuit.node_list[0])
     (tmp_path / "labels.json").write_text(json.dumps({node: "the opening quote"}))
     (tmp_path / "recipe.json").write_text('{"steps": []}')
     more = ("--labels", "labels.json", "--recipe", "recipe.json", "--off", node, "--fill", "zero")
     (name,) = export("--format", "json", *more)
     told = json.loads((tmp_path / name).read_text())
-    assert told["ablation"]["rise"] == pytest.approx(it.ablate([node], "zero").delta, abs=1e-6)
+    assert told["ablation"]["rise"] == pytest.approx(opened.ablate([node], "zero").delta, abs=1e-6)
     assert told["nodes"][0]["label"] == "the opening quote"
     assert told["recipe"] == {"steps": []}
 
 
-def test_the_program_answers_as_the_circuit_does(export, tmp_path, it):
+def test_the_program_answers_as_the_circuit_does(export, tmp_path, opened):
     (name,) = export("--format", "python")
-    batch = it.batch.select([0])
+    batch = opened.batch.select([0])
     prompt = batch.tokens[0, : int(batch.last[0]) + 1].tolist()
     (told,) = answers(tmp_path / name, [prompt])
-    logits = Experiment(it.circuit, it.model, it.means, batch).logits(it.alive)[0]
+    logits = Experiment(opened.circuit, opened.model, opened.means, batch).logits(opened.alive)[0]
     assert told == pytest.approx({token: float(logits[token]) for token in told}, abs=1e-4)
 
 

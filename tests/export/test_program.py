@@ -58,23 +58,25 @@ Answers = Callable[[Path, Sequence[Sequence[int]]], list[dict[int, float]]]
 
 def here(path: Path, prompts: Sequence[Sequence[int]]) -> list[dict[int, float]]:
     """The same logits without a new interpreter, for cases that differ in arithmetic alone."""
-    it = runpy.run_path(str(path))
-    made = it["Program"](it["SETTINGS"], it["NODES"], it["DATA"])
-    tokens = [token for token, _ in it["ANSWERS"]]
+    opened = runpy.run_path(str(path))
+    made = opened["Program"](opened["SETTINGS"], opened["NODES"], opened["DATA"])
+    tokens = [token for token, _ in opened["ANSWERS"]]
     return [dict(zip(tokens, made.logits(ids).tolist(), strict=True)) for ids in prompts]
 
 
 def check(
-    it: Experiment, folder: Path, ties: Ties | None, say: Answers = answers, tokenizer=None
+    opened: Experiment, folder: Path, ties: Ties | None, say: Answers = answers, tokenizer=None
 ) -> int:
     """Both say the same logits, but on prompts where rounding decides a top-k; their number."""
     path = folder / "circuit.py"
-    found = Investigation(it, tokenizer)
+    found = Investigation(opened, tokenizer)
     path.write_text(program(found).text, encoding="utf-8")
     if ties is not None:
         ties.forget()
-    batch = it.batch
-    logits = answer_logits(it.model, batch.tokens, batch.last, alive=it.alive, means=it.means)
+    batch = opened.batch
+    logits = answer_logits(
+        opened.model, batch.tokens, batch.last, alive=opened.alive, means=opened.means
+    )
     rows = zip(batch.tokens.tolist(), batch.last.tolist(), strict=True)
     told = say(path, [tokens[: last + 1] for tokens, last in rows])
     got = torch.tensor([[row[token] for token in found.answers] for row in told])
@@ -112,8 +114,8 @@ def test_empty_and_full_circuits_print_what_the_masked_model_says(share, ties, t
 
 @pytest.mark.parametrize("names", SHIPPED, ids="-".join)
 def test_shipped_circuits_print_what_the_masked_model_says(names, tmp_path):
-    it = open_circuit("starter", *names)
-    few = Experiment(it.circuit, it.model, it.means, it.batch.select(range(8)))
+    opened = open_circuit("starter", *names)
+    few = Experiment(opened.circuit, opened.model, opened.means, opened.batch.select(range(8)))
     tokenizer = open_tokenizer(Store.from_environment(), "starter")
     assert check(few, tmp_path, None, answers, tokenizer) == 16
 
@@ -127,9 +129,9 @@ def test_circuits_in_the_released_layout_print_what_the_masked_model_says(
 
 def test_the_margins_are_those_worked_out_by_hand(tmp_path):
     for made in (sign_model(), marked_model(), marked_model(sink=True)):
-        it = Experiment(made.circuit, made.model, made.means, made.batch)
+        opened = Experiment(made.circuit, made.model, made.means, made.batch)
         path = tmp_path / "circuit.py"
-        path.write_text(program(Investigation(it)).text, encoding="utf-8")
+        path.write_text(program(Investigation(opened)).text, encoding="utf-8")
         batch = made.batch
         rows = zip(batch.tokens.tolist(), batch.last.tolist(), strict=True)
         told = answers(path, [tokens[: last + 1] for tokens, last in rows])
@@ -139,10 +141,10 @@ def test_the_margins_are_those_worked_out_by_hand(tmp_path):
 
 
 def test_without_ids_it_runs_its_examples_and_says_how_far_it_is(tmp_path):
-    it = open_circuit("starter", *SHIPPED[0])
+    opened = open_circuit("starter", *SHIPPED[0])
     path = tmp_path / "circuit.py"
     tokenizer = open_tokenizer(Store.from_environment(), "starter")
-    text = program(Investigation(it, tokenizer)).text
+    text = program(Investigation(opened, tokenizer)).text
     path.write_text(text, encoding="utf-8")
     assert run(path).returncode == 0
     assert "furthest from what was exported: " in run(path).stdout
@@ -159,10 +161,14 @@ def test_what_is_no_prompt_is_refused_in_one_line(ids, shipped_program):
 
 def test_texts_cannot_become_code(tmp_path):
     made = sign_model()
-    it = Experiment(made.circuit, made.model, made.means, made.batch, "x\n!\u202e\r\x00'''\"\"\"")
+    opened = Experiment(
+        made.circuit, made.model, made.means, made.batch, "x\n!\u202e\r\x00'''\"\"\""
+    )
     hostile = '"""\n!!\n\\' + "'''"
     path = tmp_path / "circuit.py"
-    path.write_text(program(Investigation(it, labels={hostile: hostile})).text, encoding="utf-8")
+    path.write_text(
+        program(Investigation(opened, labels={hostile: hostile})).text, encoding="utf-8"
+    )
     assert run(path).returncode == 0
 
 
@@ -179,19 +185,19 @@ def test_thresholds_cost_numbers_only_under_a_top_k():
 def test_the_counts_are_those_of_the_numbers_that_are_not_zero():
     """By hand, of a model that has next to none."""
     made = sign_model()
-    it = Experiment(made.circuit, made.model, made.means, made.batch)
-    counts = program(Investigation(it)).counts
+    opened = Experiment(made.circuit, made.model, made.means, made.batch)
+    counts = program(Investigation(opened)).counts
     assert counts.vocabulary == 2  # tokens 1 and 2 in channel 0
     # Weights .7 and 6, the constant -3, two unembedding entries, and 2 + 2 + 2 gains.
     assert counts.own == 1 + 1 + 1 + 2 + 6
-    assert it.circuit.keeps(Node.parse("0.mlp.post_act:0"))
+    assert opened.circuit.keeps(Node.parse("0.mlp.post_act:0"))
 
 
 @pytest.fixture(scope="module")
 def shipped_program(tmp_path_factory):
-    it = open_circuit("starter", *SHIPPED[0])
+    opened = open_circuit("starter", *SHIPPED[0])
     path = tmp_path_factory.mktemp("program") / "circuit.py"
-    path.write_text(program(Investigation(it)).text, encoding="utf-8")
+    path.write_text(program(Investigation(opened)).text, encoding="utf-8")
     return path
 
 

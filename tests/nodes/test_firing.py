@@ -106,10 +106,10 @@ def test_held_out_text_is_the_same_each_time_and_half_of_each_kind():
 
 def test_the_card_says_what_was_measured():
     made = sign_model()
-    it = Experiment(made.circuit, made.model, made.means, made.batch, "four prompts")
+    opened = Experiment(made.circuit, made.model, made.means, made.batch, "four prompts")
     tokens = torch.tensor([[1, 2] * 5])
     firing = Firing(tokens, (tokens == 1).float())
-    said = card(it, NEURON, firing, "ten tokens")
+    said = card(opened, NEURON, firing, "ten tokens")
     assert said.cost.before.loss == pytest.approx(MARGIN_OF_4, abs=1e-5)
     assert said.cost.after.loss == pytest.approx(LN2, abs=1e-5)
     words = fires_on(said, lambda token: bytes([96 + token]))
@@ -123,9 +123,9 @@ def test_the_card_says_what_was_measured():
 
 def test_the_card_of_a_node_outside_the_circuit_says_what_adding_it_does():
     made = sign_model()
-    it = Experiment(made.circuit, made.model, made.means, made.batch, "four prompts")
+    opened = Experiment(made.circuit, made.model, made.means, made.batch, "four prompts")
     other = Node.parse("0.mlp.post_act:1")
-    said = card(it, other, Firing(torch.tensor([[1]]), torch.zeros(1, 1)), "a token")
+    said = card(opened, other, Firing(torch.tensor([[1]]), torch.zeros(1, 1)), "a token")
     assert fires_on(said, lambda token: b"x").startswith("Nothing: it is exactly zero")
     assert "does not keep it" in costs(said)
     assert said.cost.delta == pytest.approx(0.0, abs=1e-6)

@@ -114,9 +114,9 @@ def test_an_empty_text_and_one_beyond_the_context_are_errors():
 
 def test_a_node_is_measured_against_its_own_mean_and_scale():
     made = sign_model()
-    it = Experiment(made.circuit, made.model, made.means, made.batch)
+    opened = Experiment(made.circuit, made.model, made.means, made.batch)
     # On the prompts' tokens the neuron is 1 or 0, always 0.5 from its mean of 0.5.
-    known = usual(it, made.circuit.node_list)
+    known = usual(opened, made.circuit.node_list)
     assert known.means[NEURON] == 0.5
     assert known.scales[NEURON] == pytest.approx(0.5, abs=1e-5)
     reading = Reader(made.model).read([3, 1], made.circuit.node_list)
@@ -129,9 +129,9 @@ def test_a_node_is_measured_against_its_own_mean_and_scale():
 
 def test_a_node_that_never_moves_on_the_prompts_has_a_score_of_one_where_it_does():
     made = sign_model()
-    it = Experiment(made.circuit, made.model, made.means, made.batch)
+    opened = Experiment(made.circuit, made.model, made.means, made.batch)
     still = Node.parse("0.attn.v:0")
-    known = usual(it, [still])
+    known = usual(opened, [still])
     assert known.scales[still] == 0.0
     read = Reader(made.model).read([1])
     low, high = (
@@ -143,8 +143,8 @@ def test_a_node_that_never_moves_on_the_prompts_has_a_score_of_one_where_it_does
 
 def test_nodes_that_differ_on_two_tokens_are_ranked_by_their_own_scale():
     made = sign_model()
-    it = Experiment(made.circuit, made.model, made.means, made.batch)
-    known = usual(it, [NEURON])
+    opened = Experiment(made.circuit, made.model, made.means, made.batch)
+    known = usual(opened, [NEURON])
     reader = Reader(made.model, made.circuit, made.means)
     one, other = reader.read([1], [NEURON]), reader.read([2], [NEURON])
     (found,) = most_different((one, 0), (other, 0), known)

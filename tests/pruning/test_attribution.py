@@ -21,8 +21,8 @@ def subject() -> Subject:
 
 
 def test_the_score_of_the_last_node_is_that_on_paper() -> None:
-    it = subject()
-    score = attribute(it, QUICK).scores[it.layout.index(Node.parse("final_resid:1"))]
+    opened = subject()
+    score = attribute(opened, QUICK).scores[opened.layout.index(Node.parse("final_resid:1"))]
     # The margin is sqrt(8)·y/r with r² = (x² + y²)/2; its slope by y is sqrt(8)·x²/(2·r³).
     expected = 0.0
     for x, y in ((1.0, 3.0), (-0.5, -3.0)):
@@ -32,8 +32,8 @@ def test_the_score_of_the_last_node_is_that_on_paper() -> None:
 
 
 def test_nodes_that_change_nothing_score_zero() -> None:
-    it = subject()
-    scores = it.layout.split(attribute(it, QUICK).scores)
+    opened = subject()
+    scores = opened.layout.split(attribute(opened, QUICK).scores)
     by_name = {str(place): part for place, part in scores.items()}
     assert by_name["0.attn.v"].tolist() == [0.0]
     assert float(by_name["0.mlp.post_act"][1]) == 0.0
@@ -43,15 +43,15 @@ def test_nodes_that_change_nothing_score_zero() -> None:
 def test_the_gradient_of_the_gates_is_the_numerical_one() -> None:
     made = marked_model(sink=True)
     model = made.model.double()
-    it = Subject(model, made.means, made.batch, made.batch, "handmade", "hand")
-    run = _Run(it, PruneSettings(bf16=False), Goal())
-    gate = torch.rand(it.layout.size, generator=torch.Generator().manual_seed(0)).double()
+    opened = Subject(model, made.means, made.batch, made.batch, "handmade", "hand")
+    run = _Run(opened, PruneSettings(bf16=False), Goal())
+    gate = torch.rand(opened.layout.size, generator=torch.Generator().manual_seed(0)).double()
 
     def loss(g: torch.Tensor) -> float:
-        hook = gated(it.layout.views(g), it.layout.views(it.mean_vector))
+        hook = gated(opened.layout.views(g), opened.layout.views(opened.mean_vector))
         return float(F.softplus(-margins(model, made.batch, hook)).mean())
 
     _, got = run._task_loss(gate.clone(), made.batch)
-    step = 1e-6 * torch.eye(it.layout.size, dtype=torch.float64)
+    step = 1e-6 * torch.eye(opened.layout.size, dtype=torch.float64)
     expected = [(loss(gate + one) - loss(gate - one)) / 2e-6 for one in step]
     assert got.tolist() == pytest.approx(expected, abs=1e-5)

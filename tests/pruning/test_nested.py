@@ -18,12 +18,12 @@ def subject() -> Subject:
 
 
 def test_a_stored_run_gives_the_same_circuit_at_every_size(tmp_path) -> None:
-    it = subject()
-    cut = Cut(it, rank(it, SHORT))
+    opened = subject()
+    cut = Cut(opened, rank(opened, SHORT))
     write_nested(Nested(cut.ranking, cut.curve()), tmp_path)
     found = read_nested(tmp_path)
     assert found is not None
-    again = Cut(it, found.ranking)
+    again = Cut(opened, found.ranking)
     for k in range(1, 17):
         assert again.circuit(Goal(k=k)).nodes == cut.circuit(Goal(k=k)).nodes
     assert found.ranking.settings == SHORT
@@ -31,8 +31,8 @@ def test_a_stored_run_gives_the_same_circuit_at_every_size(tmp_path) -> None:
 
 
 def test_the_curve_has_the_loss_of_each_size_on_a_log_grid() -> None:
-    it = subject()
-    cut = Cut(it, rank(it, SHORT))
+    opened = subject()
+    cut = Cut(opened, rank(opened, SHORT))
     curve = dict(cut.curve())
     assert list(curve) == [1, 2, 4, 8, 16]
     assert curve[1] == pytest.approx(LN2, abs=1e-6)
@@ -51,8 +51,8 @@ def test_a_damaged_ranking_is_named(tmp_path, damage: bytes) -> None:
 
 
 def test_equal_scores_keep_their_order(tmp_path) -> None:
-    it = subject()
-    ranking = rank(it, PruneSettings(steps=0, init_scale=0.0))
+    opened = subject()
+    ranking = rank(opened, PruneSettings(steps=0, init_scale=0.0))
     assert ranking.order.equal(torch.arange(16))
     write_nested(Nested(ranking, ()), tmp_path)
     found = read_nested(tmp_path)

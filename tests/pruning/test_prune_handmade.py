@@ -35,13 +35,13 @@ def experiment(made: HandMade) -> Experiment:
 
 
 def test_losses_of_the_sign_model_are_those_on_paper() -> None:
-    it = experiment(sign_model())
-    assert it.of_circuit.loss == pytest.approx(MARGIN_OF_4, abs=1e-6)
-    assert it.of_nothing.loss == pytest.approx(LN2, abs=1e-6)
+    opened = experiment(sign_model())
+    assert opened.of_circuit.loss == pytest.approx(MARGIN_OF_4, abs=1e-6)
+    assert opened.of_nothing.loss == pytest.approx(LN2, abs=1e-6)
     # The whole model ends at (1, 3) or (-1/2, -3): channel 1 is read as 3 over the RMS.
     whole = [softplus(-(8**0.5) * 3 / rms) for rms in (5**0.5, (9.25 / 2) ** 0.5)]
-    assert it.of_model.loss == pytest.approx(sum(whole) / 2, abs=1e-6)
-    effects = {str(e.parts[0]): e.after.loss for e in it.ablate_each(it.circuit.node_list)}
+    assert opened.of_model.loss == pytest.approx(sum(whole) / 2, abs=1e-6)
+    effects = {str(e.parts[0]): e.after.loss for e in opened.ablate_each(opened.circuit.node_list)}
     # Without its read the neuron is silent: both signs write -3, a margin of -4 or 4.
     assert effects.pop("0.mlp.act_in:0") == pytest.approx((softplus(4) + MARGIN_OF_4) / 2)
     # At its mean of 1/2 the neuron writes 0: nothing to tell the answers apart.
@@ -59,11 +59,11 @@ def test_a_part_that_meets_a_target_which_the_whole_model_misses_is_found() -> N
 
 @pytest.mark.parametrize("sink", [False, True])
 def test_losses_of_the_marked_model_are_those_on_paper(sink: bool) -> None:
-    it = experiment(marked_model(sink))
-    assert it.of_circuit.loss == pytest.approx(MARGIN_OF_4, abs=1e-6)
+    opened = experiment(marked_model(sink))
+    assert opened.of_circuit.loss == pytest.approx(MARGIN_OF_4, abs=1e-6)
     # The whole model ends at (0, ±3, 0, sqrt 2): channel 1 is read as 3 over sqrt(11/4).
-    assert it.of_model.loss == pytest.approx(softplus(-2 * 3 / 2.75**0.5), abs=1e-4)
-    effects = {str(e.parts[0]): e.after.loss for e in it.ablate_each(it.circuit.node_list)}
+    assert opened.of_model.loss == pytest.approx(softplus(-2 * 3 / 2.75**0.5), abs=1e-4)
+    effects = {str(e.parts[0]): e.after.loss for e in opened.ablate_each(opened.circuit.node_list)}
     averaged = (MARGIN_OF_4 + LN2) / 2  # the signs agree in half of the prompts
     for node in ("0.attn.act_in:2", "0.attn.k:0"):
         assert effects.pop(node) == pytest.approx(averaged, abs=1e-5)

@@ -63,12 +63,12 @@ class Drawn:
 def test_margins_of_a_circuit_are_those_of_the_masked_model(
     options: dict[str, object], share: float
 ) -> None:
-    it = Drawn(options)
-    kept = it.drawn(share, 2)
-    views = it.layout.views(it.means)
-    expected = margins(it.model, it.batch, filled(it.layout.views(kept), views))
+    opened = Drawn(options)
+    kept = opened.drawn(share, 2)
+    views = opened.layout.views(opened.means)
+    expected = margins(opened.model, opened.batch, filled(opened.layout.views(kept), views))
     with torch.no_grad():
-        got = it.panels.run(kept).margins(kept.float(), it.batch)
+        got = opened.panels.run(kept).margins(kept.float(), opened.batch)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -78,12 +78,12 @@ def test_gradients_of_the_gates_that_are_left_are_those_of_the_masked_model(
     options: dict[str, object], share: float
 ) -> None:
     """Of the nodes that are left some are off, and get a gradient all the same."""
-    it = Drawn(options)
-    alive = it.drawn(share, 3)
-    gate = (alive & it.drawn(0.7, 4)).float()
+    opened = Drawn(options)
+    alive = opened.drawn(share, 3)
+    gate = (alive & opened.drawn(0.7, 4)).float()
     by_hooks, ours = gate.clone().requires_grad_(), gate.clone().requires_grad_()
-    expected = torch.autograd.grad(F.softplus(-it.by_hooks(by_hooks)).mean(), by_hooks)[0]
-    margin = it.panels.run(alive).margins(ours, it.batch)
+    expected = torch.autograd.grad(F.softplus(-opened.by_hooks(by_hooks)).mean(), by_hooks)[0]
+    margin = opened.panels.run(alive).margins(ours, opened.batch)
     got = torch.autograd.grad(F.softplus(-margin).mean(), ours)[0]
     torch.testing.assert_close(got[alive], expected[alive], rtol=1e-3, atol=1e-5)
 
@@ -92,22 +92,22 @@ def test_gradients_of_the_gates_that_are_left_are_those_of_the_masked_model(
 def test_scores_are_sums_of_what_the_hooks_of_the_dense_model_give(
     options: dict[str, object],
 ) -> None:
-    it = Drawn(options)
+    opened = Drawn(options)
 
     class Leafy(Recorder):
         def __call__(self, name: str, x: torch.Tensor) -> torch.Tensor:
             return super().__call__(name, x if x.requires_grad else x.requires_grad_())
 
     recorder = Leafy()
-    total = margins(it.model, it.batch, recorder).sum()
-    found = [recorder.tensors[name] for name in it.layout.views(it.means)]
+    total = margins(opened.model, opened.batch, recorder).sum()
+    found = [recorder.tensors[name] for name in opened.layout.views(opened.means)]
     slopes = torch.autograd.grad(total, found)
-    means = it.layout.views(it.means).values()
+    means = opened.layout.views(opened.means).values()
     expected = [
         ((x - mean) * slope).abs().flatten(0, 1).sum(dim=0)
         for x, slope, mean in zip(found, slopes, means, strict=True)
     ]
-    gate = torch.ones(it.layout.size, requires_grad=True)
-    margin = it.panels.run().margins(gate, it.batch, score)
+    gate = torch.ones(opened.layout.size, requires_grad=True)
+    margin = opened.panels.run().margins(gate, opened.batch, score)
     got = torch.autograd.grad(margin.sum(), gate)[0]
     torch.testing.assert_close(got, torch.cat(expected).detach(), rtol=1e-3, atol=1e-4)
