@@ -55,7 +55,7 @@ function attach(plot, data, setTriggerValue) {
     const part = points.find((point) => typeof point.customdata === "string")?.customdata;
     if (!part) return;
     plot.dispatchEvent(new CustomEvent("circuit-focus", { detail: part, bubbles: true }));
-    const { last } = link, now = performance.now();
+    const { last } = link, now = event?.timeStamp ?? performance.now(); // when it was pressed
     const twice = last.part === part && now - last.at < DOUBLE;
     link.last = twice ? {} : { part, at: now };
     if (twice || event?.shiftKey) change(part);
