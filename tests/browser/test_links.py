@@ -98,10 +98,12 @@ def test_the_texts_under_the_graph_are_in_the_link(page_of: Explorer, browser: B
     node = "0.attn.k:210"
     page_of.open(f"{urlencode(STARTER)}&nodes={node}")
     page_of.without(node)
+    page_of.tab("Texts")
     page_of.page.locator(".st-key-texts_pair input").fill("3")
     page_of.page.keyboard.press("Enter")
     held(page_of, "texts_pair", "3")
     with opened_by_link(browser, page_of.url, page_of.page.url) as fresh:
+        fresh.tab("Texts")
         expect(fresh.page.locator(".st-key-texts_pair input")).to_have_value("3", timeout=TIMEOUT)
 
 
