@@ -170,12 +170,17 @@ def test_f_fills_the_screen_with_graph_and_panel_and_f_or_escape_leaves(starter)
     for leave in ("f", "Escape"):
         page.keyboard.press("f")
         page.wait_for_function(f"!!document.fullscreenElement && {height} > {before} + 50")
+        page.wait_for_function(  # until it grows no more: a click before that meets another place
+            f"async () => {{ const now = {height}; await new Promise(r => setTimeout(r, 400)); "
+            f"return now === {height}; }}"
+        )
         assert not page.locator("[data-testid=stSidebar]").is_visible()
         assert page.get_by_role("heading", name="Without").is_visible()
         starter.click("0.attn.q:210", shift=True)
         starter.without("2 nodes")
         page.keyboard.press(leave)
         page.wait_for_function(f"!document.fullscreenElement && {height} === {before}")
+        page.wait_for_timeout(400)
         assert page.locator("[data-testid=stSidebar]").is_visible()
         starter.click("0.attn.q:210", shift=True)
         starter.without(KEY)
