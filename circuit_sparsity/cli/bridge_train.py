@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from circuit_sparsity.cli.answer import Answer, Say
+from circuit_sparsity.cli.arguments import check_store
 from circuit_sparsity.store import Store
 
 

@@ -7,6 +7,7 @@ the other way round. Configuration, weights and vocabulary are asked for, and no
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +27,8 @@ def snapshot(repository: str, revision: str | None = None, quiet: bool = False) 
     """
     if not _REPOSITORY.fullmatch(repository):
         raise StoreError(
-            f"{repository!r} is no repository of the Hugging Face Hub; expected OWNER/NAME, such as "
-            "openai/circuit-sparsity"
+            f"{repository!r} is no repository of the Hugging Face Hub; expected OWNER/NAME, such "
+            "as openai/circuit-sparsity"
         )
     try:
         import huggingface_hub as hub
@@ -54,7 +55,9 @@ def snapshot(repository: str, revision: str | None = None, quiet: bool = False) 
             "your token in HF_TOKEN"
         ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        raise NotFound(f"there is no {where}: check the name, or give a token in HF_TOKEN") from error
+        raise NotFound(
+            f"there is no {where}: check the name, or give a token in HF_TOKEN"
+        ) from error
     except errors.LocalEntryNotFoundError as error:
         raise Unreachable(
             f"{where} could not be had, and it is not in the cache of huggingface_hub: check the "
@@ -62,7 +65,16 @@ def snapshot(repository: str, revision: str | None = None, quiet: bool = False) 
         ) from error
     except errors.HfHubHTTPError as error:
         raise Refused(f"{where} was not handed out: {str(error).splitlines()[0]}") from error
+    except _of_the_wire() as error:
+        raise Unreachable(f"{where} could not be had: {error}; check the proxy settings") from error
     return Path(folder)
+
+
+def _of_the_wire() -> tuple[type[Exception], ...]:
+    """What the library lets through of its transport, which is another one in each generation."""
+    known = (("requests", "RequestException"), ("httpx", "HTTPError"), ("httpx2", "HTTPError"))
+    found = (getattr(sys.modules.get(module), name, None) for module, name in known)
+    return tuple(error for error in found if error is not None)
 
 
 @contextlib.contextmanager

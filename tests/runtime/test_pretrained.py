@@ -31,13 +31,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
-        if self.path.partition("?")[0] == f"/api/models/{NAME}/revision/main":
-            siblings = [{"rfilename": name} for name in self.server.files]
-            told = {"id": NAME, "sha": COMMIT, "siblings": siblings}
+        files = self.server.files
+        facts = {
+            f"/api/models/{NAME}/revision/main": {
+                "id": NAME, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]
+            },
+            f"/api/models/{NAME}/tree/{COMMIT}": [
+                {"type": "file", "path": name, "size": len(content), "oid": f"{i:040x}"}
+                for i, (name, content) in enumerate(files.items())
+            ],
+        }  # fmt: skip
+        told = facts.get(self.path.partition("?")[0])
+        if told is not None:
             self._send(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
             return
         start = f"/{NAME}/resolve/{COMMIT}/"
-        content = self.server.files.get(self.path.removeprefix(start))
+        content = files.get(self.path.removeprefix(start))
         if not self.path.startswith(start) or content is None:
             self._send(404, b"", {"X-Error-Code": "RepoNotFound"})
             return
@@ -123,6 +132,10 @@ def test_fetch_puts_it_among_the_models(model: GPT, capsys, own_name: str | None
 def test_what_cannot_be_had_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound, match="there is no somebody/other on http://127.0.0.1"):
         from_pretrained("somebody/other")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_ENDPOINT", "http://models.example")
+    with pytest.raises(Unreachable, match="on http://models.example could not be had"):
+        from_pretrained(NAME)
     with pytest.raises(StoreError, match="'nobody' is no repository .* expected OWNER/NAME"):
         from_pretrained("nobody")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
