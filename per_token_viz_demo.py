@@ -9,7 +9,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     print(
-        "The page “Tokens” shows a node's activation on each token of a text: opening the explorer."
+        "The page Tokens shows a node's activation on each token of a text: opening the explorer."
     )
     app = Path(__file__).resolve().parent / "app.py"
     sys.exit(subprocess.call([sys.executable, "-m", "streamlit", "run", str(app), *sys.argv[1:]]))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from circuit_sparsity.pruning.request import prune
     from circuit_sparsity.pruning.settings import PruneSettings
     from circuit_sparsity.runtime.assemble import load_model
+    from circuit_sparsity.runtime.pretrained import from_pretrained
     from circuit_sparsity.store import Store
 
 _FROM = {  # name: the module that defines it
@@ -28,6 +29,7 @@ _FROM = {  # name: the module that defines it
     "PruneSettings": "pruning.settings",
     "Recipe": "circuits.recipe",
     "Store": "store",
+    "from_pretrained": "runtime.pretrained",
     "load_model": "runtime.assemble",
     "open_circuit": "experiment.opening",
     "prune": "pruning.request",
@@ -42,6 +44,7 @@ __all__ = [
     "Store",
     "evidence",
     "export",
+    "from_pretrained",
     "load_model",
     "open_circuit",
     "plots",

@@ -1,5 +1,6 @@
 """The documents name what exists, and what they link to is there."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -79,6 +80,49 @@ def test_every_document_has_its_place_in_the_site():
     listed = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for document in (ROOT / "docs").rglob("*.md"):
         assert f": {document.relative_to(ROOT / 'docs').as_posix()}\n" in listed
+
+
+def test_the_site_is_built_and_nothing_in_it_is_fetched(tmp_path):
+    if importlib.util.find_spec("mkdocs") is None:
+        pytest.skip("LOUD SKIP: mkdocs is not installed (requirements-docs.txt)")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "-q", "--strict", "-d", str(tmp_path / "site")],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = {
+        path.relative_to(tmp_path / "site").as_posix(): path.read_text(encoding="utf-8")
+        for path in (tmp_path / "site").rglob("*.html")
+    }
+    documents = (path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md"))
+    assert {path.with_suffix(".html").as_posix() for path in documents} <= set(pages)
+    assert len([name for name in pages if name.startswith("tutorials/")]) == 3
+    for name in ("open_circuit", "prune", "load_model", "from_pretrained", "Store", "read_pairs"):
+        assert re.search(rf'id="circuit_sparsity\.[\w.]*{name}"', pages["REFERENCE.html"]), name
+    fetched = re.compile(r'<(?:script|img)[^>]*src="https?:|<link[^>]*stylesheet[^>]*href="https?:')
+    assert not any(fetched.search(text) for text in pages.values())
+
+
+def test_the_image_runs_as_nobody_in_particular_and_keeps_its_cache():
+    """Read, not built: no Docker is at hand where this runs."""
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    told = {line.split()[0]: line for line in lines if line and not line.startswith(("#", " "))}
+    assert told["USER"] == "USER explorer"
+    assert told["VOLUME"] == "VOLUME /cache"
+    assert "CIRCUIT_SPARSITY_CACHE=/cache" in told["ENV"]
+    assert "/_stcore/health" in told["HEALTHCHECK"]
+    assert told["ENTRYPOINT"] == 'ENTRYPOINT ["circuit-sparsity"]'
+    assert any("download.pytorch.org/whl/cpu" in line for line in lines)
+    copied = [part for line in lines if line.startswith("COPY") for part in line.split()[1:-1]]
+    own = [part for part in copied if not part.startswith(("--", "/"))]
+    assert all((ROOT / part).exists() for part in own), own
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    needed = ("app.py", "pages", "cache", "settings", ".streamlit", "README.md", "LICENSE")
+    assert not set(needed) & set(ignored)
 
 
 def test_what_is_tested_lies_in_the_ranges_that_the_package_states():

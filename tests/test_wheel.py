@@ -22,10 +22,11 @@ import pytest
 from circuit_sparsity.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
+DOCUMENTS = ("README.md", "docs/PYTHON.md")
 LARGEST = 60_000_000  # bytes of the wheel
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-# Draws the first page, runs the README, and says where the package came from.
+SHOWN = "".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", SHOWN, re.MULTILINE | re.DOTALL)
+# Draws the first page, runs every snippet, and says where the package came from.
 _CHECK = """
 import json, sys
 from streamlit.testing.v1 import AppTest
@@ -104,7 +105,7 @@ def test_it_is_no_larger_than_60_mb(wheel):
     assert wheel.stat().st_size <= LARGEST
 
 
-def test_the_first_page_draws_and_every_snippet_of_the_readme_runs(installed, other_folder):
+def test_the_first_page_draws_and_every_snippet_of_readme_and_python_runs(installed, other_folder):
     folder, settings = other_folder
     done = subprocess.run(
         [str(installed / "python"), "-c", _CHECK, json.dumps(SNIPPETS)],

@@ -97,7 +97,12 @@ def whole_number(least: int) -> Callable[[str], int]:
 def check_place(store: Store, model: str, task: str, sweep: str) -> None:
     """ValueError where a circuit of these names could not be stored, before it is looked for."""
     paths.checked(paths.viz_name(model, task, sweep, "k0"))
-    check_folder(store.folder, "results", "CIRCUIT_SPARSITY_CACHE names another folder")
+    check_store(store)
+
+
+def check_store(store: Store, what: str = "results") -> None:
+    """StoreError where ``what`` could not be written into the user's folder."""
+    check_folder(store.folder, what, "CIRCUIT_SPARSITY_CACHE names another folder")
 
 
 def check_size(store: Store, model: str, k: int) -> None:

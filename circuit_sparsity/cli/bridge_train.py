@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from circuit_sparsity.cli.answer import Answer, Say
+from circuit_sparsity.cli.arguments import check_store
 from circuit_sparsity.store import Store
 
 
@@ -39,13 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    store = Store.from_environment()
+    check_store(store)
+
     from circuit_sparsity.bridges.pair import shared_tokenizer  # torch is slow to import
     from circuit_sparsity.bridges.publication import publish
     from circuit_sparsity.bridges.training import pairing_for, train_bridges
     from circuit_sparsity.experiment.opening import open_model
     from circuit_sparsity.training.corpus import build_corpus
 
-    store, settings = Store.from_environment(), settings_of(arguments)
+    settings = settings_of(arguments)
     names = settings.sparse, settings.dense
     sparse, dense = (open_model(store, name, engine="dense") for name in names)
     tokenizer = shared_tokenizer(store, *names)

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from circuit_sparsity.cli.answer import Answer, Say, table
-from circuit_sparsity.cli.arguments import whole_number
+from circuit_sparsity.cli.arguments import check_store, whole_number
 from circuit_sparsity.store import Store
 
 if TYPE_CHECKING:
@@ -48,11 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     if not arguments.sizes and not arguments.edges:
         raise ValueError("give --k with one or more numbers of nodes, or --edges")
+    store = Store.from_environment()
+    if arguments.refine:
+        check_store(store)
 
     from circuit_sparsity.experiment.opening import open_stored, task_of
     from circuit_sparsity.pruning.any_k import FROM_RANKING, open_run, refine_run
 
-    store = Store.from_environment()
     names = arguments.model, arguments.task, arguments.sweep, arguments.k
     circuit = open_stored(store, *names).circuit
     opened = open_run(store, circuit, task_of(store, circuit))

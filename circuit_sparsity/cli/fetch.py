@@ -1,11 +1,16 @@
-"""``fetch``: download a model, its circuits of a task or sweep, one circuit, or everything."""
+"""``fetch``: download a model, its circuits of a task or sweep, one circuit, or everything.
+
+``hf:OWNER/NAME`` (and ``@REVISION``) is a model of the Hugging Face Hub."""
 
 import argparse
 
 from circuit_sparsity.cli.answer import Answer, Say
+from circuit_sparsity.cli.arguments import check_store
 from circuit_sparsity.store import Store, StoreError, paths
 from circuit_sparsity.store.entries import files_for, missing
 from circuit_sparsity.store.progress import Progress, size_in_words, time_in_words
+
+HUB = "hf:"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,12 +20,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stored-only", action="store_true", help="circuits' own files, without what runs them"
     )
+    parser.add_argument(
+        "--as",
+        dest="own_name",
+        metavar="NAME",
+        help="of a model from hf: (OWNER--NAME); as csp_yolo2, its circuits run with it",
+    )
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
     if arguments.all == (arguments.model is not None):
         raise ValueError("name a model (and a task, a sweep, a k), or give --all for everything")
     store = Store.from_environment()
+    check_store(store, "downloads")
+    if arguments.model and arguments.model.startswith(HUB):
+        return _from_hub(store, arguments, say)
+    if arguments.own_name:
+        raise ValueError("--as names a model from the Hugging Face Hub: begin MODEL with hf:")
     if arguments.all:
         say(store.refresh().note)  # what is documented is not everything
     names = _names(store, arguments)
@@ -47,6 +63,32 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
             *(f"not fetched: {message}" for message in troubles.values()),
         ),
     )
+
+
+def _from_hub(store: Store, arguments: argparse.Namespace, say: Say) -> Answer:
+    """A model of the Hugging Face Hub, put among the user's models."""
+    repository, _, revision = arguments.model.removeprefix(HUB).partition("@")
+    name = arguments.own_name or repository.replace("/", "--")
+    inner = paths.model_folder(name)
+    is_here = store.path_of_model(name) is not None
+    if not is_here:
+        say(f"{repository} from the Hugging Face Hub ...")
+
+        from circuit_sparsity.runtime.pretrained import adopt
+
+        adopt(store, repository, revision or None, name, quiet=arguments.json)
+    names = [item.name for item in store.items() if item.name.startswith(f"{inner}/")]
+    here = [one for one in names if store.find(one) is not None]
+    data = {
+        "fetched": [] if is_here else here,
+        "already_here": here if is_here else [],
+        "troubles": {},
+        "folder": str(store.folder),
+    }
+    if is_here:
+        again = f"`python -m circuit_sparsity clear {inner}` makes room for another"
+        return Answer(data, (f"a model {name} was here; {again}",))
+    return Answer(data, (f"{repository} is the model {name} in {store.folder}",))
 
 
 def _make_compact(store: Store, name: str, say: Say) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from circuit_sparsity.cli.answer import Answer, Say
 from circuit_sparsity.cli.app import PACKAGE
-from circuit_sparsity.cli.arguments import add_device
+from circuit_sparsity.cli.arguments import add_device, check_folder, check_store
 from circuit_sparsity.store import Store
 
 
@@ -25,6 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    store = Store.from_environment()
+    check_store(store)
+    check_folder((arguments.folder or Path("runs")).absolute(), "checkpoints", "give another --run")
+
     from circuit_sparsity.training.corpus import prepare
     from circuit_sparsity.training.loop import train
     from circuit_sparsity.training.publication import publish
@@ -43,7 +47,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         say=say,
     )
     say("measuring what was stored ...")
-    made = publish(model, settings, tokenizer, corpus, folder, Store.from_environment())
+    made = publish(model, settings, tokenizer, corpus, folder, store)
     return Answer(dict(made.card), (f"{settings.name} is in {made.folder}", *_scores(made.card)))
 
 

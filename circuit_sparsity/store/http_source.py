@@ -3,6 +3,7 @@
 import contextlib
 import email.utils
 import io
+import os
 import time
 import xml.etree.ElementTree as etree  # for the type and the error; never for parsing
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -180,7 +181,7 @@ class HttpSource:
             if response.status_code in _TRANSIENT:
                 raise self._later(response)
             if response.status_code != 200:
-                raise NotListable(_status(response))
+                raise NotListable(f"{_status(response)}{self._through}")
             return self._page(response)
 
     def _page(self, response: requests.Response) -> bytes:
@@ -191,8 +192,22 @@ class HttpSource:
             if len(page) > _LARGEST_PAGE:
                 raise NotListable(f"a page of the listing is longer than {_LARGEST_PAGE:,} bytes")
             if time.monotonic() > end:
-                raise Later(f"{public_url(self._url)} sends its list too slowly")
+                raise Later(f"{self._where} sends its list too slowly")
         return bytes(page)
+
+    @property
+    def _through(self) -> str:
+        """Words for the proxy that the environment asks for, without its password; or none."""
+        proxies = requests.utils.get_environ_proxies(self._url)
+        proxy = requests.utils.select_proxy(self._url, proxies)
+        if not proxy:
+            return ""
+        return f" (through the proxy {public_url(proxy if '://' in proxy else f'http://{proxy}')})"
+
+    @property
+    def _where(self) -> str:
+        """The container as messages name it."""
+        return f"{public_url(self._url)}{self._through}"
 
     def _address(self, name: str) -> str:
         parts = urlsplit(self._url)
@@ -203,7 +218,11 @@ class HttpSource:
     def _answered(
         self, method: str, url: str, headers: dict[str, str], query: dict[str, str] | None = None
     ) -> Generator[requests.Response, None, None]:
-        """The answer to a request, its body unread; every trouble of the wire becomes `Later`."""
+        """The answer to a request, its body unread; every trouble of the wire becomes `Later`.
+
+        What no further try can mend is `Refused`: an address, a proxy, or certificates.
+        """
+        _check_certificates()
         timeout = (self._retry.connect, self._retry.read)
         headers = HEADERS | headers
         try:
@@ -214,15 +233,23 @@ class HttpSource:
                 ) as response,
             ):
                 yield response
+        except requests.exceptions.InvalidSchema as error:
+            raise Refused(f"{self._where} cannot be asked: {_what_lacks(error)}") from error
         except requests.exceptions.InvalidURL as error:
-            raise Refused(f"{public_url(url)} is no address that can be asked: {error}") from error
+            where = f"{public_url(url)}{self._through}"
+            raise Refused(f"{where} is no address that can be asked: {error}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise Later(f"{public_url(self._url)}: {_in_words(error)}") from error
+            reason = _final_reason(error)
+            if reason:
+                raise Refused(f"{self._where}: {reason}") from error
+            raise Later(f"{self._where}: {_in_words(error)}") from error
 
     def _judge(self, response: requests.Response, name: str) -> None:
-        status, where = response.status_code, public_url(self._url)
+        status, where = response.status_code, self._where
         if status in (200, 206):
             return
+        if status == 407:
+            raise Refused(f"{where}: {_PROXY_ASKS}")
         if status in _TRANSIENT or status >= 500:
             raise self._later(response)
         if status in (412, 416):
@@ -235,7 +262,7 @@ class HttpSource:
         raise Refused(f"{where} does not hand out {name} ({_status(response)})")
 
     def _later(self, response: requests.Response) -> Later:
-        words = f"{public_url(self._url)} answered {_status(response)}"
+        words = f"{self._where} answered {_status(response)}"
         return Later(words, _asked_wait(response.headers.get("Retry-After")))
 
     def _read_head(self, response: requests.Response, name: str, known: Version) -> Answer:
@@ -322,7 +349,54 @@ def _status(response: requests.Response) -> str:
     return f"{words}, {code}" if code and code != response.reason else words
 
 
+_PROXY_ASKS = (
+    "the proxy asks for a name and a password: write them into HTTPS_PROXY (or HTTP_PROXY) as "
+    "http://NAME:PASSWORD@HOST:PORT"
+)
+
+
+def _check_certificates() -> None:
+    """Raise `Refused` where the environment names a file of certificates that is not there."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        path = os.environ.get(name)
+        if path:
+            if not os.path.exists(path):
+                raise Refused(
+                    f"{name} is {path}, and nothing is there; name the file of the certificates "
+                    "that your network uses, or unset it"
+                )
+            return  # the first that is set counts
+
+
+def _what_lacks(error: Exception) -> str:
+    """Why a scheme cannot be spoken."""
+    if "SOCKS" in str(error):
+        return "SOCKS needs one more package: pip install 'circuit-sparsity[socks]'"
+    return str(error)
+
+
+def _final_reason(error: Exception) -> str | None:
+    """What is wrong with certificates or the proxy's password; None where another try may help."""
+    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY" in str(error):
+        return (
+            f"no secure connection, the certificate is not accepted ({_last_cause(error)}); where "
+            "a network has certificates of its own, name their file in REQUESTS_CA_BUNDLE"
+        )
+    if isinstance(error, requests.exceptions.ProxyError) and " 407 " in str(error):
+        return _PROXY_ASKS
+    return None
+
+
+def _last_cause(error: BaseException) -> str:
+    """The innermost reason of an error that was wrapped again and again."""
+    while error.args and isinstance(inner := getattr(error.args[0], "reason", None), Exception):
+        error = inner
+    return str(error)
+
+
 def _in_words(error: Exception) -> str:
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"the proxy gives no connection ({_last_cause(error)})"
     if isinstance(error, requests.exceptions.SSLError):
         return f"no secure connection ({error})"
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):

@@ -1,5 +1,6 @@
 """What cannot be done is refused before anything that computes is imported."""
 
+import json
 import os
 import stat
 import subprocess
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from circuit_sparsity.cli import COMMANDS
-from circuit_sparsity.cli.arguments import PRESETS
+from circuit_sparsity.cli.arguments import PRESETS, check_folder
 from circuit_sparsity.cli.evidence import DRAWS
 from circuit_sparsity.cli.prune import SWEEP, TARGET_LOSS
 from circuit_sparsity.cli.tasks import PAIRS
+from circuit_sparsity.store import StoreError
 
 ROOT = Path(__file__).parent.parent.parent
 TASK = ("starter", "single_double_quote")
@@ -56,6 +58,9 @@ def run(tmp_path: Path, *arguments: str, **settings: str) -> tuple[str, str]:
         (("prune", *TASK, "--k", "9", "--means-over", "none.txt"), "there is no none.txt"),
         (("sweep", "starter", "--task", TASK[1], "--k", "9", "--sweep", "a/b"), "a/b"),
         (("sweep", "starter", "--task", TASK[1], "--k", "9", "--jobs", "0"), "got 0; expected"),
+        (("sweep", "starter", "--task", TASK[1], "--k", "9", "--trials", "0"), "got 0; expected"),
+        (("prune", *TASK, "--k", "9", "--trials", "0"), "unrecognized arguments: --trials 0"),
+        (("fetch", "starter", "--as", "mine"), "begin MODEL with hf:"),
         (("sweep", "starter", "--task", TASK[1], "--target", "nan"), "got nan"),
         (("evidence", *CIRCUIT, "--seeds", "-3"), "got -3; expected a whole number from 2 on"),
         (("evidence", *CIRCUIT, "--seeds", "1"), "got 1; expected a whole number from 2 on"),
@@ -75,15 +80,45 @@ def test_it_is_refused_with_status_2_and_a_reason(tmp_path, arguments, message):
     assert message in err
 
 
-def test_a_cache_that_is_a_file_is_said_first(tmp_path):
+WRITING = {  # commands that put something into the user's folder
+    "prune": (*TASK, "--k", "9"),
+    "sweep": ("starter", "--task", TASK[1], "--k", "9"),
+    "evidence": CIRCUIT,
+    "cut": (*CIRCUIT, "--k", "9", "--refine"),
+    "train": ("settings/starter.json",),
+    "bridge-train": ("main", "dense"),
+    "fetch": ("csp_yolo2",),
+}
+_EACH = """
+import json, os, sys
+from circuit_sparsity.__main__ import main
+for command, arguments in json.loads(sys.argv[1]).items():
+    assert main([command, *arguments]) == 2, command
+assert "torch" not in sys.modules
+"""
+
+
+def test_a_cache_that_is_a_file_is_said_before_anything_is_imported_that_computes(tmp_path):
     (tmp_path / "file").write_text("")
-    for command in ("prune", "evidence"):
-        arguments = (*TASK, "--k", "9") if command == "prune" else CIRCUIT
-        told, err = run(
-            tmp_path, command, *arguments, CIRCUIT_SPARSITY_CACHE=str(tmp_path / "file" / "cache")
-        )
-        assert told == "2"
-        assert f"{tmp_path / 'file'} is a file; CIRCUIT_SPARSITY_CACHE names another folder" in err
+    done = subprocess.run(
+        [sys.executable, "-c", _EACH, json.dumps(WRITING)],
+        cwd=tmp_path,
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "CIRCUIT_SPARSITY_CACHE": str(tmp_path / "file" / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = f"{tmp_path / 'file'} is a file; CIRCUIT_SPARSITY_CACHE names another folder"
+    assert done.stderr.count(said) == len(WRITING)
+
+
+def test_a_folder_that_cannot_be_written_is_told_from_a_file(tmp_path, monkeypatch):
+    """As root everything can be written: what the system says of the folder stands in here."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(StoreError, match=r"into .*deep, which is read-only; give another --out"):
+        check_folder(tmp_path / "deep", "the file", "give another --out")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
