@@ -41,7 +41,7 @@ def no_jobs(monkeypatch):
 
 def _end(job):
     end = time.monotonic() + PATIENCE
-    while job.running:
+    while job.active:
         assert time.monotonic() < end, "a job did not end"
         time.sleep(0.05)
 
@@ -295,8 +295,8 @@ def test_a_full_disk_loses_nothing(page, monkeypatch):
     monkeypatch.setattr(ways, "PAUSE", 0.05)
     job = start(page)
     end = time.monotonic() + PATIENCE
-    while job.progress is None or job.progress.stage != "room":
-        assert job.running, job.error
+    while job.progress is None or job.progress.stage != "disk full":
+        assert job.active, job.error
         assert time.monotonic() < end
         time.sleep(0.05)
     text = said(run(page))
