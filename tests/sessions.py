@@ -10,6 +10,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
 LONGEST = 120.0  # seconds that one answer may take
+EARLY = ForwardMsg.FINISHED_EARLY_FOR_RERUN
 
 
 class Session:
@@ -24,7 +25,10 @@ class Session:
         self.buttons: dict[str, str] = {}  # label -> the last one's identity
         self._field, self._fragment, self._page = "", "", ""
         self._socket = connect(
-            f"ws://{urlsplit(url).netloc}/_stcore/stream", subprotocols=["streamlit"], max_size=None
+            f"ws://{urlsplit(url).netloc}/_stcore/stream",
+            subprotocols=["streamlit"],
+            max_size=None,
+            ping_interval=None,  # a session that is left alone does not read what it is sent
         )
         self._query, self._name = urlencode(query), page
         self.opened = self._run()
@@ -75,9 +79,8 @@ class Session:
                 self._page = answer.new_session.page_script_hash
             elif kind == "delta":
                 self._see(answer.delta)
-            elif kind == "script_finished":
-                if answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-                    return time.monotonic() - began
+            elif kind == "script_finished" and answer.script_finished != EARLY:
+                return time.monotonic() - began
 
     def _see(self, delta) -> None:
         element = delta.new_element
