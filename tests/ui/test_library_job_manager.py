@@ -132,7 +132,7 @@ def test_a_running_job_cannot_be_forgotten(manager, gate):
 
 
 def test_only_the_latest_64_results_are_kept_and_no_running_job_is_lost(manager, gate):
-    running = manager.start(("fetch", "long"), "long", gate)
+    running = manager.start(("fetch", "long"), "long", gate, lane="transfer")
     for number in range(100):
         manager.start(("fetch", number), "short", lambda report, cancel: None).result()
     assert manager.find(("fetch", "long")) is running

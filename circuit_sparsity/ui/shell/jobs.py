@@ -39,7 +39,7 @@ class Job:
         self.key, self.title, self.lane, self.owner = key, title, lane, owner
         self._work = work
         self._lock = threading.Lock()  # of the two times and of withdrawing
-        self._began: float | None = None
+        self.began: float | None = None  # by the monotonic clock
         self._ended: float | None = None
         self.progress: Any = None  # what the work reported last
         self._cancel = threading.Event()
@@ -48,7 +48,7 @@ class Job:
     @property
     def state(self) -> State:
         if not self._outcome.done():
-            return "waiting" if self._began is None else "running"
+            return "waiting" if self.began is None else "running"
         if self._outcome.exception() is None:
             return "done"
         return "stopped" if self._cancel.is_set() else "failed"
@@ -66,7 +66,7 @@ class Job:
     @property
     def seconds(self) -> float:
         """How long it has run."""
-        return 0.0 if self._began is None else (self._ended or time.monotonic()) - self._began
+        return 0.0 if self.began is None else (self._ended or time.monotonic()) - self.began
 
     @property
     def stopping(self) -> bool:
@@ -81,7 +81,7 @@ class Job:
         """Ask the work to end; it does so at its next look at `cancel`, one that waits at once."""
         with self._lock:
             self._cancel.set()
-            withdrawn = self._began is None and self._ended is None
+            withdrawn = self.began is None and self._ended is None
             if withdrawn:
                 self._ended = time.monotonic()
         if withdrawn:
@@ -96,7 +96,7 @@ class Job:
         with self._lock:
             if self._ended is not None:
                 return False
-            self._began = time.monotonic()
+            self.began = time.monotonic()
             return True
 
     def carry_out(self) -> None:
@@ -185,15 +185,18 @@ class Jobs:
         return (line.index(job) + 1, len(line)) if job in line else None
 
     def _line(self, lane: Lane) -> list[Job]:
-        """Those that wait, in the order in which they will begin."""
+        """Those that wait, in the order in which they will begin: visitors take turns."""
         here = [job for job in self._jobs.values() if job.lane == lane]
         before = Counter(job.owner for job in here if job.state == "running")
-        turns: list[tuple[int, int, Job]] = []
+        served: dict[str, float] = {}
+        for job in here:
+            served[job.owner] = max(served.get(job.owner, 0.0), job.began or 0.0)
+        turns: list[tuple[int, float, int, Job]] = []
         for arrival, job in enumerate(here):
             if job.state == "waiting":
-                turns.append((before[job.owner], arrival, job))
+                turns.append((before[job.owner], served[job.owner], arrival, job))
                 before[job.owner] += 1
-        return [job for *_, job in sorted(turns, key=lambda turn: turn[:2])]
+        return [job for *_, job in sorted(turns, key=lambda turn: turn[:3])]
 
     def _begin_next(self, lane: Lane) -> None:
         """Begin as many as may run; the lock is held."""
