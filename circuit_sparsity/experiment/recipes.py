@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.recipe import Recipe, Step
@@ -88,11 +88,18 @@ class OtherPrompts:
     text: tuple[Prompt, Prompt] | None = None
     task: str = ""
 
+    def __post_init__(self) -> None:
+        if self.where not in get_args(Where):
+            known = ", ".join(get_args(Where))
+            raise ValueError(f"prompts are taken from {self.where!r}; expected one of {known}")
+        if self.where == "text" and self.text is None:
+            raise ValueError("prompts are taken from a text, and none is given: give two prompts")
+
     def take(self, experiment: Experiment, store: Store | None = None) -> Experiment:
         """The circuit on these prompts. Raises ValueError for a pair, text or task that is none."""
         if self.where == "pair":
             return on_pair(experiment, self.pair)
-        if self.where == "text" and self.text is not None:
+        if self.text is not None and self.where == "text":
             return on_text(experiment, *self.text, store=store)
         if self.where == "task":
             return on_task(experiment, self.task, store=store)

@@ -1,7 +1,7 @@
 """What a node adds to each next token's logit by the shortest way: last norm, then unembedding."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,8 @@ def matrix(model: GPT, which: VocabularyMatrix) -> Float[Tensor, "vocab d_model"
 
     The unembedding is taken as it is: the last norm's gain stands before it and is no part of it.
     """
+    if which not in get_args(VocabularyMatrix):
+        raise ValueError(f"got {which!r}; expected one of {', '.join(get_args(VocabularyMatrix))}")
     return model.transformer.wte.weight if which == "embedding" else model.lm_head.weight  # type: ignore[return-value]
 
 

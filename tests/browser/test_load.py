@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -15,6 +14,7 @@ from circuit_sparsity.experiment.opening import open_circuit
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui.shell.pickers import PARTS
 from tests.browser.conftest import Explorer, running_app
+from tests.sessions import process_of, resident
 
 pytestmark = [pytest.mark.browser, pytest.mark.soak]
 
@@ -51,7 +51,7 @@ class Visitor:
 
 
 @pytest.fixture
-def visitors(browser: Browser, tmp_path: Path) -> Iterator[tuple[list[Visitor], int]]:
+def visitors(browser: Browser, tmp_path) -> Iterator[tuple[list[Visitor], int]]:
     """Browsers with their circuits open, and the server's process."""
     rows = [row for row in Store.from_environment().rows() if row.where == "shipped"][:BROWSERS]
     names = [tuple(getattr(row, part) for part in PARTS) for row in rows]
@@ -65,7 +65,7 @@ def visitors(browser: Browser, tmp_path: Path) -> Iterator[tuple[list[Visitor], 
             explorer = Explorer(contexts[-1].new_page(), url)
             explorer.open(urlencode(dict(zip(PARTS, names[at], strict=True))))
             found.append(Visitor(explorer, known[at], effects[at]))
-        yield found, _process(url)
+        yield found, process_of(url)
         for context in contexts:
             context.close()
 
@@ -80,7 +80,7 @@ def test_many_browsers_get_their_own_answers_and_memory_stays_flat(visitors):
         for visitor in everyone:
             visitor.check()
         rounds += 1
-        memory.append(_resident(process))
+        memory.append(resident(process))
     assert [visitor.explorer.troubles for visitor in everyone] == [[]] * len(everyone)
     assert memory[-1] <= GROWTH * memory[WARM_UP - 1], f"kB after each of {rounds} rounds: {memory}"
 
@@ -88,21 +88,3 @@ def test_many_browsers_get_their_own_answers_and_memory_stays_flat(visitors):
 def _effects(it: Experiment) -> dict[str, Effect]:
     effects = it.ablate_each(it.circuit.node_list)
     return {str(effect.parts[0]): effect for effect in effects}
-
-
-def _process(url: str) -> int:
-    """The server that listens at ``url``, by its command line."""
-    wanted = f"--server.port={url.rsplit(':', 1)[1]}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if wanted in (folder / "cmdline").read_bytes().split(b"\0"):
-                return int(folder.name)
-        except OSError:
-            continue  # it ended meanwhile, or is not ours to read
-    pytest.skip("LOUD SKIP: no /proc here to read the server's memory from")
-
-
-def _resident(process: int) -> int:
-    """Resident memory in kB."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))

@@ -20,6 +20,7 @@ from circuit_sparsity.core.checkpoint import CONFIG_FILE, read_config, read_weig
 from circuit_sparsity.evidence.evidence import Evidence, read_evidence, write_evidence
 from circuit_sparsity.experiment.labels import Labels, read_labels, write_labels
 from circuit_sparsity.pruning.ranking import Moment, Nested, Ranking, read_nested, write_nested
+from circuit_sparsity.pruning.request import PruneRequest
 from circuit_sparsity.pruning.settings import PruneSettings
 from circuit_sparsity.release import read_means, read_viz, write_means
 from circuit_sparsity.store import Store, manifest
@@ -29,12 +30,16 @@ from circuit_sparsity.store.http_source import read_page
 from circuit_sparsity.tasks.own import read_pairs
 from circuit_sparsity.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from circuit_sparsity.training.settings import TrainSettings
+from circuit_sparsity.ui.prune import jobs as prune_jobs
 from tests.fuzz.mutations import mutated
 from tests.handmade import sign_model
 
 LONGEST = 10.0  # seconds of the processor that one reading may take
 BLOCKED = 120  # seconds by the clock, on a machine that others keep busy
 CURVE = "train_curves/m/progress.json"
+PAIRS = "prompt,right,wrong,counterpart\n" + "".join(
+    f'for {i}, in,":\n",while {i}\n' for i in range(10)
+)
 
 
 @dataclass(frozen=True)
@@ -163,10 +168,24 @@ def labels(store: Store, tmp_path: Path) -> Case:
     return Case(path, lambda: read_labels(store, made), is_json=True)
 
 
+def request(store: Store, tmp_path: Path) -> Case:
+    own = prune_jobs.own_task("mine", read_pairs(PAIRS))
+    _ = prune_jobs.on_disk(store, "a title", PruneRequest("starter", own.name, k=8), own)
+    del _  # as at the end of a process: the lock goes, the record stays
+    (path,) = (store.folder / "unfinished").glob("*.json")
+
+    def read() -> object:
+        (one,) = prune_jobs.unfinished(store)
+        if one.trouble:
+            raise ValueError(one.trouble)
+        return one.title, one.request, one.task
+
+    return Case(path, read, is_summed=True, is_json=True)
+
+
 def pairs_csv(store: Store, tmp_path: Path) -> Case:
     path = tmp_path / "own.csv"
-    rows = "".join(f'for {i}, in,":\n",while {i}\n' for i in range(10))
-    path.write_text("prompt,right,wrong,counterpart\n" + rows)
+    path.write_text(PAIRS)
     return Case(path, lambda: read_pairs(path))
 
 
@@ -210,6 +229,7 @@ CASES = (
     listing,
     record,
     labels,
+    request,
     pairs_csv,
     pairs_json,
     checkpoint,

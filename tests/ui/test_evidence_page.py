@@ -34,7 +34,7 @@ def no_jobs(monkeypatch):
 
 def end(job):
     for _ in range(2400):
-        if not job.running:
+        if not job.active:
             return
         time.sleep(0.05)
     raise AssertionError("a job did not end")

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from circuit_sparsity.experiment.experiment import Cancelled
 from circuit_sparsity.ui.shell.jobs import Jobs
 
 WAIT = 20.0  # seconds
@@ -131,7 +132,7 @@ def test_a_running_job_cannot_be_forgotten(manager, gate):
 
 
 def test_only_the_latest_64_results_are_kept_and_no_running_job_is_lost(manager, gate):
-    running = manager.start(("fetch", "long"), "long", gate)
+    running = manager.start(("fetch", "long"), "long", gate, lane="transfer")
     for number in range(100):
         manager.start(("fetch", number), "short", lambda report, cancel: None).result()
     assert manager.find(("fetch", "long")) is running
@@ -151,3 +152,90 @@ def test_the_time_of_a_job_stands_still_when_it_has_ended(manager):
     job = ended(manager.start(("fetch", 1), "F", lambda report, cancel: None))
     seconds = job.seconds
     assert job.seconds == seconds >= 0
+
+
+class Crowd:
+    """Work that counts how many of it run at once, until it is let go."""
+
+    def __init__(self):
+        self.let_go, self._lock = threading.Event(), threading.Lock()
+        self.now, self.most, self.order = 0, 0, []
+
+    def work(self, name):
+        def run(report, cancel):
+            with self._lock:
+                self.now += 1
+                self.most = max(self.most, self.now)
+                self.order.append(name)
+            try:
+                assert self.let_go.wait(WAIT)
+            finally:
+                with self._lock:
+                    self.now -= 1
+
+        return run
+
+
+@pytest.fixture
+def crowd():
+    found = Crowd()
+    yield found
+    found.let_go.set()
+
+
+def test_of_50_prunings_and_50_downloads_one_of_each_runs_and_all_are_done(manager, crowd):
+    asked = [
+        manager.start((kind, i), kind, crowd.work((kind, i)), lane=lane, owner=str(i))
+        for i in range(50)
+        for kind, lane in (("prune", "computation"), ("fetch", "transfer"))
+    ]
+    assert [job.state for job in asked].count("waiting") == 98
+    crowd.let_go.set()
+    for job in asked:
+        job.result()
+    assert crowd.most <= 2
+    assert {job.state for job in asked} == {"done"}
+
+
+def test_who_asks_for_many_waits_behind_everyone_elses_first(manager, crowd):
+    greedy = [manager.start(("prune", i), "p", crowd.work(("a", i)), owner="a") for i in range(4)]
+    other = manager.start(("prune", "b"), "p", crowd.work("b"), owner="b")
+    assert manager.place(greedy[0]) is None
+    assert manager.place(other) == (1, 4)
+    assert [manager.place(job) for job in greedy[1:]] == [(2, 4), (3, 4), (4, 4)]
+    crowd.let_go.set()
+    for job in (*greedy, other):
+        job.result()
+    assert crowd.order == [("a", 0), "b", ("a", 1), ("a", 2), ("a", 3)]
+
+
+def test_one_that_waits_is_cancelled_at_once_and_never_begins(manager, crowd):
+    first, second, third = (
+        manager.start(("prune", i), "p", crowd.work(i), owner="a") for i in range(3)
+    )
+    ends = []
+    second.when_ended(lambda: ends.append("second"))
+    second.stop()
+    assert (second.state, ends) == ("stopped", ["second"])
+    assert isinstance(second.error, Cancelled)
+    assert manager.place(third) == (1, 1)
+    crowd.let_go.set()
+    first.result()
+    third.result()
+    assert crowd.order == [0, 2]
+    assert second.seconds == 0
+
+
+def test_what_a_page_waits_for_does_not_wait_for_prunings_or_downloads(manager, crowd):
+    for lane in ("computation", "transfer"):
+        for i in range(3):
+            manager.start((lane, i), lane, crowd.work(i), lane=lane)
+    size = manager.start(("sizes", 1), "s", lambda report, cancel: 7, lane="short")
+    assert size.result() == 7
+
+
+def test_what_fails_lets_the_next_one_begin(manager):
+    failed = manager.start(("prune", 1), "p", lambda report, cancel: 1 // 0)
+    following = manager.start(("prune", 2), "p", lambda report, cancel: 2)
+    assert following.result() == 2
+    assert failed.state == "failed"

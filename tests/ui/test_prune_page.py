@@ -43,7 +43,7 @@ def no_jobs(monkeypatch, few_pairs):
 
 def _end(job):
     end = time.monotonic() + PATIENCE
-    while job.running:
+    while job.active:
         assert time.monotonic() < end, "a job did not end"
         time.sleep(0.05)
 
@@ -297,8 +297,8 @@ def test_a_full_disk_loses_nothing(page, monkeypatch):
     monkeypatch.setattr(ways, "PAUSE", 0.05)
     job = start(page)
     end = time.monotonic() + PATIENCE
-    while job.progress is None or job.progress.stage != "room":
-        assert job.running, job.error
+    while job.progress is None or job.progress.stage != "disk full":
+        assert job.active, job.error
         assert time.monotonic() < end
         time.sleep(0.05)
     text = said(run(page))

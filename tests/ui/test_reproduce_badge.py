@@ -22,7 +22,7 @@ def press(app):
     app.button(key="reproduce").click().run()
     job = jobs().all([KIND])[-1]
     for _ in range(1200):
-        if not job.running:
+        if not job.active:
             break
         time.sleep(0.1)
     app.run()

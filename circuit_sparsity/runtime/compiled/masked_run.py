@@ -15,7 +15,7 @@ from circuit_sparsity.circuits.means import Means
 from circuit_sparsity.core.model import GPT, attention_pattern
 from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.kernels import abs_top_k
-from circuit_sparsity.runtime.compiled.run import Ablation, CircuitRun, Fill, Prompts
+from circuit_sparsity.runtime.compiled.run import Ablation, CircuitRun, Fill, Prompts, check_fill
 from circuit_sparsity.runtime.prefix_cache import ResumableRun, block_of, resumable_run
 
 
@@ -41,7 +41,8 @@ class FullRun(CircuitRun):
     def logits_without(
         self, ablated: Ablation, fill: Fill = "mean"
     ) -> Float[Tensor, "prompt vocab"]:
-        """Next-token logits at each prompt's last token."""
+        """Next-token logits at each prompt's last token. ValueError for an unknown ``fill``."""
+        check_fill(fill)
         if not ablated:
             return self.run.base
         places = [part.target if isinstance(part, Edge) else part for part in ablated]

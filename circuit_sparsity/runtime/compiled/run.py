@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,6 +14,17 @@ from circuit_sparsity.core.names import Node
 
 Ablation = Collection[Node | Edge]  # nodes and edges that are ablated together
 Fill = Literal["mean", "zero"]  # what an ablated node is held at, and an edge's source is seen as
+
+
+def check_fill(fill: str) -> None:
+    """ValueError for what is no `Fill`.
+
+    >>> check_fill("means")
+    Traceback (most recent call last):
+    ValueError: fill is 'means'; expected one of mean, zero
+    """
+    if fill not in get_args(Fill):
+        raise ValueError(f"fill is {fill!r}; expected one of {', '.join(get_args(Fill))}")
 
 
 @runtime_checkable
@@ -58,8 +69,10 @@ class CircuitRun(ABC):
         """For each ablation, the right answer's logit less the wrong one's.
 
         The empty ablation is the circuit itself; a part named twice goes once. Raises ValueError
-        for a node that the circuit does not keep, and for an edge that does not join two kept ones.
+        for a node that the circuit does not keep, for an edge that does not join two kept ones, and
+        for an unknown ``fill``.
         """
+        check_fill(fill)
         once = [tuple(dict.fromkeys(ablated)) for ablated in ablations]
         for ablated in once:
             self.circuit.require(_ends(ablated))

@@ -31,6 +31,7 @@ from circuit_sparsity.ui.shell.address import bound, write
 from circuit_sparsity.ui.shell.cached import CircuitView, LiveView
 from circuit_sparsity.ui.shell.costs import MOST_PARTS, Costs, costs_of_nodes
 from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.shared import shared
 
 BY = "colour"  # keys of widgets and parameters of the address
 _PAIR, _BEFORE, _TOKEN = "colour_pair", "colour_before", "colour_token"
@@ -183,7 +184,7 @@ def _on_text(
     return circuit, model
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@shared()
 def _activations(
     _view: LiveView, identity: int, pair: int
 ) -> Mapping[Node, Float[Tensor, "prompt pos"]]:
@@ -253,7 +254,7 @@ def graph_by_cost(view: LiveView) -> None:
             st.caption(colours.caption)
 
 
-@st.cache_resource(max_entries=48, show_spinner=False)
+@shared()
 def _shaded(
     _view: LiveView,
     _shown: CircuitView,

@@ -23,6 +23,7 @@ from circuit_sparsity.ui.shell import cached, state
 from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.costs import MOST_PARTS, costs_of_nodes
+from circuit_sparsity.ui.shell.shared import shared
 
 _CLASS, _PAIR = "example", "example_pair"  # keys of widgets and parameters of the address
 _CLASSES = ("class 1", "class 2")
@@ -119,7 +120,7 @@ def on_pair(view: LiveView, pair: int) -> Mapping[Node, Float[Tensor, "prompt po
     return _on_pair(view, cached.identity(view), pair)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@shared()
 def _on_pair(
     _view: LiveView, identity: int, pair: int
 ) -> Mapping[Node, Float[Tensor, "prompt pos"]]:

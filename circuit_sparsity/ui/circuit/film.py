@@ -25,6 +25,7 @@ from circuit_sparsity.ui.shell.cached import LiveView, Stamp
 from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import Choice
+from circuit_sparsity.ui.shell.shared import shared
 
 VIEW, CIRCUIT, FILM = "view", "one circuit", "film over k"  # a widget's key and its options
 AT, _FROM = "film", "film_from"  # parameters of the address
@@ -118,7 +119,7 @@ def _stamps(choice: Choice) -> tuple[Stamp, ...]:
     return (*map(cached.stamp, files), cached.stamp(_ranking_file(choice)))
 
 
-@st.cache_resource(max_entries=12, show_spinner="Laying out all sizes together …")
+@shared("Laying out all sizes together …")
 def _film(_view: LiveView, source: str, stamps: tuple[Stamp, ...]) -> Film:
     made = _of_sweep(_view.choice) if source == _SWEEP else _of_ranking(_view)
     small = [frame for frame in made if frame.circuit.size <= _MOST_NODES]
@@ -168,7 +169,7 @@ def _go(film: Film, at: int) -> None:
     write(AT, film.frames[at].name)
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+@shared()
 def _figure(
     _film: Film, made: tuple[str, tuple[Stamp, ...]], theme: str | None, _view: LiveView
 ) -> Figure:

@@ -26,6 +26,7 @@ from circuit_sparsity.plots.words import block_label
 from circuit_sparsity.ui.shell import cached, history, state
 from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import CircuitView
+from circuit_sparsity.ui.shell.shared import shared
 
 CHART = "circuit_graph"
 _LINK = "graph_link"
@@ -224,7 +225,7 @@ def block_field(view: CircuitView) -> CircuitView:
     return _block(view, cached.identity(view), blocks[asked])
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@shared()
 def _block(_view: CircuitView, identity: int, block: str) -> PartView:
     wiring = _view.wiring
     nodes = tuple(node for node in wiring.nodes if node.location.block_name == block)
@@ -302,7 +303,7 @@ def _nearest(asked: str, stops: Sequence[str]) -> str:
     return min(stops, key=lambda stop: abs(float(stop) - wanted))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@shared()
 def _strong(_shown: CircuitView, identity: int, least: str) -> PartView:
     wiring = _shown.wiring
     strong = tuple(edge for edge in wiring.edges if abs(edge.weight) >= float(least))

@@ -22,6 +22,7 @@ from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.shared import shared
 
 WHERE = "replay"  # keys of widgets and parameters of the address
 _PAIR, _TASK = "replay_pair", "replay_task"
@@ -133,6 +134,6 @@ def _result(view: LiveView, recipe: Recipe, there: OtherPrompts) -> None:
     )
 
 
-@st.cache_resource(max_entries=32, show_spinner="Preparing these prompts …")
+@shared("Preparing these prompts …")
 def _taken(_view: LiveView, identity: int, there: OtherPrompts) -> Experiment:
     return there.take(_view.experiment)

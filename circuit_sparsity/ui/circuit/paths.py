@@ -13,6 +13,7 @@ from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.costs import MOST_PARTS, costs_of_edges
 from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.shared import shared
 
 ON, _PAIR, _CLASS, _TOKEN, _WHICH = "paths", "path_pair", "path_class", "path_token", "path"
 _MOST = 5
@@ -139,7 +140,7 @@ def _answers(view: LiveView, start: Start) -> tuple[int, int]:
     return int(batch.right[start.row]), int(batch.wrong[start.row])
 
 
-@st.cache_resource(max_entries=128, show_spinner="Following the token …")
+@shared("Following the token …")
 def _found(_view: LiveView, identity: int, start: Start) -> tuple[Path, ...]:
     wiring, model = _view.wiring, _view.experiment.model
     rises = costs_of_edges(_view, "mean").rises

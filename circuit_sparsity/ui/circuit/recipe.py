@@ -22,6 +22,7 @@ from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.costs import change
 from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.shared import shared
 
 _FEW = 12  # steps that have fields of their own
 _MOST = 48  # steps that are measured one by one
@@ -54,7 +55,7 @@ def section(view: LiveView) -> None:
     other_prompts.section(view, recipe)
 
 
-@st.cache_resource(max_entries=256, show_spinner="Carrying out the recipe, step by step …")
+@shared("Carrying out the recipe, step by step …")
 def _effects(_view: LiveView, identity: int, steps: str) -> RecipeEffect:
     return effects(_view.experiment, Recipe.parse(steps.split()))
 
@@ -274,7 +275,7 @@ def _pairs(view: LiveView) -> int | None:
     return few
 
 
-@st.cache_resource(max_entries=24, show_spinner="Running the whole model …")
+@shared("Running the whole model …")
 def _some(_view: LiveView, identity: int, pairs: int) -> Experiment:
     """The circuit on the first prompts; kept as long as as many views are."""
     some = _view.experiment
@@ -284,7 +285,7 @@ def _some(_view: LiveView, identity: int, pairs: int) -> Experiment:
     return some
 
 
-@st.cache_resource(max_entries=512, show_spinner="Running the whole model …")
+@shared("Running the whole model …")
 def _losses(_view: LiveView, identity: int, steps: str, pairs: int) -> tuple[Outcome, Outcome]:
     """Of the circuit and of the model with the recipe. No more is kept: there are many recipes."""
     some, recipe = _some(_view, identity, pairs), Recipe.parse(steps.split())

@@ -51,17 +51,17 @@ def badge(view: LiveView) -> None:
         words.markdown("**Are the stored numbers right?** Compute them again here.", help=_WHAT)
         with button:
             if pressed(
-                "Reproduce again" if job is not None and not job.running else "Reproduce",
+                "Reproduce again" if job is not None and not job.active else "Reproduce",
                 "reproduce",
                 icon=":material/verified:",
                 width="stretch",
-                disabled=job is not None and job.running,
+                disabled=job is not None and job.active,
             ):
                 _start(view)
                 st.rerun()
         if job is not None:
-            watch([job] if job.running else [], _running)
-            if not job.running:
+            watch([job] if job.active else [], _running)
+            if not job.active:
                 _ended(job, view)
 
 

@@ -27,6 +27,7 @@ from circuit_sparsity.ui.circuit.tables import edge_table, node_table
 from circuit_sparsity.ui.shell import cached, history, messages, state
 from circuit_sparsity.ui.shell.cached import STORED_HELP, CircuitView, StoredView
 from circuit_sparsity.ui.shell.fields import among
+from circuit_sparsity.ui.shell.shared import shared
 
 _LIVE, _STORED = "Live, run here", "Stored in the file"
 _NUMBERS = "numbers"  # the widget's key and the address's parameter
@@ -55,7 +56,7 @@ def page(view: StoredView, below: Callable[[], None] = lambda: None) -> None:
     _explore(view, below)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@shared()
 def _figure(
     _view: StoredView,
     _shown: CircuitView,

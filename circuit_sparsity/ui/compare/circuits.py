@@ -20,6 +20,7 @@ from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import Stamp, StoredView
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import PARTS, Choice
+from circuit_sparsity.ui.shell.shared import shared
 
 _OVERLAP = (
     "Jaccard overlap: what both have over what either has. 1 is the same circuit, 0 nothing in "
@@ -62,12 +63,12 @@ def two_circuits(choice: Choice) -> None:
     _tables(found, a, b)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@shared()
 def _comparison(_a: StoredView, _b: StoredView, of_a: int, of_b: int) -> Comparison:
     return Comparison(_a.wiring, _b.wiring)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@shared()
 def _figure(
     _found: Comparison, _a: StoredView, _b: StoredView, of_a: int, of_b: int, theme: str | None
 ) -> Figure:

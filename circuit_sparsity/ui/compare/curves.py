@@ -193,7 +193,7 @@ def _family(name: str) -> str:
 def _no_curve(store: Store, model: str) -> None:
     name = paths.curve_name(model)
     job = transfers.find_fetch(store, (name,))
-    if job is not None and job.running:
+    if job is not None and job.active:
         watch([job], running)
         return
     if job is not None:

@@ -40,11 +40,11 @@ def measuring(choice: Choice, evidence: Evidence | None) -> None:
     """What is missing as buttons; how a measuring goes on, and how it ended."""
     store = Store.from_environment()
     job = measuring_jobs.find(store, choice)
-    if job is not None and job.running:
+    if job is not None and job.active:
         watch([job], _running)
     elif fetching.model_is_here(choice.model):
         _buttons(store, choice, evidence)
-    if job is not None and not job.running:
+    if job is not None and not job.active:
         _ended(job)
 
 

@@ -28,6 +28,7 @@ from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.fields import among, pair_field, pressed
 from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.shared import shared
 from circuit_sparsity.ui.shell.strips import Strip
 
 PAIRS, OWN, HELD_OUT = "Task's pairs", "Your text", "Held-out text"
@@ -106,7 +107,7 @@ def on_prompts(view: LiveView, node: Node, run: str) -> Firing:
     return _on_prompts(view, cached.identity(view), node, run)
 
 
-@st.cache_resource(max_entries=128, show_spinner="Running the prompts …")
+@shared("Running the prompts …")
 def _on_prompts(_view: LiveView, identity: int, node: Node, run: str) -> Firing:
     experiment = _view.experiment
     hook = mean_fill(experiment.alive, experiment.means) if run == CIRCUIT else no_hook
@@ -209,7 +210,7 @@ _TOGETHER = 512  # nodes that are measured in one go
 def _offer_measuring(view: LiveView, node: Node, tokenizer: Tokenizer) -> None:
     """A button that measures; while it runs, how far it is and a way to stop it."""
     job = jobs().find(_measuring_key(view, node))
-    if job is not None and job.running:
+    if job is not None and job.active:
         watch([job], _running)
         return
     if job is not None and job.error is not None:

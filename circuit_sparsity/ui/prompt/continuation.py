@@ -33,14 +33,14 @@ def section(view: LiveView, texts: Sequence[Sequence[int]], tokenizer: Tokenizer
         "continue",
         type="primary",
         icon=":material/play_arrow:",
-        disabled=job is not None and job.running,
+        disabled=job is not None and job.active,
     ):
         _start(view, texts)
         st.rerun()
     if job is None:
         return
-    watch([job] if job.running else [], lambda running: _running(running, tokenizer))
-    if job.running:
+    watch([job] if job.active else [], lambda running: _running(running, tokenizer))
+    if job.active:
         return
     if isinstance(job.error, Cancelled):
         st.info(f"{plain(str(job.error)).capitalize()}.", icon=":material/pause_circle:")
@@ -66,7 +66,7 @@ def _start(view: LiveView, texts: Sequence[Sequence[int]]) -> Job:
         report((len(places) * _MOST, len(places) * _MOST, dict(found)))
         return found
 
-    return jobs().start(_key(view, texts), "Continue a text", work)
+    return jobs().start(_key(view, texts), "Continue a text", work, lane="short")
 
 
 def _key(view: LiveView, texts: Sequence[Sequence[int]]) -> Key:

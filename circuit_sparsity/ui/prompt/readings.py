@@ -13,6 +13,7 @@ from circuit_sparsity.plots.words import recipe_in_words
 from circuit_sparsity.ui.shell import cached, state, strips
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.shared import shared
 from circuit_sparsity.ui.shell.strips import Strip
 
 MODEL = "Whole model"
@@ -51,7 +52,7 @@ def read(view: LiveView, ids: Sequence[int]) -> Readings:
     return _read(view, cached.identity(view), tuple(ids), str(state.recipe()))
 
 
-@st.cache_resource(max_entries=24, show_spinner="Reading …")
+@shared("Reading …")
 def _read(_view: LiveView, identity: int, ids: tuple[int, ...], recipe: str) -> Readings:
     nodes = _view.circuit.node_list
     return {name: reader.read(ids, nodes) for name, reader in readers(_view).items()}

@@ -1,15 +1,15 @@
 """Pruning as jobs: runs, cuts at another size, and what the end of the app cut off.
 
-A request lies in the user's folder as long as its job runs, under a lock that ends with the
-process. A request without a holder of its lock was cut off.
+A request lies in the user's folder from the click until its job ends, under a lock that ends with
+the process. A request without a holder of its lock was cut off.
 """
 
 import dataclasses
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,10 +24,11 @@ from circuit_sparsity.pruning.find import Cut
 from circuit_sparsity.pruning.learn import Snapshot
 from circuit_sparsity.pruning.ranking import Nested
 from circuit_sparsity.pruning.request import Observer, PruneRequest, carry_out, keep
-from circuit_sparsity.pruning.settings import Goal, PruneSettings
-from circuit_sparsity.store import NoSpace, Store, paths
+from circuit_sparsity.pruning.settings import Goal
+from circuit_sparsity.store import Damaged, NoSpace, Store, paths
 from circuit_sparsity.store.atomic import write_atomically
 from circuit_sparsity.store.download import lock_path
+from circuit_sparsity.store.json_files import decode_json_as, read_bounded
 from circuit_sparsity.tasks.own import OwnTask, pairs_as_jsonl, read_pairs
 from circuit_sparsity.tasks.task import Pair
 from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, Work, jobs
@@ -35,7 +36,7 @@ from circuit_sparsity.ui.shell.pickers import Choice
 
 KINDS = ("prune", "cut")
 Nodes = Mapping[Location, tuple[int, ...]]
-Stage = Literal["open", "masks", "size", "nodes", "edges", "measure", "room"]
+Stage = Literal["open", "masks", "size", "nodes", "edges", "measure", "disk full"]
 
 
 @dataclass(frozen=True)
@@ -110,16 +111,21 @@ def prune(store: Store, request: PruneRequest, task: OwnTask | None = None) -> J
         listener = _ProgressListener(
             report, PruningProgress(target=request.target, model=request.model), store
         )
-        with on_disk(store, title, request, task):
-            made = carry_out(request, store, listener.observer(cancel), task)
-            return _found(made.experiment, made.path)
+        made = carry_out(request, store, listener.observer(cancel), task)
+        return _found(made.experiment, made.path)
 
     goal = f"exactly {request.k} nodes" if request.k is not None else f"loss {request.target:g}"
     how = f"{request.settings.preset}, seed {request.settings.seed}"
     how += "" if request.start is None else f", from {' · '.join(request.start)}"
     how += "" if request.means_over is None else f", means over {Path(request.means_over).name}"
     title = f"{request.model} · {request.task} · {goal} · {how}"
-    return _start(("prune", store, request, task), title, work)
+    key = ("prune", store, request, task)
+    known = jobs().find(key)
+    forget = None if known is not None and known.active else on_disk(store, title, request, task)
+    job = _start(key, title, work)
+    if forget is not None:
+        job.when_ended(forget)
+    return job
 
 
 def cut(
@@ -165,15 +171,15 @@ class _ProgressListener:
 
     def observer(self, cancel: threading.Event) -> Observer:
         """What a pruning reports to and is stopped by."""
-        return Observer(self.snapshot, self.measured, self.no_room, cancel)
+        return Observer(self.snapshot, self.measured, self.disk_full, cancel)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         nodes = {} if self._layout is None else self._layout.nodes(snapshot.kept)
         self._so_far = self._so_far.after(snapshot, nodes)
         self._report(self._so_far)
 
-    def no_room(self, error: NoSpace) -> None:
-        self._report(dataclasses.replace(self._so_far, stage="room", trouble=str(error)))
+    def disk_full(self, error: NoSpace) -> None:
+        self._report(dataclasses.replace(self._so_far, stage="disk full", trouble=str(error)))
 
     def measured(self, done: int, of: int) -> None:
         self._report(dataclasses.replace(self._so_far, stage="measure", done=done, of=of))
@@ -205,41 +211,72 @@ class Unfinished:
 
     path: Path
     title: str
-    request: PruneRequest
-    task: OwnTask | None
+    request: PruneRequest | None  # None for a record that is damaged
+    task: OwnTask | None = None
+    trouble: str = ""  # what is wrong with the record
 
     def forget(self) -> None:
         self.path.unlink(missing_ok=True)
 
 
-@contextmanager
+@dataclass(frozen=True)
+class _RecordedTask:
+    name: str
+    summary: str
+    pairs: str  # as JSON lines
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What lies on the disk of a request; its file is named after the SHA-256 of the text."""
+
+    title: str
+    request: PruneRequest
+    task: _RecordedTask | None
+
+
 def on_disk(
     store: Store, title: str, request: PruneRequest, task: OwnTask | None
-) -> Iterator[None]:
-    """While this lasts, the request lies on disk; it goes however this ends in this process."""
-    told = {"title": title, "request": dataclasses.asdict(request), "task": _told(task)}
-    text = json.dumps(told, indent=1)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    path, lock = _path(store, digest), FileLock(_lock(store, digest))
-    with lock:
+) -> Callable[[], None]:
+    """Write the request to the disk; what takes it away again, however its job ends.
+
+    Raises NoSpace, or what else writing does. Where another process works on the same request, the
+    record is that one's.
+    """
+    text = json.dumps(dataclasses.asdict(_Record(title, request, _recorded(task))), indent=1)
+    digest = _digest(text.encode())
+    path = _path(store, digest)
+    lock = FileLock(_lock(store, digest), thread_local=False)  # the job ends in another thread
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return lambda: None
+
+    def forget() -> None:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+    try:
         write_atomically(path, lambda file: file.write(text.encode()))
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    except BaseException:
+        lock.release()
+        raise
+    return forget
 
 
 def unfinished(store: Store) -> list[Unfinished]:
-    """What was cut off, the oldest first; a record that cannot be read is dropped."""
-    found = []
-    for path in sorted(_path(store, "").parent.glob("*.json"), key=lambda one: one.stat().st_mtime):
-        if not _is_held(store, path):
-            one = _read(path)
-            if one is None:
-                path.unlink(missing_ok=True)
-            else:
-                found.append(one)
-    return found
+    """What was cut off, the oldest first; a damaged record says so and has no request."""
+    found: list[tuple[float, Unfinished]] = []
+    for path in _path(store, "").parent.glob("*.json"):
+        if _is_held(store, path):
+            continue
+        with suppress(FileNotFoundError):  # its job ended just now
+            when = path.stat().st_mtime
+            try:
+                found.append((when, _read(path)))
+            except ValueError as trouble:
+                found.append((when, Unfinished(path, path.name, None, trouble=str(trouble))))
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
 def _is_held(store: Store, path: Path) -> bool:
@@ -252,28 +289,28 @@ def _is_held(store: Store, path: Path) -> bool:
     return False
 
 
-def _read(path: Path) -> Unfinished | None:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        raw: dict[str, Any] = told["request"]
-        settings = PruneSettings.from_dict(raw.pop("settings"))
-        start = raw.pop("start")
-        request = PruneRequest(
-            **raw, settings=settings, start=None if start is None else (start[0], start[1])
-        )
-        task = told["task"]
-        if task is not None:
-            task = OwnTask(task["name"], task["summary"], read_pairs(task["pairs"]))
-        return Unfinished(path, str(told["title"]), request, task)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _read(path: Path) -> Unfinished:
+    """What a record holds. Raises FileNotFoundError, and Damaged for what was not written here."""
+    what = "a request to prune"
+    data = read_bounded(path, what)
+    if data is None:
+        raise FileNotFoundError(path)
+    if _digest(data) != path.stem:
+        raise Damaged(f"{path} ({what}) is damaged: it is not what was written under that name")
+    record = decode_json_as(data, _Record, f"{path} ({what})")
+    task = record.task
+    own = None if task is None else OwnTask(task.name, task.summary, read_pairs(task.pairs))
+    return Unfinished(path, record.title, record.request, own)
 
 
-def _told(task: OwnTask | None) -> dict[str, str] | None:
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _recorded(task: OwnTask | None) -> _RecordedTask | None:
     if task is None:
         return None
-    pairs = pairs_as_jsonl(task.all_pairs)
-    return {"name": task.name, "summary": task.summary, "pairs": pairs}
+    return _RecordedTask(task.name, task.summary, pairs_as_jsonl(task.all_pairs))
 
 
 def _path(store: Store, digest: str) -> Path:

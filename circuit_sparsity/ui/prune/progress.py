@@ -14,6 +14,7 @@ from circuit_sparsity.plots.curves import Axis, Line, line_figure
 from circuit_sparsity.plots.film import places_figure
 from circuit_sparsity.plots.graph import Figure, circuit_figure
 from circuit_sparsity.plots.layout import lay_out
+from circuit_sparsity.pruning.request import PruneRequest
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.progress import time_in_words
 from circuit_sparsity.tasks.task import CHANCE_LOSS
@@ -26,9 +27,10 @@ from circuit_sparsity.ui.prune.jobs import (
     prune,
     unfinished,
 )
-from circuit_sparsity.ui.shell import cached, pickers
+from circuit_sparsity.ui.shell import cached, messages, pickers
 from circuit_sparsity.ui.shell.jobs import Job, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.shared import shared
 
 _STAGES = {
     "open": "Opening the model",
@@ -37,7 +39,7 @@ _STAGES = {
     "nodes": "Removing nodes that are not needed",
     "edges": "Looking for edges that are not needed",
     "measure": "Measuring what the file holds",
-    "room": "Waiting for room on the disk",
+    "disk full": "Waiting until the disk has room",
 }
 _LOSS = Axis("loss, nats per sequence")
 _NODES = Axis("nodes on", log=True)
@@ -48,9 +50,9 @@ _PAGES = {"circuit": "pages/circuit.py", "evidence": "pages/evidence.py"}
 def cards() -> None:
     """Every pruning that runs, for whichever browser, then those that ended, newest first."""
     known = jobs().all(KINDS)
-    watch([job for job in known if job.running], running)
+    watch([job for job in known if job.active], running)
     for job in reversed(known):
-        if not job.running:
+        if not job.active:
             _ended(job)
     _cut_off()
 
@@ -59,25 +61,30 @@ def _cut_off() -> None:
     """Prunings that ended with the app, each with a button that asks for the same again."""
     store = Store.from_environment()
     for one in unfinished(store):
-        st.warning(
-            f"{plain(one.title)} was cut off when the app ended. Nothing half-written is left: "
-            "start it again, it gives the same circuit.",
-            icon=":material/power_off:",
-        )
-        with st.container(horizontal=True):
-            st.button(
-                "Start again",
-                key=f"again {one.path.stem}",
-                icon=":material/restart_alt:",
-                on_click=_again,
-                args=(store, one),
+        if one.request is None:
+            said = f"{plain(one.trouble)}. A pruning that was cut off cannot be started again."
+        else:
+            said = (
+                f"{plain(one.title)} was cut off when the app ended. Nothing half-written is left: "
+                "start it again, it gives the same circuit."
             )
+        st.warning(said, icon=":material/power_off:")
+        with st.container(horizontal=True):
+            if one.request is not None:
+                st.button(
+                    "Start again",
+                    key=f"again {one.path.stem}",
+                    icon=":material/restart_alt:",
+                    on_click=_again,
+                    args=(store, one.request, one),
+                )
             st.button("Forget it", key=f"forget {one.path.stem}", on_click=one.forget)
 
 
-def _again(store: Store, one: Unfinished) -> None:
-    one.forget()
-    prune(store, one.request, one.task)
+def _again(store: Store, request: PruneRequest, one: Unfinished) -> None:
+    with messages.in_place():
+        one.forget()
+        prune(store, request, one.task)
 
 
 def running(job: Job) -> None:
@@ -281,7 +288,7 @@ def _circuit_so_far(model: str, nodes: Nodes, key: str) -> None:
         st.caption("The circuit so far: nodes that are on, and the weights between them.")
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@shared()
 def _figure(
     model_name: str, nodes: tuple[tuple[Location, tuple[int, ...]], ...], theme: str | None
 ) -> Figure:

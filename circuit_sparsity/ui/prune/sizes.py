@@ -27,6 +27,7 @@ from circuit_sparsity.ui.shell.cached import Stamp
 from circuit_sparsity.ui.shell.fields import pressed
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import Choice
+from circuit_sparsity.ui.shell.shared import shared
 
 _K, _SLIDER, _CHART, _RUN = "sizes_k", "sizes_slider", "sizes_curve", "sizes_run"
 _PER_OCTAVE = 6  # stops of the slider
@@ -119,7 +120,7 @@ def _run(choice: Choice) -> Run:
     return _opened(choice, _stamps(choice))
 
 
-@st.cache_resource(max_entries=4, show_spinner="Opening the run …")
+@shared("Opening the run …")
 def _opened(choice: Choice, stamps: tuple[Stamp, ...]) -> Run:
     store = Store.from_environment()
     circuit = open_stored(store, *choice).circuit
@@ -137,7 +138,7 @@ def _opened(choice: Choice, stamps: tuple[Stamp, ...]) -> Run:
     return Run(cut, nested, experiment, Evaluation(subject, batch), own, threading.Lock())
 
 
-@st.cache_resource(max_entries=256, show_spinner="Cutting the run at this size …")
+@shared("Cutting the run at this size …")
 def _at(_run: Run, choice: Choice, stamps: tuple[Stamp, ...], k: int) -> AtSize:
     with _run.lock:
         circuit = _run.cut.circuit(Goal(k=k), minimal=False)

@@ -73,7 +73,7 @@ def _chosen(known: Sequence[Attack]) -> Attack:
 
 def _curve(view: LiveView, attack: Attack) -> None:
     job = jobs().find(_key(view, attack))
-    if job is not None and job.running:
+    if job is not None and job.active:
         watch([job], _running)
         return
     if job is not None and job.state == "done":

@@ -35,6 +35,7 @@ from circuit_sparsity.runtime.warm_up import warm_up
 from circuit_sparsity.store import Store
 from circuit_sparsity.ui.shell import answers
 from circuit_sparsity.ui.shell.pickers import Choice
+from circuit_sparsity.ui.shell.shared import shared
 
 Stamp = tuple[str, int, int] | None  # path, size, time of change
 
@@ -102,19 +103,19 @@ _identities: WeakKeyDictionary[CircuitView, int] = WeakKeyDictionary()
 _numbers = count()
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@shared()
 def figure(_live: CircuitView, identity: int, theme: str | None, baked: tuple[Node, ...]) -> Figure:
     """The graph of a live, under its `identity` in the cache."""
     return circuit_figure(_live.wiring, _live.layout, _live.config, palette(theme), baked)
 
 
-@st.cache_resource(max_entries=24, show_spinner="Reading the circuit …")
+@shared("Reading the circuit …")
 def stored_circuit(choice: Choice, version: Stamp) -> StoredCircuit:
     """What the file of a circuit holds, in the version that `stamp` tells of."""
     return open_stored(Store.from_environment(), *choice)
 
 
-@st.cache_resource(max_entries=24, show_spinner="Opening the circuit …")
+@shared("Opening the circuit …")
 def _live(choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] | None) -> LiveView:
     store = Store.from_environment()
     stored = stored_circuit(choice, stamps[0])
@@ -126,7 +127,7 @@ def _live(choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] | 
     return LiveView(choice, experiment, wired, lay_out(wired.nodes, joins, model.config.d_head))
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the model …")
+@shared("Reading the model …")
 def _model(name: str, stamps: tuple[Stamp, ...]) -> GPT:
     _kernels_are_compiled()
     return open_model(Store.from_environment(), name)
@@ -137,7 +138,7 @@ def _kernels_are_compiled() -> None:
     warm_up()
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@shared()
 def _tokenizer(model: str, version: Stamp) -> Tokenizer:
     return open_tokenizer(Store.from_environment(), model)
 
@@ -205,7 +206,7 @@ def stored(choice: Choice) -> StoredView:
     return _stored_view(choice, stamp(path))
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+@shared()
 def _stored_view(choice: Choice, version: Stamp) -> StoredView:
     stored = stored_circuit(choice, version)
     circuit, d_head = stored.circuit, stored.config.d_head

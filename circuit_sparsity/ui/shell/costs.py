@@ -10,6 +10,7 @@ from circuit_sparsity.plots.words import signed
 from circuit_sparsity.runtime.compiled import Fill
 from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.shared import shared
 
 _ALL_UP_TO = 192  # parts: so many are ablated on every prompt
 _FEWEST_PAIRS = 8
@@ -53,7 +54,7 @@ def pairs_for(parts: int, pairs: int) -> int:
     return min(pairs, max(_FEWEST_PAIRS, int(pairs * (_ALL_UP_TO / parts) ** 1.5)))
 
 
-@st.cache_resource(max_entries=64, show_spinner="Switching off one after the other …")
+@shared("Switching off one after the other …")
 def _costs(_view: LiveView, _parts: Sequence[Part], identity: int, kind: str, fill: Fill) -> Costs:
     whole = _view.experiment
     pairs = pairs_for(len(_parts), whole.batch.n_pairs)

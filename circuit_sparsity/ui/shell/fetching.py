@@ -43,7 +43,7 @@ def circuit_is_here(choice: Choice) -> bool:
     names = (paths.viz_name(*choice), *_missing_tokenizer(store, choice.model))
     job = transfers.find_fetch(store, names)
     if job is None or (job.state == "done" and paths.viz_name(*choice) not in job.result().bad):
-        job = transfers.fetch(store, names, title)
+        job = transfers.fetch(store, names, title, lane="short")
     _follow(job, f"Fetching the circuit {title}{_of_size(store, names)}")
     return False
 
@@ -57,12 +57,12 @@ def model_is_here(model: str, to_run: bool = True) -> bool:
     missing = missing_to_run if to_run else missing_to_read
     names = missing(store, model)
     job = transfers.find_fetch(store, names)
-    if job is None or not job.running:
+    if job is None or not job.active:
         names = missing(store, model)  # a job may have ended since the first look
     if not names:
         return True
     trouble = transfers.trouble_with(store, paths.means_name(model))
-    if job is not None and job.running:
+    if job is not None and job.active:
         _follow(job, f"Fetching the model {model}{_of_size(store, names)}")
     elif trouble is not None and names == (paths.means_name(model),):
         _no_means(store, model, trouble)
@@ -96,8 +96,8 @@ def _missing_tokenizer(store: Store, model: str) -> list[str]:
 
 def _follow(job: Job, title: str) -> None:
     """The stages of a download while it runs; what went wrong and a way on when it ended badly."""
-    watch([job] if job.running else [], lambda running: _stages(running, title))
-    if job.running:
+    watch([job] if job.active else [], lambda running: _stages(running, title))
+    if job.active:
         return
     if job.state != "done":
         ended_badly(job)
@@ -134,7 +134,7 @@ def _offer(store: Store, model: str, names: tuple[str, ...], so: str) -> None:
     trouble = ""
     if any(known.get(name) is None for name in names if name.endswith(_WEIGHTS)):
         asked = transfers.ask_sizes(store, names)
-        if asked.running:
+        if asked.active:
             watch([asked], lambda job: st.info(f"Asking how large {plain(model)} is …"))
             return
         known |= asked.result() if asked.state == "done" else {}
@@ -178,7 +178,7 @@ def _no_means(store: Store, model: str, trouble: str) -> None:
 
 def _damaged(store: Store, name: str, title: str, trouble: Damaged) -> None:
     job = transfers.find_fetch(store, (name,))
-    if job is not None and job.running:
+    if job is not None and job.active:
         _follow(job, f"Fetching {title} again")
         return
     st.error(plain(str(trouble)), icon=":material/error:")

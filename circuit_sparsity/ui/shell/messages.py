@@ -1,6 +1,7 @@
 """Troubles and empty places, said where they happen."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -26,13 +27,27 @@ def in_place() -> Iterator[None]:
 def plain(text: str) -> str:
     r"""``text`` for Streamlit's Markdown: names are not styling, back-quoted commands stay code.
 
+    Characters that are not seen, such as those that turn the direction of writing, are escaped.
+
     >>> plain("no model *m* (run `a -b`)")
     'no model \\*m\\* \\(run `a -b`\\)'
+    >>> plain("a\u202eb")
+    'a\\\\u202eb'
     """
-    parts = text.split("`")
+    parts = _seen(text).split("`")
     if len(parts) % 2 == 0:  # an unpaired back-quote is a character like others
-        return _SPECIAL.sub(r"\\\1", text).replace("`", "\\`")
+        return _SPECIAL.sub(r"\\\1", _seen(text)).replace("`", "\\`")
     return "`".join(part if i % 2 else _SPECIAL.sub(r"\\\1", part) for i, part in enumerate(parts))
+
+
+def _seen(text: str) -> str:
+    hidden = ("Cc", "Cf", "Cs")
+    return "".join(
+        repr(letter)[1:-1]
+        if unicodedata.category(letter) in hidden and letter not in "\n\t"
+        else letter
+        for letter in text
+    )
 
 
 def no_circuits(model: str | None = None) -> None:

@@ -17,6 +17,7 @@ from circuit_sparsity.runtime.compiled import Fill
 from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import CircuitView
+from circuit_sparsity.ui.shell.shared import shared
 
 NODES = "nodes"  # the widget's key and the address's parameter
 TABLE = "node_table"
@@ -218,7 +219,7 @@ def _session() -> Changes:
     return st.session_state.setdefault(_SESSION, Changes())
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@shared()
 def _parts(_view: CircuitView, identity: int) -> Mapping[str, Part]:
     """Nodes, then edges, by their names."""
     return {str(part): part for part in (*_view.wiring.nodes, *_view.wiring.edges)}

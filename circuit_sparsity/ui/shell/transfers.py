@@ -12,7 +12,7 @@ from circuit_sparsity.runtime.conversion import convert
 from circuit_sparsity.store import Progress, Refreshed, Store, StoreError, Unreachable, paths
 from circuit_sparsity.store.container import fetch_all
 from circuit_sparsity.store.progress import size_in_words, time_in_words
-from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, begin, jobs, watch
+from circuit_sparsity.ui.shell.jobs import Job, Lane, ReportProgress, begin, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
 
 KINDS = ("fetch", "verify", "refresh")  # of jobs that the library page shows
@@ -37,11 +37,17 @@ class TransferResult:
     size: int = 0  # bytes of the good ones
 
 
-def fetch(store: Store, names: Iterable[str], title: str, renew: bool = False) -> Job:
+def fetch(
+    store: Store,
+    names: Iterable[str],
+    title: str,
+    renew: bool = False,
+    lane: Lane = "transfer",
+) -> Job:
     """The job that downloads and verifies ``names``; one for all who ask for the same.
 
     A file that the container lacks or holds damaged does not stop the others. ``renew`` downloads
-    again what is here.
+    again what is here. ``lane``: a circuit's own file is a matter of seconds and waits for none.
     """
     wanted = tuple(sorted(names))
 
@@ -61,7 +67,7 @@ def fetch(store: Store, names: Iterable[str], title: str, renew: bool = False) -
         size = sum(path.stat().st_size for path in fetched.paths)
         return replace(checked, bad=bad | dict(checked.bad), size=size)
 
-    return jobs().start(("fetch", store, wanted), title, work, again=True)
+    return jobs().start(("fetch", store, wanted), title, work, again=True, lane=lane)
 
 
 def find_fetch(store: Store, names: Iterable[str]) -> Job | None:
@@ -73,7 +79,7 @@ def find_fetch(store: Store, names: Iterable[str]) -> Job | None:
     exact = jobs().find(("fetch", store, wanted))
     if exact is not None:
         return exact
-    under_way = (job for job in jobs().all(["fetch"]) if job.running and job.key[1] == store)
+    under_way = (job for job in jobs().all(["fetch"]) if job.active and job.key[1] == store)
     return next((job for job in under_way if set(wanted) <= set(job.key[2])), None)
 
 
@@ -92,7 +98,7 @@ def verify(store: Store, names: Iterable[str], title: str) -> Job:
     def work(report: ReportProgress, cancel: threading.Event) -> TransferResult:
         return _verified(store, wanted, report, cancel)
 
-    return jobs().start(("verify", store, wanted), title, work, again=True)
+    return jobs().start(("verify", store, wanted), title, work, again=True, lane="transfer")
 
 
 def refresh(store: Store) -> Job:
@@ -102,7 +108,8 @@ def refresh(store: Store) -> Job:
         report(TransferProgress("list"))
         return store.refresh(cancel)
 
-    return jobs().start(("refresh", store), "Refresh the catalogue", work, again=True)
+    key, title = ("refresh", store), "Refresh the catalogue"
+    return jobs().start(key, title, work, again=True, lane="short")
 
 
 def ask_sizes(store: Store, names: Iterable[str]) -> Job:
@@ -112,7 +119,7 @@ def ask_sizes(store: Store, names: Iterable[str]) -> Job:
     def work(report: ReportProgress, cancel: threading.Event) -> dict[str, int | None]:
         return _sizes(store, wanted, report, cancel)
 
-    return jobs().start(("sizes", store, wanted), "Ask for sizes", work)
+    return jobs().start(("sizes", store, wanted), "Ask for sizes", work, lane="short")
 
 
 def _sizes(
@@ -194,9 +201,9 @@ _SHOWN = 4  # files that went wrong, before the rest is folded away
 def cards(store: Store) -> None:
     """Every job of the library that runs, then those that ended and were not dismissed."""
     known = [job for job in jobs().all(KINDS) if not _needs_no_words(job)]
-    watch([job for job in known if job.running], running)
+    watch([job for job in known if job.active], running)
     for job in reversed(known):
-        if not job.running:
+        if not job.active:
             _ended(job)
 
 

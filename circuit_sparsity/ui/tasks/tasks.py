@@ -94,7 +94,7 @@ def _version(store: Store, model: str) -> Stamp:
 
 
 def _measuring(store: Store, model: str, job: Job | None) -> None:
-    if job is not None and job.running:
+    if job is not None and job.active:
         watch([job], _running)
         return
     if pressed(

@@ -18,6 +18,7 @@ from circuit_sparsity.ui.shell import attacks, cached
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.costs import LOSS_HELP
 from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell.shared import shared
 from circuit_sparsity.ui.tour import tour
 from circuit_sparsity.ui.tour.tour import Measured, Shown, prompt
 
@@ -296,7 +297,7 @@ def _unembeds(view: LiveView, found: Measured) -> None:
     )
 
 
-@st.cache_resource(max_entries=8, show_spinner="Switching off one after the other …")
+@shared("Switching off one after the other …")
 def _ranked(_view: LiveView, identity: int) -> tuple[Node, ...]:
     experiment = _view.experiment
     return costliest(experiment.ablate_each(experiment.circuit.node_list))

@@ -27,6 +27,7 @@ from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import CircuitView, LiveView
 from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.pickers import Choice
+from circuit_sparsity.ui.shell.shared import shared
 
 STEP = "step"  # key and parameter of the address
 _KEPT, _OF = "kept step", "tour_of"
@@ -123,7 +124,7 @@ def measured(view: LiveView) -> Measured:
     return _measured(view, cached.identity(view))
 
 
-@st.cache_resource(max_entries=8, show_spinner="Running the prompts …")
+@shared("Running the prompts …")
 def _measured(_view: LiveView, identity: int) -> Measured:
     whole = _view.experiment
     experiment = replace(whole, batch=whole.batch.select(range(min(_PAIRS, whole.batch.n_pairs))))
@@ -150,7 +151,7 @@ def graph(view: LiveView, marked: Collection[Node], off: Collection[Node] = ()) 
     )
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@shared()
 def _figure(
     _view: CircuitView,
     identity: int,
