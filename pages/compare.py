@@ -1,6 +1,6 @@
 """Two circuits side by side, the sweeps of a task, and the models by loss and size of circuits."""
 
-from circuit_sparsity.ui.compare import circuits, claims, curves, models
+from circuit_sparsity.ui.compare import circuits, curves, models
 from circuit_sparsity.ui.shell import fetching, messages, pickers
 from circuit_sparsity.ui.shell.page import page
 
@@ -17,8 +17,6 @@ def compare() -> None:
             curves.sweeps(choice)
     with messages.in_place():
         models.frontier()
-    with messages.in_place():
-        claims.section()
 
 
 page("Compare", compare)

@@ -23,7 +23,9 @@ def all_files() -> None:
     buttons = st.container()  # above the table, which says what they act on
     ticked = library.table(shown, chosen, store.catalogue.licence)
     with buttons:
-        library.actions(store, chosen, ticked, shown, everything=len(shown) == len(known))
+        # What a filter hides is not acted on, so under one the rows shown count as ticked.
+        acted = ticked or ([] if len(shown) == len(known) or not library.filters(which) else shown)
+        library.actions(store, chosen, acted, shown, everything=len(shown) == len(known))
     library.files(shown, ticked)
 
 

@@ -21,6 +21,8 @@ def one_step() -> None:
     title, show = STEPS[at]
     st.subheader(f"{at + 1}. {title}")
     show(view, found)
+    if at == len(STEPS) - 1:
+        tour.what_next(choice)
     st.caption(
         f"Everything here is measured now, on {messages.plain(' · '.join(choice))}; losses are of "
         f"{messages.plain(view.experiment.batch_name)}."

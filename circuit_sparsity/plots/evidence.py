@@ -50,6 +50,12 @@ _STYLE = """<style>
 .evidence th, .evidence td {{padding: .35rem .7rem .35rem 0; vertical-align: top;
   border-bottom: 1px solid {band}}}
 .evidence td.number {{font-variant-numeric: tabular-nums; font-weight: 600; white-space: nowrap}}
+@media (max-width: 640px) {{
+  .evidence table {{min-width: 0}}
+  .evidence tr:has(th) {{display: none}}
+  .evidence tr {{display: block; padding: .4rem 0; border-bottom: 1px solid {band}}}
+  .evidence td {{display: block; border: none; padding: .05rem 0}}
+}}
 .evidence abbr {{text-decoration: underline dotted; cursor: help}}
 .evidence .trouble {{color: {trouble}; font-weight: 600}}
 .evidence .faint {{color: {faint}}}

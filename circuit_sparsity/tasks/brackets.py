@@ -122,7 +122,7 @@ except KeyError:
 
 BRACKET_COUNTING = TemplateTask(
     "bracket_counting",
-    "Close a list with as many brackets as are open: one, or two in a nested list.",
+    "How many brackets close the list: `]`, or `]]` where it is nested?",
     answers=("]]\n", "]\n"),
     templates=_COUNTING_TEMPLATES,
 )
@@ -220,7 +220,7 @@ def $v1_$n1($n2, $n3):
 
 BRACKET_BRACE = TemplateTask(
     "bracket_brace",
-    "Follow an entry with a colon in a dict and with a comma in a list.",
+    "What follows an entry: `:` in a dict or `,` in a list?",
     answers=_TEXT_ENTRY,
     templates=_BRACE_TEMPLATES,
 )

@@ -92,7 +92,7 @@ def $v1_$n1($n2, $n3):
 
 IF_TERNARY = TemplateTask(
     "if_ternary",
-    "End the test of an if statement with a colon, and follow that of an expression with `else`.",
+    "What follows the test: `:` in an if statement or `else` in an expression?",
     answers=(":\n", " else $d9\n"),
     templates=_TERNARY_TEMPLATES,
 )
@@ -196,7 +196,7 @@ if $n1 < $d1:
 
 ELSE_ELIF = TemplateTask(
     "else_elif",
-    "Follow else with a colon and elif with a condition.",
+    "What comes next: `:` after else or a condition after elif?",
     answers=(":\n", " $n1"),
     templates=_ELSE_TEMPLATES,
 )
@@ -288,7 +288,7 @@ def $v1(self, $n1):
 
 IF_EQUALS = TemplateTask(
     "if_equals",
-    "Compare with `==` in a condition, and assign with `=` elsewhere.",
+    "Which comes next: `==` in a condition or `=` in an assignment?",
     answers=(" == $d9", " = $d9"),
     templates=_EQUALS_TEMPLATES,
 )

@@ -104,7 +104,7 @@ def $v1($s1):
 
 WITH_AS = TemplateTask(
     "with_as",
-    "Name the opened file with `as` after `with`, or end the line of a plain assignment.",
+    "What follows the opened file: `as` after `with` or the end of the line?",
     answers=("') as f:\n", "')\n"),
     templates=_WITH_TEMPLATES,
 )
@@ -206,7 +206,7 @@ $n1["$w1"] = open("«$R1|$W1»_$n2.log", \"""",
 
 WITH_OPEN = TemplateTask(
     "with_open",
-    "Open a file to read or to write, by what it is called.",
+    "Is the file opened to read or to write, judging by its name?",
     answers=_DOUBLE,
     templates=_MODE_TEMPLATES,
 )

@@ -97,7 +97,7 @@ class $N1:
 
 FINAL_KWARG = TemplateTask(
     "final_kwarg",
-    "Give the last argument a default if earlier ones have one, or close the head.",
+    "Does the last argument get a default, as the earlier ones do, or not?",
     answers=("=None):\n", "):\n"),
     templates=_KWARG_TEMPLATES,
 )
@@ -205,7 +205,7 @@ $n2 = $n1 if $n3 else «lambda |»$n9""",
 
 LAMBDA_FUNC = TemplateTask(
     "lambda_func",
-    "Follow a lambda's argument with a colon and a function's name with a bracket.",
+    "What comes next: `:` in a lambda or `(` after a function's name?",
     answers=(": $n9 + $d8\n", "():\n"),
     templates=_LAMBDA_TEMPLATES,
 )

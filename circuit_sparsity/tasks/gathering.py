@@ -134,14 +134,14 @@ def _with_fixed_name(template: Template) -> Template:
 
 SET_OR_STRING = TemplateTask(
     "set_or_string",
-    "Grow a variable by `.add` if it was made a set, by `+=` if it was made a string.",
+    "How does the variable grow: by `.add` if it is a set or by `+=` if it is a string?",
     answers=_ANSWERS,
     templates=(*_ONE_VARIABLE, *_TWO_VARIABLES),
 )
 
 SET_OR_STRING_FIXEDVARNAME = TemplateTask(
     "set_or_string_fixedvarname",
-    "The same as set_or_string, with a variable that is always called `current`.",
+    "How does `current` grow: by `.add` if it is a set or by `+=` if it is a string?",
     answers=_ANSWERS,
     templates=tuple(_with_fixed_name(template) for template in _ONE_VARIABLE),
 )

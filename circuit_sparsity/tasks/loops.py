@@ -91,7 +91,7 @@ finally:
 
 FOR_WHILE = TemplateTask(
     "for_while",
-    "Follow the variable with `in` after for, and with a colon after while.",
+    "What follows the variable: `in` after for or `:` after while?",
     answers=(" in $s9:\n", ":\n"),
     templates=_FOR_TEMPLATES,
 )
@@ -192,7 +192,7 @@ async def $v1($n3):
 
 ENUMERATE_RANGE = TemplateTask(
     "enumerate_range",
-    "Go through an enumeration with two loop variables, through a range with one.",
+    "What does the loop run over: `enumerate` with two variables or `range` with one?",
     answers=(" enumerate($s9):\n", " range($d9):\n"),
     templates=_ENUMERATE_TEMPLATES,
 )
@@ -282,7 +282,7 @@ def $v1($n9, $n1, $n2):
 
 INDENT_FOR = TemplateTask(
     "indent_for",
-    "Indent the line after a for line, and keep the indentation after another.",
+    "Is the next line indented further, as after a for line, or not?",
     answers=("        $n9 += $d9\n", "    $n9 += $d9\n"),
     templates=_INDENT_TEMPLATES,
 )

@@ -119,7 +119,7 @@ async def $v1($n1, $n2):
 
 SINGLE_DOUBLE_QUOTE = TemplateTask(
     "single_double_quote",
-    "Close a string, and the call around it, with the quote that opened it.",
+    "Which quote closes the string and the call around it: `\"` or `'`?",
     answers=('")\n', "')\n"),
     templates=_QUOTE_TEMPLATES,
 )
@@ -209,7 +209,7 @@ $n3 = lambda: «f|»'$p1""",
 
 FSTRING_BRACE = TemplateTask(
     "fstring_brace",
-    "Put a variable into an f-string, or close a plain string.",
+    "Does a variable come next, as in an f-string, or the end of a plain string?",
     answers=(' {$n1}"\n', '"\n'),
     templates=_BRACE_TEMPLATES,
 )

@@ -90,7 +90,7 @@ async def $v1_$n2($n1, $n3):
 
 VAR_IF = TemplateTask(
     "var_if",
-    "End `if x == True` with a colon, and `x = True` with the line.",
+    "What follows `True`: `:` in `if x == True` or the end of the line in `x = True`?",
     answers=(":\n", "\n"),
     templates=_VAR_TEMPLATES,
 )
@@ -185,7 +185,7 @@ def $v1(self, $n1):
 
 WHILE_RETURN_TRUE = TemplateTask(
     "while_return_true",
-    "Follow `True` with a colon after while, and with the end of the line after return.",
+    "What follows `True`: `:` after while or the end of the line after return?",
     answers=(":\n", "\n"),
     templates=_WHILE_TEMPLATES,
 )

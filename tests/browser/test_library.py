@@ -199,6 +199,7 @@ def test_a_chosen_circuit_is_fetched_and_its_stored_graph_is_drawn(explorer, sto
 def open_tokens(explorer, k=K):
     page = choose_circuit(explorer, k)
     page.wait_for_selector(f"{PLOT} .point")
+    page.get_by_role("link", name="Node", exact=True).first.click()
     page.get_by_role("link", name="Tokens", exact=True).click()
     page.get_by_text("Lowest 3").wait_for()
     explorer.wait_until_idle()

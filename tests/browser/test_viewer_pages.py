@@ -24,10 +24,15 @@ def stored(app_cache: Path):
     return read_viz(app_cache / "viz" / MODEL / TASK / SWEEP / K / "viz_data.pt")
 
 
+# Of a page that is a tab of another, the line of the menu.
+TABS_OF = dict.fromkeys(("Attention", "Tokens", "Weights"), ("Node",)) | {"Curves": ("Compare",)}
+
+
 def go_to(explorer: Explorer, title: str) -> None:
     """From the first page to another, as people do."""
     explorer.open(CIRCUIT)
-    explorer.page.get_by_role("link", name=title, exact=True).click()
+    for name in (*TABS_OF.get(title, ()), title):
+        explorer.page.get_by_role("link", name=name, exact=True).first.click()
     explorer.page.wait_for_selector(f"h1:has-text('{title}')")
     explorer.wait_until_idle()
 

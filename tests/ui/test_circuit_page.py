@@ -119,7 +119,7 @@ def test_neighbours_are_shown_with_sign_and_three_digits(open_app, experiment):
 
 
 def test_the_address_always_holds_the_whole_choice(open_app):
-    app = open_app()
+    app = open_app("circuit")
     assert {key: app.query_params[key] for key in QUERY} == QUERY
 
 
@@ -152,7 +152,7 @@ def test_a_link_to_nodes_that_are_not_kept_names_them_and_ablates_the_others(ope
 
 def test_a_machine_without_circuits_says_how_to_get_one(open_app, own_cache):
     shutil.rmtree(own_cache / "viz")
-    app = open_app()
+    app = open_app("circuit")
     assert "No circuits on this machine yet" in said(app)
     assert "fetch" in said(app)
 

@@ -98,6 +98,6 @@ def test_a_node_says_its_stored_bias(open_app, stored):
 
 
 def test_without_the_model_the_stored_numbers_can_be_taken_away(open_app, without_model):
-    app = open_app()
+    app = open_app("circuit")
     labels = [button.label for button in app.get("download_button")]
     assert labels == ["JSON", "Nodes, CSV", "Edges, CSV", "GraphML"]

@@ -6,6 +6,8 @@ import streamlit as st
 
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.paths import Path, logit_slopes, reads_of_token, strongest_paths
+from circuit_sparsity.plots.activations import activation_strip
+from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import tell
 from circuit_sparsity.ui.shell import cached
@@ -98,12 +100,10 @@ def _fields(view: LiveView) -> Start:
             )
     start = _start(view)
     tokenizer = cached.tokenizer(view.choice.model)
-    shown = [
-        plain(show_token(tokenizer.token_bytes(t)))
-        for t in batch.tokens[start.row, : end + 1].tolist()
-    ]
-    shown[start.place] = f"**[{shown[start.place]}]**"
-    st.caption("".join(shown))
+    ids = batch.tokens[start.row, : end + 1].tolist()
+    shown = [tokenizer.token_bytes(token) for token in ids]
+    colours = palette(st.context.theme.type)
+    st.html(activation_strip(shown, [0.0] * len(shown), colours, 1.0, start.place))
     return start
 
 

@@ -1,6 +1,6 @@
 """Two circuits side by side: which is B, what they share, and how well each does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -15,11 +15,12 @@ from circuit_sparsity.plots.compare import compare_figure
 from circuit_sparsity.plots.graph import Figure
 from circuit_sparsity.plots.words import place_in_words
 from circuit_sparsity.store import Row, Store, paths
-from circuit_sparsity.ui.shell import cached, fetching, pickers
-from circuit_sparsity.ui.shell.address import bound
+from circuit_sparsity.tasks.task import CHANCE_LOSS
+from circuit_sparsity.ui.shell import cached, fetching, names, pickers
+from circuit_sparsity.ui.shell.address import write
 from circuit_sparsity.ui.shell.cached import Stamp, StoredView
 from circuit_sparsity.ui.shell.messages import plain
-from circuit_sparsity.ui.shell.pickers import PARTS, Choice
+from circuit_sparsity.ui.shell.pickers import PARTS, SECOND, Choice
 from circuit_sparsity.ui.shell.shared import shared
 
 _OVERLAP = (
@@ -187,8 +188,12 @@ def _in_words(found: Comparison) -> str:
 
 
 _KEPT = "compared with"
-_KEYS = {part: f"b_{part}" for part in PARTS}
-_LABELS = {"model": "Model of B", "task": "Task of B", "sweep": "Sweep of B", "k": "k of B"}
+_LABELS = {
+    "model": "Model of B",
+    "task": "Task of B",
+    "sweep": "B was found by",
+    "k": "Circuit B",
+}
 
 
 def _second_field(choice: Choice) -> Choice | None:
@@ -206,7 +211,9 @@ def _second_field(choice: Choice) -> Choice | None:
     picked: list[str] = []
     for part, column in zip(PARTS, st.columns([0.2, 0.34, 0.18, 0.28]), strict=True):
         with column:
-            value = _picker(part, list(dict.fromkeys(getattr(row, part) for row in rows)), wanted)
+            options = list(dict.fromkeys(getattr(row, part) for row in rows))
+            called = names.different(options, pickers.called(part, rows))
+            value = _picker(part, options, wanted, called)
         picked.append(value)
         rows = [row for row in rows if getattr(row, part) == value]
     st.session_state[_KEPT] = found = Choice(*picked)
@@ -216,27 +223,27 @@ def _second_field(choice: Choice) -> Choice | None:
 def swap(choice: Choice, with_: Choice) -> None:
     """B in the sidebar and A in the pickers, from a callback."""
     pickers.go_to(with_)
-    for part, value in zip(PARTS, choice, strict=True):
-        st.session_state[_KEYS[part]] = value
+    pickers.compare_with(choice)
 
 
-def _picker(part: str, options: Sequence[str], wanted: Choice) -> str:
-    key = _KEYS[part]
+def _picker(part: str, options: Sequence[str], wanted: Choice, called: Mapping[str, str]) -> str:
+    key = SECOND[part]
     asked = st.session_state.get(key, st.query_params.get(key))
     if asked not in options:
         fitting = getattr(wanted, part)
         asked = fitting if fitting in options else options[0]
     if st.session_state.get(key) != asked:
-        st.session_state[key] = st.query_params[key] = asked
-    # No index: a value that is the widget's default would stay out of the address.
-    chosen = st.selectbox(_LABELS[part], options, index=None, **bound(key))
-    return chosen if chosen is not None else options[0]
+        st.session_state[key] = asked
+    # Not bound to the address, which would then hold what it is called on the screen.
+    chosen = st.selectbox(_LABELS[part], options, key=key, format_func=called.__getitem__)
+    write(key, chosen)
+    return chosen
 
 
 def _trouble(rows: Sequence[Row]) -> None:
     """Say what a link asks for and nobody can compare with."""
-    asked = [st.query_params.get(key) for key in _KEYS.values()]
-    fresh = not any(key in st.session_state for key in _KEYS.values())
+    asked = [st.query_params.get(key) for key in SECOND.values()]
+    fresh = not any(key in st.session_state for key in SECOND.values())
     known = {(row.model, row.task, row.sweep, row.k) for row in rows}
     if fresh and all(asked) and tuple(asked) not in known:
         st.warning(
@@ -251,7 +258,16 @@ def _default(choice: Choice, rows: Sequence[Row]) -> Choice:
     kept = st.session_state.get(_KEPT)
     if kept is not None and any(_choice(row) == kept for row in rows):
         return kept
-    return max(map(_choice, rows), key=lambda one: _alike(choice, one))
+    alike = sorted(map(_choice, rows), key=lambda one: _alike(choice, one), reverse=True)
+    return next(filter(_does_the_task, alike), alike[0])
+
+
+def _does_the_task(choice: Choice) -> bool:
+    """Whether its file can be read and its loss there is below that of a guess."""
+    try:
+        return cached.stored(choice).stored.circuit_loss < CHANCE_LOSS
+    except (ValueError, OSError):
+        return False
 
 
 def _alike(one: Choice, other: Choice) -> tuple[bool, bool, bool]:

@@ -1,4 +1,4 @@
-"""The paper's claims beside what was measured here: one section, for the page that compares."""
+"""The paper's claims beside what was measured here: a page of its own."""
 
 import pandas as pd
 import streamlit as st
@@ -23,7 +23,6 @@ def section() -> None:
 
     Raises ValueError for a damaged file.
     """
-    st.subheader("The paper's claims, here")
     claims = read_claims(Store.from_environment())
     if claims is None:
         st.info(

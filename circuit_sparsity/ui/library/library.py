@@ -132,6 +132,11 @@ def only() -> str:
     )
 
 
+def filters(which: str) -> bool:
+    """Whether it hides anything."""
+    return which != _WHERE[0]
+
+
 def passes(entry: Entry, which: str) -> bool:
     return which == _WHERE[0] or (bool(entry.here) == (which == _WHERE[1]))
 
@@ -182,7 +187,7 @@ def _download(
     st.button(
         f"Download {files}, {words}" if wanted else "Nothing to download",
         icon=":material/download:",
-        type="primary",
+        type="secondary" if chosen.model is None and not ticked else "primary",
         disabled=not wanted or not fits,
         help=None if fits else "It does not fit on the disk.",
         on_click=begin,
@@ -247,7 +252,7 @@ def _title(chosen: Scope, ticked: Sequence[Entry]) -> str:
         return chosen.title
     if len(ticked) == 1:
         return f"{ticked[0].title} ({ticked[0].kind})"
-    return f"{len(ticked)} ticked rows"
+    return f"{len(ticked)} rows of the table"
 
 
 def _options(store: Store, known: Sequence[Entry], so_far: Scope, part: int) -> list[str]:

@@ -19,7 +19,6 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.store.progress import time_in_words
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui.prune.jobs import (
-    KINDS,
     PruningProgress,
     PruningResult,
     SizePoint,
@@ -48,13 +47,23 @@ _PAGES = {"circuit": "pages/circuit.py", "evidence": "pages/evidence.py"}
 
 
 def cards() -> None:
-    """Every pruning that runs, for whichever browser, then those that ended, newest first."""
-    known = jobs().all(KINDS)
+    """Every pruning that runs, for whichever browser, then those that ended and those cut off."""
+    _cards("prune")
+    _cut_off()
+
+
+def cards_of_sizes() -> None:
+    """The same for circuits that were asked for at another size of a run."""
+    _cards("cut")
+
+
+def _cards(kind: str) -> None:
+    """Of one kind: those that run, then those that ended, newest first."""
+    known = jobs().all((kind,))
     watch([job for job in known if job.active], running)
     for job in reversed(known):
         if not job.active:
             _ended(job)
-    _cut_off()
 
 
 def _cut_off() -> None:
@@ -130,8 +139,8 @@ def stage_in_words(so_far: PruningProgress) -> str:
 
 
 def _share(so_far: PruningProgress) -> float:
-    """How much of a stage is done; of the stages whose end nobody knows, nothing."""
-    known = so_far.of and so_far.stage in ("masks", "measure")
+    """How much of a stage is done; nothing where nobody knows how many sizes will be tried."""
+    known = so_far.of and so_far.stage != "size"
     return min(1.0, so_far.done / so_far.of) if known else 0.0
 
 

@@ -21,6 +21,7 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.own import OwnTask
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui.prune import jobs as prune_jobs
+from circuit_sparsity.ui.prune import progress
 from circuit_sparsity.ui.shell import cached, pickers
 from circuit_sparsity.ui.shell.address import write
 from circuit_sparsity.ui.shell.cached import Stamp
@@ -80,6 +81,7 @@ def section(model: str) -> None:
         found = _at(run, choice, _stamps(choice), k)
         _numbers(run, found)
         _buttons(choice, run, k)
+        progress.cards_of_sizes()
     with right:
         _curve(run, found)
 
@@ -213,8 +215,8 @@ def _buttons(choice: Choice, run: Run, k: int) -> None:
             "keep_cut",
             icon=":material/content_cut:",
             type="primary",
-            meaning="Measures what a circuit's file holds, and stores it. Then it opens from "
-            "above.",
+            meaning="Measures what a circuit's file holds, and stores it. Then a "
+            "button below opens it.",
         ):
             prune_jobs.cut(store, choice, k, False, run.parts)
             st.rerun()

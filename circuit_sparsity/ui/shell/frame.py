@@ -34,6 +34,7 @@ _FLAT = {
     **{axis: {"visible": False} for axis in ("xaxis", "yaxis")},
 }
 _STILL = {"staticPlot": True}
+_VISITED = "visited"  # in the session
 
 
 def through_app() -> None:
@@ -51,6 +52,13 @@ def set_up() -> None:
     """Page settings; call first."""
     st.set_page_config(page_title="Circuit explorer", page_icon=str(_ICON), layout="wide")
     st.html(_STYLE)
+
+
+def is_first_visit() -> bool:
+    """Whether this is the first run of a session whose address asks for nothing."""
+    is_first = _VISITED not in st.session_state
+    st.session_state[_VISITED] = True
+    return is_first and not st.query_params
 
 
 @contextmanager

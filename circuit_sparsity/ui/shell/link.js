@@ -7,6 +7,7 @@ export default function ({ parentElement }) {
     if (field.value !== location.href) {
       field.value = field.title = location.href;
       said.textContent = "";
+      remember();
     }
   };
   button.onclick = async () => {
@@ -17,6 +18,14 @@ export default function ({ parentElement }) {
   follow();
   const timer = setInterval(follow, 300); // an address that a script writes tells nobody
   return () => clearInterval(timer);
+}
+
+// For the first page, which offers to go on there.
+function remember() {
+  if (location.pathname.endsWith("/home")) return;
+  try {
+    localStorage.setItem("circuit explorer: last view", location.href);
+  } catch {} // a browser that keeps nothing
 }
 
 // Browsers hand out the clipboard on secure addresses only; elsewhere the old command may work.

@@ -50,6 +50,17 @@ def _seen(text: str) -> str:
     )
 
 
+def code(text: str) -> str:
+    r"""``text`` as code in Streamlit's Markdown, whatever back-quotes it has.
+
+    >>> code('print("a'), code("a `b`")
+    ('`print("a`', '`` a `b` ``')
+    """
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence, space = "`" * (longest + 1), " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
 def no_circuits(model: str | None = None) -> None:
     """The page of a model that has no circuits, or of a machine that has none at all."""
     if model is None:

@@ -1,21 +1,26 @@
 """The sidebar's choices: model, task, sweep, k. The address bar follows them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from circuit_sparsity.store import ModelRow, Row, Store
 from circuit_sparsity.store.progress import size_in_words
-from circuit_sparsity.ui.shell.address import bound
-from circuit_sparsity.ui.shell.messages import plain
+from circuit_sparsity.ui.shell import names
+from circuit_sparsity.ui.shell.address import write
+from circuit_sparsity.ui.shell.messages import code, plain
 
 PARTS = ("model", "task", "sweep", "k")
 _LABELS = {
     "model": ("Model", "A trained transformer whose weights are mostly zero."),
     "task": ("Task", "The two-way question about the next token that the circuit answers."),
-    "sweep": ("Sweep", "One run, or one series of runs, of the search for circuits."),
-    "k": ("k", "Which circuit of the sweep: usually the number of nodes it keeps."),
+    "sweep": ("Found by", "A sweep: one run, or one series of runs, of the search for circuits."),
+    "k": (
+        "Circuit",
+        "Which circuit of the sweep (k): the nodes it keeps, and its loss on test prompts.",
+    ),
 }
 _TROUBLE = "link trouble"
 
@@ -29,14 +34,17 @@ class Choice(NamedTuple):
     k: str
 
 
-# The circuit to begin with, where it is here: the smallest that ships with a low loss.
-_FIRST = Choice("starter", "single_double_quote", "prune", "k44_seed0")
-# The circuit that the tour explains: the fewest nodes, so that each can be pointed at.
+# The circuit that the tour explains and the explorer begins with, where it is here: the fewest
+# nodes, so that each can be pointed at.
 TOUR = Choice("starter", "single_double_quote", "full", "k24_seed0_full")
+SECOND = {part: f"b_{part}" for part in PARTS}  # keys and parameters of what it is compared with
 
 
-def sidebar() -> None:
-    """Draw the pickers, over what is here and what is known; what they chose is `chosen()`."""
+def sidebar() -> DeltaGenerator:
+    """Draw the pickers, over what is here and what is known; what they chose is `chosen()`.
+
+    Returns the place for `task_in_words`, which is drawn when the page is.
+    """
     store = Store.from_environment()
     rows, models = store.rows(), store.models()
     asked = {part: st.query_params.get(part) for part in PARTS}
@@ -46,10 +54,23 @@ def sidebar() -> None:
             value = _picker(part, options, asked[part], rows) if options else None
             if value is None:
                 _leave_open(PARTS[place:])
-                return
+                return st.container()
             rows = [row for row in rows if getattr(row, part) == value]
         runs = any(model.name == rows[0].model and model.where != "remote" for model in models)
         st.caption(_where(rows[0], runs))
+        return st.container()
+
+
+def task_in_words(place: DeltaGenerator) -> None:
+    """What the chosen task asks, with an example of each answer."""
+    choice = chosen()
+    asks = names.question(choice.task) if choice is not None else ""
+    if choice is None or not asks:
+        return
+    with place:
+        st.caption(f"**{asks}**")
+        for prompt, answer in names.examples(choice.task):
+            st.caption(f"{code(prompt)} → {code(answer)}")
 
 
 def chosen() -> Choice | None:
@@ -70,6 +91,12 @@ def go_to(choice: Choice) -> None:
     _forget()
 
 
+def compare_with(choice: Choice) -> None:
+    """Choose what the sidebar's circuit is compared with, from a callback."""
+    for part, value in zip(PARTS, choice, strict=True):
+        st.session_state[SECOND[part]] = value
+
+
 def link_trouble() -> None:
     """Say here what the address asked for and nobody knows of."""
     for part, value in st.session_state.get(_TROUBLE, {}).items():
@@ -87,26 +114,40 @@ def _picker(
     if part not in st.session_state and asked not in options:
         if asked is not None:
             st.session_state.setdefault(_TROUBLE, {})[part] = asked
-        _set(part, _default(part, options, rows))
+        st.session_state[part] = _default(part, options, rows)
     elif st.session_state.get(part, asked) not in options:
         st.session_state[part] = _default(part, options, rows)
+    elif part not in st.session_state:
+        st.session_state[part] = asked
     label, meaning = _LABELS[part]
-    return st.selectbox(
+    value = st.session_state[part]
+    words = names.different(options, called(part, rows))
+    own = "" if value is None else f" In links and commands: `{value}`."
+    # Not bound to the address, which would then hold what it is called on the screen.
+    found = st.selectbox(
         label,
         options,
-        index=None,
-        **bound(part),
-        help=meaning,
+        index=None if value is None else 0,  # a cross to clear it only where nothing is chosen
+        key=part,
+        format_func=words.__getitem__,
+        help=f"{meaning}{own}",
         on_change=_forget,
         placeholder="Choose …",
     )
+    if found is not None:
+        write(part, found)
+    return found
 
 
-def _set(part: str, value: str | None) -> None:
-    """Choose before the widget is drawn."""
-    st.session_state[part] = value
-    if value is not None:  # written here: a value set before the first run stays out of the address
-        st.query_params[part] = value
+def called(part: str, rows: Sequence[Row]) -> Callable[[str], str]:
+    """What options of this part are called, among these circuits."""
+    if part == "task":
+        return names.task_name
+    if part == "sweep":
+        return names.sweep_name
+    if part == "k":
+        return lambda k: names.circuit_name(rows[0].model, rows[0].task, rows[0].sweep, k)
+    return str
 
 
 def _leave_open(parts: Sequence[str]) -> None:
@@ -118,7 +159,7 @@ def _leave_open(parts: Sequence[str]) -> None:
 def _default(part: str, options: Sequence[str], rows: Sequence[Row]) -> str | None:
     """What is here before what would have to be fetched; no model at all when nothing is here."""
     here = [getattr(row, part) for row in rows if row.where != "remote"]
-    first = getattr(_FIRST, part)
+    first = getattr(TOUR, part)
     if first in here:
         return first
     if part == "model":

@@ -17,6 +17,8 @@ from circuit_sparsity.ui.shell.fields import among
 _FIELD, _SECOND = "prompt", "other"  # the widgets' keys and the address's parameters
 _HOW, _ONE, _PAIR = "texts", "One text", "Minimal pair"
 _CUT = "cut the prompt"
+_EXAMPLES = 8  # pairs of a task, one after the other
+_NUMBER, _GIVEN = "number of the example", "second text given"
 
 
 def texts_field(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, ...]:
@@ -25,23 +27,33 @@ def texts_field(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, ...]
     how = among("What to read", (_ONE, _PAIR), _HOW, meaning)
     if how != _PAIR:
         return (text_field(experiment, tokenizer),)
-    examples = _examples(experiment, tokenizer)
+    examples = _examples(experiment, tokenizer, _number())
     left, right = st.columns(2)
     with left:
         first = field("First text", _FIELD, examples[0])
     with right:
-        second = field("Second text", _SECOND, examples[1])
-    st.button("An example pair", on_click=_write, args=examples)
+        second = _second_field(examples[1] if first == examples[0] else first)
+    st.button("Another example pair", on_click=_next_example, args=(experiment, tokenizer))
     return first, second
+
+
+def _second_field(fitting: str) -> str:
+    """The second text; one that was only given, and not written, follows the first text."""
+    kept = st.session_state.get(_SECOND) or st.session_state.get(f"kept {_SECOND}")
+    if kept is not None and kept == st.session_state.get(_GIVEN) != fitting:
+        st.session_state[_SECOND] = st.session_state[f"kept {_SECOND}"] = fitting
+    st.session_state[_GIVEN] = fitting
+    return field("Second text", _SECOND, fitting)
 
 
 def text_field(experiment: Experiment, tokenizer: Tokenizer) -> str:
     """The prompt, begun with one of the task's own; the address holds it."""
-    examples = _examples(experiment, tokenizer)
+    examples = _examples(experiment, tokenizer, _number())
     text = field("Prompt", _FIELD, examples[0])
+    other = examples[text == examples[0]]
     with st.container(horizontal=True):
-        for name, example in zip(("An example", "Its counterpart"), examples, strict=True):
-            st.button(name, on_click=_write, args=(example,))
+        st.button("Another example", on_click=_next_example, args=(experiment, tokenizer))
+        st.button("Its counterpart", on_click=_write, args=(other,))
     return text
 
 
@@ -115,18 +127,31 @@ def _ordered(pair: tuple[int, int]) -> tuple[int, int]:
     return (min(pair), max(pair))
 
 
-def _examples(experiment: Experiment, tokenizer: Tokenizer) -> tuple[str, str]:
+def _number() -> int:
+    return st.session_state.get(_NUMBER, 0)
+
+
+def _next_example(experiment: Experiment, tokenizer: Tokenizer) -> None:
+    """The next pair into the fields, from a callback; the first one where it is not there yet."""
+    examples = _examples(experiment, tokenizer, _number())
+    if st.session_state.get(_FIELD) in examples:
+        st.session_state[_NUMBER] = _number() + 1
+        examples = _examples(experiment, tokenizer, _number())
+    _write(*examples)
+
+
+def _examples(experiment: Experiment, tokenizer: Tokenizer, number: int) -> tuple[str, str]:
     """A prompt and its counterpart: new ones of a task that is known, else the file's own."""
     task = experiment.circuit.task
     if task in TASKS:
-        pair = TASKS[task].pairs("validation", 1)[0]
+        pair = TASKS[task].pairs("validation", _EXAMPLES)[number % _EXAMPLES]
         return pair.positive.text, pair.negative.text
     batch = experiment.batch
-    rows = (0, batch.n_pairs)
+    rows = (number % batch.n_pairs, number % batch.n_pairs + batch.n_pairs)
     texts = [tokenizer.decode(batch.tokens[i, : int(batch.last[i]) + 1].tolist()) for i in rows]
     return texts[0], texts[1]
 
 
 def _write(*texts: str) -> None:
     for key, text in zip((_FIELD, _SECOND), texts, strict=False):
-        st.session_state[key] = text
+        st.session_state[key] = st.session_state[f"kept {key}"] = text

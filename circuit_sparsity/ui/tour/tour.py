@@ -32,6 +32,11 @@ from circuit_sparsity.ui.shell.shared import shared
 STEP = "step"  # key and parameter of the address
 _KEPT, _OF = "kept step", "tour_of"
 _PAIRS = 32  # of prompts: enough for means, and quick
+_NEXT = (
+    ("circuit", "Explore this circuit", ":material/hub:"),
+    ("prompt", "Try a text of your own", ":material/edit_note:"),
+    ("evidence", "Is it real?", ":material/fact_check:"),
+)
 _OWN, _CHOSEN = "the tour's", "the sidebar's"
 
 
@@ -71,6 +76,16 @@ def nothing_here() -> None:
         icon=":material/info:",
     )
     messages.library_link()
+
+
+def what_next(choice: Choice) -> None:
+    """After the last step: the circuit to explore, one's own text, and how real it is."""
+    st.markdown("##### That was the tour. What next?")
+    with st.container(horizontal=True):
+        for page, label, icon in _NEXT:
+            if st.button(label, icon=icon, on_click=pickers.go_to, args=(choice,)):
+                # Without parameters of its own it would refuse: other pages' are bound to widgets.
+                st.switch_page(f"pages/{page}.py", query_params={})
 
 
 def position(titles: list[str]) -> int:
@@ -185,7 +200,7 @@ def prompt(view: LiveView, found: Measured, compact: bool = False) -> Shown:
     ``compact`` only says which prompt it would be.
     """
     pairs = found.few.batch.n_pairs
-    pair = st.session_state.get(_PAIR, 0) % pairs
+    pair = st.session_state.get(_PAIR, _clearest(found)) % pairs
     other = bool(st.session_state.get(_OTHER, False))
     one = _shown(view, found, pair, pair + pairs * other)
     if compact:
@@ -208,6 +223,12 @@ def prompt(view: LiveView, found: Measured, compact: bool = False) -> Shown:
             args=(_PAIR, (pair + _STRIDE) % pairs),
         )
     return one
+
+
+def _clearest(found: Measured) -> int:
+    """The pair that the circuit is surest of: the one to begin with."""
+    losses, pairs = found.few.of_circuit.losses, found.few.batch.n_pairs
+    return int((losses[:pairs] + losses[pairs:]).argmin())
 
 
 def _shown(view: LiveView, found: Measured, pair: int, row: int) -> Shown:
