@@ -39,7 +39,7 @@ def no_job_is_left() -> Iterator[None]:
     for job in jobs().all((edit.KIND, effects.KIND)):
         job.stop()
         end = time.monotonic() + 60
-        while job.running:
+        while job.active:
             assert time.monotonic() < end, "a job did not end"
             time.sleep(0.02)
         jobs().forget(job.key)

@@ -17,6 +17,7 @@ from circuit_sparsity.ui.shell.costs import MOST_PARTS, costs_of_nodes
 from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.pickers import Choice
+from circuit_sparsity.ui.shell.shared import shared
 
 # The widgets' keys, and the address's parameters.
 _DENSE, _NODES, _HOW, _VALUE = "bridge_to", "bridge_nodes", "bridge_edit", "bridge_value"
@@ -184,6 +185,6 @@ def _stamps(store: Store, sparse: str, dense: str) -> tuple[Stamp, ...]:
     return tuple(cached.stamp(file) for file in files)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Opening both models …")
+@shared("Opening both models …")
 def _pair(sparse: str, dense: str, stamps: tuple[Stamp, ...]) -> Pair:
     return open_pair(Store.from_environment(), sparse, dense)

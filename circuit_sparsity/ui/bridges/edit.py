@@ -24,6 +24,7 @@ from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.costs import RIGHT_HELP
 from circuit_sparsity.ui.shell.fields import pair_field
 from circuit_sparsity.ui.shell.jobs import Job, ReportProgress, jobs, watch
+from circuit_sparsity.ui.shell.shared import shared
 from circuit_sparsity.ui.shell.strips import Strip
 
 KIND = "bridge controls"
@@ -132,7 +133,7 @@ def _curve(
         key="bridge_curve",
         config={"displaylogo": False},
     )
-    if job.running:
+    if job.active:
         watch([job], _running)
     elif job.error is not None and job.state == "failed":
         st.error(str(job.error), icon=":material/error:")
@@ -196,7 +197,7 @@ def _controls(view: LiveView, pair: Pair, edits: Sequence[NodeEdit], gains: bool
             cancel=cancel,
         )
 
-    return jobs().start(key, f"Controls of {choices.in_words(edits)}", work)
+    return jobs().start(key, f"Controls of {choices.in_words(edits)}", work, lane="short")
 
 
 def _tokens(found: _Edited, strength: float, tokenizer: Tokenizer) -> None:
@@ -242,12 +243,12 @@ def _edited(view: LiveView, pair: Pair, edits: Sequence[NodeEdit], gains: bool) 
     return _prepared(_carrier(view, pair, key), edits, view, (*key, str(edits)))
 
 
-@st.cache_resource(max_entries=4, show_spinner="Running both models …")
+@shared("Running both models …")
 def _carrier(_view: LiveView, _pair: Pair, key: tuple[int, str, bool]) -> Carrier:
     return Carrier(_pair, _prompts(_view), key[2])
 
 
-@st.cache_resource(max_entries=64, show_spinner="Carrying the edit over …")
+@shared("Carrying the edit over …")
 def _prepared(
     _carrier: Carrier, _edits: Sequence[NodeEdit], _view: LiveView, key: tuple[object, ...]
 ) -> _Edited:

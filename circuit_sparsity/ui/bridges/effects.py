@@ -31,7 +31,7 @@ def section(view: LiveView, pair: Pair) -> None:
     st.markdown("##### Switch a node off in the sparse model: does the dense one fail?", help=_HELP)
     key = (KIND, pair.sparse_name, pair.dense_name, cached.identity(view))
     job = jobs().find(key)
-    if job is not None and job.running:
+    if job is not None and job.active:
         watch([job], _running)
         return
     n = len(carried_nodes(view, pair))
