@@ -79,10 +79,11 @@ def _from_hub(store: Store, arguments: argparse.Namespace, say: Say) -> Answer:
         adopt(store, repository, revision or None, name, quiet=arguments.json)
     names = [item.name for item in store.items() if item.name.startswith(f"{inner}/")]
     here = [one for one in names if store.find(one) is not None]
+    nothing: list[str] = []
     data = {
-        "fetched": [] if is_here else here,
-        "already_here": here if is_here else [],
-        "troubles": {},
+        "fetched": nothing if is_here else here,
+        "already_here": here if is_here else nothing,
+        "troubles": dict[str, str](),
         "folder": str(store.folder),
     }
     if is_here:

@@ -8,7 +8,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from circuit_sparsity.store.errors import NotFound, Refused, StoreError, Unreachable
@@ -42,7 +42,7 @@ def snapshot(repository: str, revision: str | None = None, quiet: bool = False) 
     where = f"{repository}{f' at {revision}' if revision else ''} on {endpoint}"
     try:
         with _bars(quiet):
-            folder = hub.snapshot_download(
+            folder = hub.snapshot_download(  # pyright: ignore[reportUnknownMemberType]
                 repository,
                 revision=revision,
                 endpoint=endpoint,
@@ -60,13 +60,15 @@ def snapshot(repository: str, revision: str | None = None, quiet: bool = False) 
         ) from error
     except errors.LocalEntryNotFoundError as error:
         raise Unreachable(
-            f"{where} could not be had, and it is not in the cache of huggingface_hub: check the "
-            "network, the proxy settings, or HF_HUB_OFFLINE"
+            f"{where} could not be reached, and it is not in the cache of huggingface_hub: check "
+            "the network, the proxy settings, or HF_HUB_OFFLINE"
         ) from error
     except errors.HfHubHTTPError as error:
         raise Refused(f"{where} was not handed out: {str(error).splitlines()[0]}") from error
     except _of_the_wire() as error:
-        raise Unreachable(f"{where} could not be had: {error}; check the proxy settings") from error
+        raise Unreachable(
+            f"{where} could not be fetched: {error}; check the proxy settings"
+        ) from error
     return Path(folder)
 
 
@@ -78,7 +80,7 @@ def _of_the_wire() -> tuple[type[Exception], ...]:
 
 
 @contextlib.contextmanager
-def _bars(quiet: bool) -> Iterator[None]:
+def _bars(quiet: bool) -> Generator[None]:
     """Progress bars of the library, or none."""
     from huggingface_hub import utils
 

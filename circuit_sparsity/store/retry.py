@@ -40,13 +40,13 @@ class Tries:
         self._failures = 1 if got_on else self._failures + 1
         if self._failures >= self._policy.tries:
             raise Unreachable(
-                f"{self._name} could not be had: {trouble} ({self._failures} tries){kept}. "
+                f"{self._name} could not be fetched: {trouble} ({self._failures} tries){kept}. "
                 "Check the network, or set CIRCUIT_SPARSITY_URL to a mirror"
             ) from trouble
         asked = trouble.wait or 0.0
         if asked > self._policy.longest_asked:
             raise Unreachable(
-                f"{self._name} could not be had: {trouble}, and asks to come back in "
+                f"{self._name} could not be fetched: {trouble}, and asks to come back in "
                 f"{asked:,.0f} seconds{kept}. Try again then"
             ) from trouble
         longest = self._policy.first_wait * 2 ** (self._failures - 1)

@@ -138,7 +138,9 @@ def _offer(store: Store, model: str, names: tuple[str, ...], so: str) -> None:
             watch([asked], lambda job: st.info(f"Asking how large {plain(model)} is …"))
             return
         known |= asked.result() if asked.state == "done" else {}
-        trouble = f" Its size could not be had: {plain(str(asked.error))}." if asked.error else ""
+        trouble = (
+            f" Its size could not be learned: {plain(str(asked.error))}." if asked.error else ""
+        )
     total = sum(size for name in names if (size := known.get(name)) is not None)
     size, free = size_in_words(total or None), store.usage().free
     said, button = st.columns([0.74, 0.26], vertical_alignment="center")

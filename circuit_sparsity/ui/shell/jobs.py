@@ -36,7 +36,8 @@ class Job:
     """One piece of work. Made by `Jobs.start`; safe to look at from any thread."""
 
     def __init__(self, key: Key, title: str, work: Work, lane: Lane, owner: str) -> None:
-        self.key, self.title, self.lane, self.owner = key, title, lane, owner
+        self.key, self.title, self.owner = key, title, owner
+        self.lane: Lane = lane
         self._work = work
         self._lock = threading.Lock()  # of the two times and of withdrawing
         self.began: float | None = None  # by the monotonic clock
