@@ -1,5 +1,7 @@
 """The tour without a browser: every step shows what the library measures, links and gaps too."""
 
+from dataclasses import replace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -39,8 +41,10 @@ def values(app):
 
 def test_next_leads_through_all_steps_and_each_has_its_numbers(tour, shipped):
     app = tour()
-    p = float((-shipped.of_circuit.losses[0]).exp())
-    assert f"{p:.1%}" in values(app)["Circuit alone"]
+    few = shipped.batch.select(range(32))  # so many pairs the tour has
+    losses = replace(shipped, batch=few).of_circuit.losses
+    surest = int((losses[:32] + losses[32:]).argmin())  # of the pair that it begins with
+    assert f"{float((-losses[surest]).exp()):.1%}" in values(app)["Circuit alone"]
     for step in range(2, 8):
         app.button(key="tour Next").click().run()
         assert not app.exception
