@@ -190,6 +190,9 @@ def training(tmp_path: Path) -> Killable:
     return Killable(run, lambda: None, lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+LONG = pytest.mark.parametrize("points", [pytest.param(20, marks=pytest.mark.soak)])
+
+
 def short_and_long(few: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "points", [few, pytest.param(20, marks=pytest.mark.soak)], ids=["few", "twenty"]
@@ -208,12 +211,12 @@ def survives(job: Killable, points: int) -> None:
         job.check()
 
 
-@short_and_long(2)
+@LONG
 def test_a_killed_pruning_is_offered_again_or_finished(pruning: Killable, points: int) -> None:
     survives(pruning, points)
 
 
-@short_and_long(1)
+@LONG
 def test_killed_evidence_is_whole_or_missing(measuring: Killable, points: int) -> None:
     survives(measuring, points)
 
