@@ -133,4 +133,4 @@ def test_the_address_of_the_compare_page_restores_both_circuits(explorer, browse
     assert {name: other.query(name) for name in names} == asked
     shown = other.page.locator(".st-key-b_k input").input_value()
     context.close()
-    assert shown == "k44_seed0"
+    assert "44 nodes" in shown

@@ -25,7 +25,7 @@ def stored(app_cache: Path):
 
 
 # Of a page that is a tab of another, the line of the menu.
-TABS_OF = dict.fromkeys(("Attention", "Tokens", "Weights"), ("Node",)) | {"Curves": ("Compare",)}
+TABS_OF = {"Attention": ["Node"], "Tokens": ["Node"], "Weights": ["Node"], "Curves": ["Compare"]}
 
 
 def go_to(explorer: Explorer, title: str) -> None:
