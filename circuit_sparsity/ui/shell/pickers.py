@@ -154,6 +154,8 @@ def _leave_open(parts: Sequence[str]) -> None:
     """Nothing is chosen from these on: a choice of another model's must not linger."""
     for part in parts[1:]:
         st.session_state.pop(part, None)
+    for part in parts:
+        st.query_params.pop(part, None)
 
 
 def _default(part: str, options: Sequence[str], rows: Sequence[Row]) -> str | None:
