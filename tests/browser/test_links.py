@@ -109,10 +109,10 @@ def test_the_texts_under_the_graph_are_in_the_link(page_of: Explorer, browser: B
 
 def test_quick_clicks_between_pages_leave_the_circuit_chosen(explorer: Explorer):
     explorer.open(urlencode(QUERY))
-    for title in ("Node", "Tokens", "Weights", "Attention"):
-        explorer.page.get_by_role("link", name=title, exact=True).click()
+    for title in ("Node", "Your prompt", "Compare", "Tasks"):
+        explorer.page.get_by_role("link", name=title, exact=True).first.click()
         explorer.page.wait_for_timeout(250)
-    explorer.page.wait_for_selector("h1:has-text('Attention')")
+    explorer.page.wait_for_selector("h1:has-text('Tasks')")
     explorer.wait_until_idle()
     assert chosen(explorer, PICKERS) == [*QUERY.values()]
     assert [explorer.query(part) for part in PICKERS] == [[value] for value in QUERY.values()]

@@ -26,7 +26,7 @@ from circuit_sparsity.ui.prune.jobs import (
     prune,
     unfinished,
 )
-from circuit_sparsity.ui.shell import cached, messages, pickers
+from circuit_sparsity.ui.shell import cached, pickers
 from circuit_sparsity.ui.shell.jobs import Job, jobs, watch
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.shared import shared
@@ -91,9 +91,11 @@ def _cut_off() -> None:
 
 
 def _again(store: Store, request: PruneRequest, one: Unfinished) -> None:
-    with messages.in_place():
+    try:
         one.forget()
         prune(store, request, one.task)
+    except OSError as error:
+        st.error(plain(str(error)), icon=":material/error:")
 
 
 def running(job: Job) -> None:
