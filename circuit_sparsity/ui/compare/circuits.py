@@ -271,7 +271,7 @@ def _does_the_task(choice: Choice) -> bool:
 
 
 def _alike(one: Choice, other: Choice) -> tuple[bool, bool, bool]:
-    return one.model == other.model, one.task == other.task, one.sweep == other.sweep
+    return one.task == other.task, one.model == other.model, one.sweep == other.sweep
 
 
 def _choice(row: Row) -> Choice:

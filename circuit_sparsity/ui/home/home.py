@@ -40,13 +40,12 @@ class Measured(TypedDict):
 
 @dataclass(frozen=True)
 class Card:
-    """A way in: what it asks, one example, and one circuit or two that are compared."""
+    """A way in: what it asks, one example, and one circuit or two."""
 
     title: str
     words: str
     example: tuple[str, str]  # a prompt and what comes next
     circuits: tuple[Choice, ...]
-    button: str
 
 
 CARDS = (
@@ -55,14 +54,12 @@ CARDS = (
         "A string was opened some tokens ago. Which mark closes it?",
         ('open("data.txt', '")'),
         (TOUR,),
-        "Open its circuit",
     ),
     Card(
         "Count brackets",
         "One bracket, or two where a list stands in a list?",
         ("rows = [[1, 2], [3, 4", "]]"),
         (Choice("starter", "bracket_counting", "full", "k49_seed0_full"),),
-        "Open its circuit",
     ),
     Card(
         "Sparse beside dense",
@@ -72,7 +69,6 @@ CARDS = (
             Choice("main", "single_double_quote", "full", "k43_seed0_full"),
             Choice("dense", "single_double_quote", "masks", "k173_seed0_masks"),
         ),
-        "Compare the two",
     ),
 )
 
@@ -99,37 +95,35 @@ def _card(card: Card, known: Mapping[str, Measured]) -> None:
     st.markdown(f"{code(prompt)} → {code(answer)}")
     several = len(card.circuits) > 1
     for column, choice in zip(st.columns(len(card.circuits)), card.circuits, strict=True):
-        found = known[" ".join(choice)]
         with column:
-            st.image(found["picture"], width="stretch")
-            model = f"{choice.model}: " if several else ""
-            st.markdown(
-                f"{model}**{found['nodes']:,} nodes**, loss {found['loss']:.2f}, "
-                f"right {found['accuracy']:.0%}",
-                help=f"`{' · '.join(choice)}`, {found['edges']:,} edges. Loss in nats per "
-                "sequence on prompts of the test split (0.69 is a guess); right: the right answer "
-                "is the likelier of the two.",
-            )
-    store = Store.from_environment()
-    if any(store.path_of_viz(*choice) is None for choice in card.circuits):
+            _way_in(choice, known[" ".join(choice)], several)
+
+
+def _way_in(choice: Choice, found: Measured, named: bool) -> None:
+    """A circuit's picture, its numbers, and the button that opens it; ``named`` by its model."""
+    st.image(found["picture"], width="stretch")
+    model = f"{choice.model}: " if named else ""
+    st.markdown(
+        f"{model}**{found['nodes']:,} nodes**, loss {found['loss']:.2f}, "
+        f"right {found['accuracy']:.0%}",
+        help=f"`{' · '.join(choice)}`, {found['edges']:,} edges. Loss in nats per sequence on "
+        "prompts of the test split (0.69 is a guess); right: the right answer is the likelier of "
+        "the two.",
+    )
+    if Store.from_environment().path_of_viz(*choice) is None:
         st.caption("Not on this machine.")
         messages.library_link()
         return
     if st.button(
-        card.button,
-        key=f"card {card.title}",
-        icon=":material/compare_arrows:" if several else ":material/hub:",
+        f"Open {choice.model}" if named else "Open its circuit",
+        key=f"open {' '.join(choice)}",
+        icon=":material/hub:",
         width="stretch",
-        on_click=_choose,
-        args=(card,),
+        on_click=pickers.go_to,
+        args=(choice,),
     ):
-        st.switch_page("pages/compare.py" if several else "pages/circuit.py", query_params={})
-
-
-def _choose(card: Card) -> None:
-    pickers.go_to(card.circuits[0])
-    for other in card.circuits[1:]:
-        pickers.compare_with(other)
+        # Without parameters of its own it would refuse: other pages' are bound to widgets.
+        st.switch_page("pages/circuit.py", query_params={})
 
 
 def go_on() -> None:
