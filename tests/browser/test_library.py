@@ -202,6 +202,7 @@ def open_tokens(explorer, k=K):
     query = {"model": MODEL, "task": TASK, "sweep": SWEEP, "k": k}
     page.goto(f"{explorer.url}/tokens?{urlencode(query)}")
     page.get_by_text("Lowest 3").wait_for()
+    page.wait_for_selector("[data-testid=stHtml] > div span[title]")
     explorer.wait_until_idle()
     # Below a page's own address Streamlit first asks for its service there, and then above.
     explorer.troubles[:] = [said for said in explorer.troubles if "404" not in said]
