@@ -13,7 +13,7 @@ from circuit_sparsity.store import Store
 from tests.browser.conftest import Explorer, running_app
 from tests.ui.conftest import MODEL, SWEEP, TASK, K, fill
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.soak]
 
 TAG = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
 TURNED = "\u202e\u2066txt.exe"

@@ -31,6 +31,8 @@ from circuit_sparsity.ui.shell.pickers import Choice
 from tests.training.test_loop import tiny_corpus, tiny_settings
 from tests.ui.conftest import MODEL, SWEEP, TASK, K
 
+pytestmark = pytest.mark.soak
+
 WEIGHTS = ("models/m/weights.bin", "models/m/more.bin")
 CHANGES = ("fsync", "replace", "unlink", "mkdir")
 
