@@ -7,7 +7,7 @@ from pathlib import Path
 _OPENING = """
 import sys, torch
 from pathlib import Path
-from circuit_sparsity.inference.gpt import load_model
+from circuit_sparsity.runtime.assemble import load_model
 from circuit_sparsity.runtime.warm_up import compile_kernels
 
 def resident():

@@ -9,7 +9,8 @@ from circuit_sparsity.ui.shell.page import page
 def begin() -> None:
     st.markdown(
         "See **how a small network answers one question**: which of its nodes are needed, what "
-        "each one does, and what happens without it. Everything is computed here, on this machine."
+        "each one does, and what happens without it. What a click does is computed here, on this "
+        "machine."
     )
     home.tour()
     home.cards()

@@ -74,9 +74,8 @@ class Found:
     start: str | None = None  # title of the circuit that the search began with
     minimality: Removal | None = None
     means_over: str | None = None  # the text of the means, in words, if they are not the model's
-    other: Mapping[str, Any] = field(
-        default_factory=dict[str, Any]
-    )  # what others' files tell, whole
+    # What others' files tell, whole.
+    other: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         for name in ("settings", "calibration", "other"):

@@ -33,10 +33,8 @@ class Level:
     value: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.how not in get_args(How):
-            raise ValueError(
-                f"a part is held at {self.how!r}; expected one of {', '.join(get_args(How))}"
-            )
+        if self.how not in HOWS:
+            raise ValueError(f"a part is held at {self.how!r}; expected one of {', '.join(HOWS)}")
         if not math.isfinite(self.value):
             raise ValueError(f"{self.how} got {self.value}; expected a finite number")
         if self.how in ("mean", "zero"):

@@ -8,9 +8,8 @@ from circuit_sparsity.cli.answer import Answer, Say
 from circuit_sparsity.cli.arguments import check_store
 from circuit_sparsity.store import Store, StoreError, paths
 from circuit_sparsity.store.entries import files_for, missing
+from circuit_sparsity.store.hub import SCHEME
 from circuit_sparsity.store.progress import Progress, size_in_words, time_in_words
-
-HUB = "hf:"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +32,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         raise ValueError("name a model (and a task, a sweep, a k), or give --all for everything")
     store = Store.from_environment()
     check_store(store, "downloads")
-    if arguments.model and arguments.model.startswith(HUB):
+    if arguments.model and arguments.model.startswith(SCHEME):
         return _from_hub(store, arguments, say)
     if arguments.own_name:
         raise ValueError("--as names a model from the Hugging Face Hub: begin MODEL with hf:")
@@ -67,7 +66,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
 
 def _from_hub(store: Store, arguments: argparse.Namespace, say: Say) -> Answer:
     """A model of the Hugging Face Hub, put among the user's models."""
-    repository, _, revision = arguments.model.removeprefix(HUB).partition("@")
+    repository, _, revision = arguments.model.removeprefix(SCHEME).partition("@")
     name = arguments.own_name or repository.replace("/", "--")
     inner = paths.model_folder(name)
     is_here = store.path_of_model(name) is not None

@@ -19,7 +19,7 @@ from circuit_sparsity.store import Store
 
 if TYPE_CHECKING:
     from circuit_sparsity.pruning.learn import Snapshot
-    from circuit_sparsity.pruning.request import Pruned
+    from circuit_sparsity.pruning.request import Pruned, PruneRequest
 
 
 SWEEP = "local"  # folder of the result, where no other is named
@@ -81,26 +81,10 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     from circuit_sparsity.evidence.evidence import write_evidence
     from circuit_sparsity.evidence.measures import measure
     from circuit_sparsity.pruning.any_k import guess_in_words
-    from circuit_sparsity.pruning.request import Observer, PruneRequest, carry_out
-    from circuit_sparsity.pruning.settings import preset
+    from circuit_sparsity.pruning.request import Observer, carry_out
 
-    chosen = arguments.mode or arguments.preset or "fast"
-    settings = dataclasses.replace(
-        preset(chosen), seed=arguments.seed, objective=arguments.objective
-    )
-    request = PruneRequest(
-        arguments.model,
-        arguments.task,
-        arguments.target,
-        arguments.k,
-        arguments.sweep,
-        settings,
-        start=tuple(arguments.start) if arguments.start else None,
-        means_over=arguments.means_over,
-        device=arguments.device,
-    )
     made = carry_out(
-        request,
+        _request(arguments),
         observer=Observer(
             snapshot=lambda snapshot: say(_progress(snapshot)),
             measured=lambda done, of: say(f"measuring {done} of {of}"),
@@ -111,7 +95,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         evidence = measure(
             made.experiment,
             made.nested.ranking.order,
-            chosen,
+            arguments.mode,
             progress=lambda done, of: say(f"evidence {done} of {of}"),
         )
         write_evidence(evidence, store, made.circuit)
@@ -133,6 +117,24 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
             *more,
             f"stored in {made.path}",
         ),
+    )
+
+
+def _request(arguments: argparse.Namespace) -> "PruneRequest":
+    from circuit_sparsity.pruning.request import PruneRequest
+    from circuit_sparsity.pruning.settings import preset
+
+    chosen = preset(arguments.mode or arguments.preset or "fast")
+    return PruneRequest(
+        arguments.model,
+        arguments.task,
+        arguments.target,
+        arguments.k,
+        arguments.sweep,
+        dataclasses.replace(chosen, seed=arguments.seed, objective=arguments.objective),
+        start=tuple(arguments.start) if arguments.start else None,
+        means_over=arguments.means_over,
+        device=arguments.device,
     )
 
 

@@ -11,7 +11,7 @@ from circuit_sparsity.bridges.transfer import NodeEdit, transfer
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.evidence.claims.values import EditCurve, HybridLosses, Missing
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.experiment.opening import open_circuit
+from circuit_sparsity.experiment.opening import open_circuit, open_stored
 from circuit_sparsity.experiment.scores import card_of
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.local import Row
@@ -42,8 +42,9 @@ def of_bridges(
             continue
         hybrids += _hybrids(store, pair, missing)
         rows = list(_smallest(store, name.sparse, tasks))
-        for done, (row, opened) in enumerate(rows):
+        for done, row in enumerate(rows):
             report(done, len(rows), f"bridge to {name.dense}: {row.task}")
+            opened = open_circuit(row.model, row.task, row.sweep, row.k, store)
             curves += _curve(pair, opened, missing, cancel)
     return tuple(hybrids), tuple(curves)
 
@@ -64,17 +65,17 @@ def strongest_read(opened: Experiment, pair: Pair) -> Node:
     return max(zip(reads, costs, strict=True), key=lambda both: both[1].delta)[0]
 
 
-def _smallest(store: Store, model: str, tasks: Sequence[str]) -> Iterator[tuple[Row, Experiment]]:
-    """The circuit of fewest nodes of each task that is here, opened."""
+def _smallest(store: Store, model: str, tasks: Sequence[str]) -> Iterator[Row]:
+    """The circuit of fewest nodes of each task that has one here."""
+
+    def size(row: Row) -> int:
+        return open_stored(store, row.model, row.task, row.sweep, row.k).circuit.size
+
     rows = [row for row in store.rows() if row.model == model and row.where != "remote"]
     for task in tasks:
-        found = [
-            (row, open_circuit(row.model, row.task, row.sweep, row.k, store))
-            for row in rows
-            if row.task == task
-        ]
+        found = [row for row in rows if row.task == task]
         if found:
-            yield min(found, key=lambda one: one[1].circuit.size)
+            yield min(found, key=size)
 
 
 def _curve(

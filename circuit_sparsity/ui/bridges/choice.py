@@ -57,21 +57,17 @@ def pair_of(model: str) -> Pair | None:
 
 def edits_of(view: LiveView, pair: Pair) -> tuple[NodeEdit, ...]:
     """The edit that the fields say; empty while no node is chosen."""
-    nodes, how = st.columns([0.5, 0.5], vertical_alignment="top")
-    with how:
-        kinds = (_OTHER, _MEAN, _ZERO, _SET, _SCALE, _RECIPE)
-        kind = among("becomes", kinds, _HOW, _HOW_HELP)
-        levels: Mapping[str, Level | None] = {_OTHER: None, _MEAN: MEAN, _ZERO: ZERO}
-        if kind in (_SET, _SCALE):
-            value = st.number_input(kind, value=0.0, step=0.1, width=150, **bound(_VALUE, 0.0))
-            level = Level("set" if kind == _SET else "scale", float(value))
-        else:
-            level = levels.get(kind)
-    with nodes:
-        if kind == _RECIPE:
-            return _of_recipe(pair)
-        chosen = _node_field(view, pair)
-    return tuple(NodeEdit(node, level) for node in chosen)
+    kinds = (_OTHER, _MEAN, _ZERO, _SET, _SCALE, _RECIPE)
+    kind = among("What the nodes become", kinds, _HOW, _HOW_HELP)
+    if kind == _RECIPE:
+        return _of_recipe(pair)
+    levels: Mapping[str, Level | None] = {_OTHER: None, _MEAN: MEAN, _ZERO: ZERO}
+    if kind in (_SET, _SCALE):
+        value = st.number_input(kind, value=0.0, step=0.1, width=150, **bound(_VALUE, 0.0))
+        level = Level("set" if kind == _SET else "scale", float(value))
+    else:
+        level = levels[kind]
+    return tuple(NodeEdit(node, level) for node in _node_field(view, pair))
 
 
 def in_words(edits: Sequence[NodeEdit]) -> str:
@@ -90,17 +86,17 @@ def command(pair: Pair, choice: Choice, edits: Sequence[NodeEdit], gains: bool) 
     if len(levels) != 1:
         return None
     level = levels.pop()
-    how = {
-        "mean": " --off",
-        "zero": " --set 0",
-        "set": f" --set {level.value:g}" if level else "",
-        "scale": f" --scale {level.value:g}" if level else "",
-    }
+    if level is None:
+        how = ""
+    elif level.how == "mean":
+        how = " --off"
+    else:
+        how = f" --{'scale' if level.how == 'scale' else 'set'} {level.value:g}"
     nodes = " ".join(str(edit.node) for edit in edits)
     return (
         f"python -m circuit_sparsity bridge-transfer {pair.sparse_name} {pair.dense_name} "
         f"{choice.task} {choice.sweep} {choice.k} {nodes} --strength 0 0.5 1 1.5 2"
-        f"{how[level.how] if level else ''}{' --gains' if gains else ''}"
+        f"{how}{' --gains' if gains else ''}"
     )
 
 

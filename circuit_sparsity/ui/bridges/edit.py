@@ -1,6 +1,5 @@
 """An edit of the sparse model's nodes, live in both models: answers, curve, tokens."""
 
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from circuit_sparsity.plots.example import Answers, answers_html
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.tasks.task import TaskBatch
 from circuit_sparsity.ui.bridges import choice as choices
+from circuit_sparsity.ui.bridges import save
 from circuit_sparsity.ui.shell import cached, strips
 from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import LiveView
@@ -137,10 +137,7 @@ def _curve(
         watch([job], _running)
     elif job.error is not None and job.state == "failed":
         st.error(str(job.error), icon=":material/error:")
-    told = {
-        "sparse": pair.sparse_name,
-        "dense": pair.dense_name,
-        "circuit": view.circuit.title,
+    measured = {
         "edit": choices.in_words(edits),
         "gains": gains,
         "prompts": len(found.sparse.losses),
@@ -148,13 +145,7 @@ def _curve(
         "controls": [asdict(at) for at in controls],
     }
     with st.container(horizontal=True):
-        st.download_button(
-            "Save as JSON",
-            json.dumps(told, indent=1),
-            f"bridge_{pair.sparse_name}_{pair.dense_name}.json",
-            "application/json",
-            icon=":material/download:",
-        )
+        save.as_json("bridge", pair, view, measured)
         text = choices.command(pair, view.choice, edits, gains)
         if text is not None:
             with st.popover("In a terminal", icon=":material/terminal:"):
@@ -197,7 +188,7 @@ def _controls(view: LiveView, pair: Pair, edits: Sequence[NodeEdit], gains: bool
             cancel=cancel,
         )
 
-    return jobs().start(key, f"Controls of {choices.in_words(edits)}", work, lane="short")
+    return jobs().start(key, f"Controls of {choices.in_words(edits)}", work)
 
 
 def _tokens(found: _Edited, strength: float, tokenizer: Tokenizer) -> None:

@@ -1,6 +1,5 @@
 """Every node of the circuit switched off in both models: does the dense one need it too?"""
 
-import json
 import threading
 from dataclasses import asdict
 
@@ -11,6 +10,7 @@ from circuit_sparsity.bridges.effects import Agreement, Effects, effects
 from circuit_sparsity.bridges.pair import Pair
 from circuit_sparsity.plots.bridges import effects_figure
 from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.ui.bridges import save
 from circuit_sparsity.ui.bridges.choice import carried_nodes
 from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.cached import LiveView
@@ -98,21 +98,12 @@ def _show(found: Effects, pair: Pair, view: LiveView) -> None:
     ]
     with st.expander("As numbers", icon=":material/table:"):
         st.dataframe(pd.DataFrame(rows), width="stretch", hide_index=True)
-    told = {
-        "sparse": pair.sparse_name,
-        "dense": pair.dense_name,
-        "circuit": view.circuit.title,
+    measured = {
         "bridge": asdict(found.bridge),
         "shuffled": asdict(found.shuffled),
         "nodes": [asdict(one) | {"node": str(one.node)} for one in found.nodes],
     }
-    st.download_button(
-        "Save as JSON",
-        json.dumps(told, indent=1),
-        f"bridge_effects_{pair.sparse_name}_{pair.dense_name}.json",
-        "application/json",
-        icon=":material/download:",
-    )
+    save.as_json("bridge_effects", pair, view, measured)
 
 
 def _sentence(found: Effects) -> str:

@@ -115,7 +115,7 @@ def _way_in(choice: Choice, found: Measured, named: bool) -> None:
         messages.library_link()
         return
     if st.button(
-        f"Open {choice.model}" if named else "Open its circuit",
+        "Open" if named else "Open its circuit",
         key=f"open {' '.join(choice)}",
         icon=":material/hub:",
         width="stretch",
