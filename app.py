@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui.shell import address, frame, pickers
+from circuit_sparsity.ui.shell import address, device, frame, pickers
 from circuit_sparsity.ui.shell.fields import forget_press
 
 frame.set_up()
@@ -43,5 +43,6 @@ frame.link_to_this_view()
 with frame.waiting() as above:
     page.run()
 pickers.task_in_words(words)
+device.field()
 address.say_trouble(above)
 forget_press()

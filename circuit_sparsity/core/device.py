@@ -2,7 +2,15 @@
 
 import torch
 
+CPU = "cpu"
 NAMES = "auto, cpu, cuda, cuda:N or mps"
+
+
+def devices_here() -> tuple[str, ...]:
+    """The devices of this machine by name, the CPU first; each CUDA device has its number."""
+    cuda = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    apple = ("mps",) if torch.backends.mps.is_available() else ()
+    return (CPU, *(f"cuda:{number}" for number in cuda), *apple)
 
 
 def device_named(name: str | torch.device) -> torch.device:

@@ -70,6 +70,7 @@ def open_circuit(
 
 def open_stored(store: Store, model: str, task: str, sweep: str, k: str) -> StoredCircuit:
     """What the file of a circuit holds; needs no model."""
+    model = paths.model_id(model)
     path = store.path_of_viz(model, task, sweep, k)
     if path is None:
         raise NotHere(_unknown_circuit(store, model, task, sweep, k))
@@ -88,6 +89,7 @@ def open_model(
 
     A large checkpoint is made compact the first time; ``progress`` is told how far that is.
     """
+    name = paths.model_id(name)
     folder = store.path_of_model(name)
     if folder is None:
         known = [row.name for row in store.models()]

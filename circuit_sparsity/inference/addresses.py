@@ -32,9 +32,10 @@ def local_model(path: str | Path) -> Path:
     if not is_address(path):
         return Path(path).expanduser()
     store, name = _in_store(f"{str(path).rstrip('/')}/{paths.CONFIG}")
-    model = paths.model_of(name)
-    if model is None or name != paths.model_file(model, paths.CONFIG):
+    parts = name.split("/")
+    if len(parts) != 3 or parts[0] != "models":
         raise StoreError(f"{path} is no model: expected an address that ends in models/NAME")
+    model = parts[1]
     if store.path_of_model(model) is None:
         for one in store.model_files(model)[:2]:  # configuration and weights
             store.fetch(one)
@@ -51,7 +52,8 @@ def is_address(path: str | Path) -> bool:
 def _in_store(address: str) -> tuple[Store, str]:
     """The store that an address is of, and the file's name in it."""
     base, top = _split(address)
-    name = top + address[len(base) + 1 + len(top) :]
+    _, model, *file = (top + address[len(base) + 1 + len(top) :]).split("/")
+    name = "/".join((top, paths.model_id(model), *file))
     store = Store.from_environment()
     if base not in (DEFAULT_URL, store.url):
         # Another container's files may have the same names: they get a folder of their own.

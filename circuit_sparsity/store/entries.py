@@ -27,6 +27,7 @@ def files_for(
     made. Nothing of a model that is known only by its documented name is left out: its model and
     its means are asked for. Raises NotFound when the choice is of nothing known.
     """
+    model = paths.model_id(model) if model else model
     chosen = [
         row
         for row in store.rows()

@@ -20,6 +20,8 @@ MEANS = "mean_baseline_pretrain.pt"
 CURVE = "progress.json"
 TOKENIZER = ("vocab.bpe", "encoder.json")
 
+# What the release's prose calls some models: its folders have an s more.
+_IN_PROSE = {"csp_bridge1": "csp_bridges1", "csp_bridge2": "csp_bridges2"}
 _WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {
     f"{device}{number}" for device in ("com", "lpt") for number in range(1, 10)
 }
@@ -103,29 +105,38 @@ def inside(folder: Path, name: str) -> Path:
     return place
 
 
+def model_id(name: str) -> str:
+    """The id of a model's folder, also by the name that the release's prose gives it.
+
+    >>> model_id("csp_bridge1")
+    'csp_bridges1'
+    """
+    return _IN_PROSE.get(name, name)
+
+
 def viz_name(model: str, task: str, sweep: str, k: str) -> str:
     """
     >>> viz_name("csp_yolo2", "bracket_counting_beeg", "prune_v4", "k_optim")
     'viz/csp_yolo2/bracket_counting_beeg/prune_v4/k_optim/viz_data.pt'
     """
-    return _join("viz", model, task, sweep, k, VIZ)
+    return _join("viz", model_id(model), task, sweep, k, VIZ)
 
 
 def means_name(model: str) -> str:
     """The means lie beside the task folders: `mean_baseline_pretrain.pt` is not a task."""
-    return _join("viz", model, MEANS)
+    return _join("viz", model_id(model), MEANS)
 
 
 def model_folder(model: str) -> str:
-    return _join("models", model)
+    return _join("models", model_id(model))
 
 
 def model_file(model: str, file: str) -> str:
-    return _join("models", model, file)
+    return _join("models", model_id(model), file)
 
 
 def curve_name(model: str) -> str:
-    return _join("train_curves", model, CURVE)
+    return _join("train_curves", model_id(model), CURVE)
 
 
 def tokenizer_file(file: str) -> str:

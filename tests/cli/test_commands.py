@@ -60,9 +60,10 @@ def test_everything_means_every_file_that_the_container_lists(mirror, capsys, re
     assert "is 0 bytes long" in fetched["troubles"][empty]
 
 
-def test_a_models_bridges_come_with_it(mirror, capsys):
+@pytest.mark.parametrize("model", ["csp_bridges1", "csp_bridge1"])
+def test_a_models_bridges_come_with_it_by_either_of_its_names(mirror, capsys, model):
     run(capsys, "list", "--refresh")
-    troubles = run(capsys, "fetch", "csp_bridges1")["troubles"]
+    troubles = run(capsys, "fetch", model)["troubles"]
     assert list(troubles) == ["models/csp_bridges1/final_bridges.pt"]
 
 

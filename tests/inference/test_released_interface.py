@@ -10,10 +10,11 @@ import tiktoken
 import torch
 
 from circuit_sparsity import registries
+from circuit_sparsity.experiment.opening import open_model
 from circuit_sparsity.inference.gpt import GPT, GPTConfig, load_model
 from circuit_sparsity.inference.hook_utils import hook_recorder
 from circuit_sparsity.inference.kernels import sample_top_k
-from circuit_sparsity.store import StoreError
+from circuit_sparsity.store import Store, StoreError
 from tests.store.plain_server import PlainServer
 
 ROOT = Path(__file__).parent.parent.parent
@@ -176,7 +177,11 @@ def test_a_loaded_model_can_be_trained_as_the_reference_s_can(release_fixture):
 def served(release_fixture, tmp_path, monkeypatch):
     """The fixture's csp_yolo2 behind an address, and an empty cache."""
     names = [
-        *(f"models/csp_yolo2/{file}" for file in ("beeg_config.json", "final_model.pt")),
+        *(
+            f"models/{model}/{file}"
+            for model in ("csp_yolo2", "csp_bridges1")
+            for file in ("beeg_config.json", "final_model.pt")
+        ),
         *(f"tinypython/{file}" for file in ("vocab.bpe", "encoder.json")),
         "viz/csp_yolo2/bracket_counting_beeg/prune_v4/k_optim/viz_data.pt",
     ]
@@ -194,6 +199,15 @@ def test_an_address_is_fetched_once_and_is_the_folder(served, release_fixture):
     asked = len(served.asked)
     load_model(f"{served.url}/models/csp_yolo2", cuda=False)
     assert len(served.asked) == asked
+
+
+def test_a_model_opens_by_the_name_that_the_releases_prose_gives_it(served):
+    address = f"{registries.MODEL_BASE_DIR}/models/csp_bridge"
+    tokens = torch.arange(10)[None]
+    by_prose, by_folder = (load_model(f"{address}{end}", cuda=False) for end in ("1", "s1"))
+    assert torch.equal(by_prose(tokens)[0], by_folder(tokens)[0])
+    opened = open_model(Store.from_environment(), "csp_bridge1")
+    assert opened.config.d_model == by_folder.config.d_model
 
 
 def test_an_address_of_another_container_has_a_folder_of_its_own(served, monkeypatch):

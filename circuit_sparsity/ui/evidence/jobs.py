@@ -132,7 +132,10 @@ class _Measuring:
             )
             return dataclasses.replace(evidence, stability=seen)
         means = self._experiment.means
-        subject = open_subject(circuit.model, task, settings, means=means, store=self._store)
+        device = str(self._experiment.model.device)
+        subject = open_subject(
+            circuit.model, task, settings, means=means, store=self._store, device=device
+        )
         how = {"settings": settings, "report": self._pruning_went_on, "cancel": self._cancel}
         if name == NONSENSE:
             return evidence.with_control(nonsense_control(subject, circuit, **how))

@@ -142,9 +142,9 @@ def _numbers(
     names = [f"{i} {show_token(token)}" for i, token in enumerate(shown, start=1)]
     with st.expander("As numbers", icon=":material/table:"):
         for name, head in heads.items():
-            frame = pd.DataFrame(seen[name].numpy(), index=names, columns=names)
+            frame = pd.DataFrame(seen[name].cpu().numpy(), index=names, columns=names)
             if choice.show == PATTERN and head.sink is not None:
-                frame.insert(0, "sink", head.sink.numpy())
+                frame.insert(0, "sink", head.sink.cpu().numpy())
             st.caption(f"{name}: a row is a query, a column a key")
             st.dataframe(frame)
 

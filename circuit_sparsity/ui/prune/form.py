@@ -26,7 +26,7 @@ from circuit_sparsity.tasks.task import (
     two_way_loss,
 )
 from circuit_sparsity.ui.prune.jobs import own_task
-from circuit_sparsity.ui.shell import cached, pickers
+from circuit_sparsity.ui.shell import cached, device, pickers
 from circuit_sparsity.ui.shell.fields import kept
 from circuit_sparsity.ui.shell.messages import in_place, plain
 
@@ -71,7 +71,14 @@ def form(model_name: str) -> tuple[PruneRequest, OwnTask | None] | None:
     _baseline(model_name, model, task, target)
     over = _means_field()
     request = PruneRequest(
-        model_name, task.name, target, k, settings=settings, start=start, means_over=over
+        model_name,
+        task.name,
+        target,
+        k,
+        settings=settings,
+        start=start,
+        means_over=over,
+        device=device.chosen(),
     )
     fits = (target is None or target > 0) and (k is None or k <= total_nodes(model.config))
     return (request, task if isinstance(task, OwnTask) else None) if fits else None

@@ -33,7 +33,7 @@ from circuit_sparsity.plots.layout import GraphLayout, lay_out
 from circuit_sparsity.release import StoredBias, StoredCircuit, StoredEdge
 from circuit_sparsity.runtime.warm_up import warm_up
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui.shell import answers
+from circuit_sparsity.ui.shell import answers, device
 from circuit_sparsity.ui.shell.pickers import Choice
 from circuit_sparsity.ui.shell.shared import shared
 
@@ -80,12 +80,12 @@ def live(choice: Choice) -> LiveView:
         stamp(store.path_of_means(choice.model)),
         *_model_stamps(store, choice.model),
     )
-    return _live(choice, stamps, answers.chosen(choice))
+    return _live(choice, stamps, answers.chosen(choice), device.chosen())
 
 
 def model(name: str) -> GPT:
-    """A model that is here, read from disk the first time."""
-    return _model(name, _model_stamps(Store.from_environment(), name))
+    """A model that is here, read from disk the first time, on the device of this session."""
+    return _model(name, _model_stamps(Store.from_environment(), name), device.chosen())
 
 
 def tokenizer(model: str) -> Tokenizer:
@@ -116,10 +116,12 @@ def stored_circuit(choice: Choice, version: Stamp) -> StoredCircuit:
 
 
 @shared("Opening the circuit …")
-def _live(choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] | None) -> LiveView:
+def _live(
+    choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] | None, device: str
+) -> LiveView:
     store = Store.from_environment()
     stored = stored_circuit(choice, stamps[0])
-    model = _model(choice.model, stamps[2:])
+    model = _model(choice.model, stamps[2:], device)
     means = means_for(store, stored.circuit)
     experiment = experiment_of(store, stored, model, means, answers)
     wired = wiring(experiment.circuit, model)
@@ -128,9 +130,9 @@ def _live(choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] | 
 
 
 @shared("Reading the model …")
-def _model(name: str, stamps: tuple[Stamp, ...]) -> GPT:
+def _model(name: str, stamps: tuple[Stamp, ...], device: str) -> GPT:
     _kernels_are_compiled()
-    return open_model(Store.from_environment(), name)
+    return open_model(Store.from_environment(), name, device=device)
 
 
 @st.cache_resource(show_spinner="Preparing the arithmetic for this machine: once, up to a minute …")

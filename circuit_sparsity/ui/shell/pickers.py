@@ -6,7 +6,7 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from circuit_sparsity.store import ModelRow, Row, Store
+from circuit_sparsity.store import ModelRow, Row, Store, paths
 from circuit_sparsity.store.progress import size_in_words
 from circuit_sparsity.ui.shell import names
 from circuit_sparsity.ui.shell.address import write
@@ -48,6 +48,7 @@ def sidebar() -> DeltaGenerator:
     store = Store.from_environment()
     rows, models = store.rows(), store.models()
     asked = {part: st.query_params.get(part) for part in PARTS}
+    asked["model"] = asked["model"] and paths.model_id(asked["model"])
     with st.sidebar:
         for place, part in enumerate(PARTS):
             options = _model_options(rows, models) if part == "model" else _options(rows, part)

@@ -1,0 +1,32 @@
+"""The sidebar's choice of a device: only where there is one, and true to what the machine has."""
+
+import pytest
+import torch
+
+from circuit_sparsity.core import device as core_device
+from circuit_sparsity.ui.shell import device
+
+
+def test_a_machine_with_nothing_but_its_cpu_is_asked_nothing(open_app):
+    app = open_app("circuit")
+    assert app.selectbox("model") is not None
+    assert "device" not in [one.key for one in app.selectbox]
+
+
+def test_the_devices_of_a_machine_are_named_the_cpu_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert core_device.devices_here() == ("cpu", "cuda:0", "cuda:1", "mps")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device would be there")
+def test_the_chosen_device_is_where_models_are_opened(open_app, monkeypatch):
+    """It went away after it was offered: the page says so, and the CPU is one choice away."""
+    monkeypatch.setattr(device, "devices_here", lambda: ("cpu", "cuda:0"))
+    app = open_app("node")
+    app.selectbox("device").select("cuda:0").run()
+    assert not app.exception, app.exception
+    assert "PyTorch finds 0 CUDA devices here" in " ".join(one.value for one in app.error)
+    app.selectbox("device").select("cpu").run()
+    assert not app.exception and not app.error
