@@ -5,7 +5,9 @@ every call checked; `make test` runs those with ``CHECK_SHAPES=no``.
 """
 
 import os
+import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +17,14 @@ from jaxtyping import install_import_hook
 
 if os.environ.get("CHECK_SHAPES") != "no":
     install_import_hook("circuit_sparsity", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """Streamlit's test of an app leaves the app as the main module: new processes would run it."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
 
 
 @pytest.fixture(scope="session")

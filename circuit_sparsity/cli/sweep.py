@@ -8,6 +8,10 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from circuit_sparsity.cli.answer import Answer, Say
@@ -72,12 +76,39 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
     cells = _cells(arguments)
     for cell in cells:
         cell.check(store)
-    with contextlib.closing(_workers(arguments)) as workers:
+    with contextlib.closing(_workers(arguments)) as workers, _stopped_by_ctrl_c(say) as say:
         found = list(search_all(cells, arguments.trials, workers, store, say))
     return Answer(
         {"cells": [one.to_dict() for one in found]},
         (*(one.line for one in found), f"stored in {store.folder}, sweep {arguments.sweep}"),
     )
+
+
+@contextlib.contextmanager
+def _stopped_by_ctrl_c(say: Say) -> Iterator[Say]:
+    """``say``, which ends the search at the next word after Ctrl-C.
+
+    A KeyboardInterrupt that meets a finaliser is lost: Python ignores what is raised there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield say
+        return
+    pressed = threading.Event()
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        signal.default_int_handler(number, frame)
+
+    def said(text: str) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        say(text)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield said
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _cells(arguments: argparse.Namespace) -> "list[Cell]":

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -9,12 +10,13 @@ from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.means import Means
+from circuit_sparsity.core.checkpoint import config_file, read_config
 from circuit_sparsity.core.device import device_named
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.tokenizer import Tokenizer, load_tokenizer
 from circuit_sparsity.experiment.answers import best_separating_pair, oriented, pair_of_losses
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.release import StoredCircuit, read_means, read_viz, task_batch
+from circuit_sparsity.release import ReleaseError, StoredCircuit, read_means, read_viz, task_batch
 from circuit_sparsity.runtime.ablation import answer_logits
 from circuit_sparsity.runtime.assemble import Engine
 from circuit_sparsity.runtime.conversion import open_converted
@@ -69,12 +71,19 @@ def open_circuit(
 
 
 def open_stored(store: Store, model: str, task: str, sweep: str, k: str) -> StoredCircuit:
-    """What the file of a circuit holds; needs no model."""
+    """What the file of a circuit holds; needs no model.
+
+    A file without its model's configuration takes that of the model, where it is here.
+    """
     model = paths.model_id(model)
     path = store.path_of_viz(model, task, sweep, k)
     if path is None:
         raise NotHere(_unknown_circuit(store, model, task, sweep, k))
-    return read_viz(path, model=model, task=task, sweep=sweep, k=k)
+    stored = read_viz(path, model=model, task=task, sweep=sweep, k=k)
+    folder = store.path_of_model(model)
+    if stored.model_config or folder is None:
+        return stored
+    return replace(stored, model_config=read_config(config_file(folder)).to_dict())
 
 
 def open_model(
@@ -170,11 +179,29 @@ def experiment_of(
     task = task_of(store, stored.circuit)
     if task is not None and answers is None:
         return experiment_on_tests(stored.circuit, model, means, tokenizer, task)
+    if not len(stored.task_samples.tokens):
+        return _without_prompts(stored, model, means, tokenizer)
     tokens, how = stored_answers(stored, model, tokenizer, answers, means)
     batch = task_batch(stored, tokens).to(model.device)
     shown = " and ".join(repr(tokenizer.decode([token])) for token in tokens)
     name = f"{len(batch)} prompts stored in the file, answers {shown} ({how})"
     return Experiment(stored.circuit, model, means, batch, name)
+
+
+def _without_prompts(
+    stored: StoredCircuit, model: GPT, means: Means, tokenizer: Tokenizer
+) -> Experiment:
+    """A circuit whose file stores no prompts, on those generated for the task of its name."""
+    task = TASKS.get(stored.circuit.task.removesuffix("_beeg"))
+    if task is None:
+        raise ReleaseError(
+            f"{stored.title} stores no prompts, and {stored.circuit.task} is none of the tasks "
+            f"that prompts can be generated for ({', '.join(sorted(TASKS))}); store them under "
+            "importances, task_samples, or name the task's folder after one of these"
+        )
+    made = experiment_on_tests(stored.circuit, model, means, tokenizer, task)
+    name = f"{len(made.batch)} generated prompts of {task.name}; the file stores none"
+    return replace(made, batch_name=name)
 
 
 def task_of(store: Store, circuit: Circuit) -> Task | None:

@@ -1,5 +1,6 @@
 """Places and numbers in words, short enough for a hover text."""
 
+import math
 from collections.abc import Sequence
 
 from circuit_sparsity.circuits.edges import Edge
@@ -86,6 +87,17 @@ def recipe_in_words(recipe: Recipe, parts: Sequence[Node | Edge], quote: str = "
     if all(step.level.how in ("mean", "zero") for step in recipe):
         return f"without {named}"
     return f"with {named} {recipe.steps[0].level.in_words if len(parts) == 1 else 'changed'}"
+
+
+def stored_loss(value: float, change: bool = False) -> str:
+    """A stored loss, or how it changes, in nats; what a file leaves out is "not stored".
+
+    >>> stored_loss(0.25), stored_loss(0.25, change=True), stored_loss(math.nan)
+    ('0.2500 nats', '+0.2500 nats', 'not stored')
+    """
+    if math.isnan(value):
+        return "not stored"
+    return f"{signed(value, 4) if change else f'{value:.4f}'} nats"
 
 
 def signed(value: float, digits: int = 3) -> str:

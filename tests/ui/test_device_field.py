@@ -29,4 +29,5 @@ def test_the_chosen_device_is_where_models_are_opened(open_app, monkeypatch):
     assert not app.exception, app.exception
     assert "PyTorch finds 0 CUDA devices here" in " ".join(one.value for one in app.error)
     app.selectbox("device").select("cpu").run()
-    assert not app.exception and not app.error
+    assert not app.exception
+    assert not app.error

@@ -10,8 +10,8 @@ from circuit_sparsity.circuits.wiring import Neighbour
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.coloured_graph import stored_figure
 from circuit_sparsity.plots.colours import palette
-from circuit_sparsity.plots.graph import Figure
-from circuit_sparsity.plots.words import block_label, signed
+from circuit_sparsity.plots.graph import Figure, circuit_figure
+from circuit_sparsity.plots.words import block_label, signed, stored_loss
 from circuit_sparsity.release import StoredEdge
 from circuit_sparsity.ui.circuit import graph
 from circuit_sparsity.ui.circuit.export import stored_section
@@ -65,6 +65,8 @@ def _figure(
     baked: tuple[Node | Edge, ...],
 ) -> Figure:
     drawn = (_shown.wiring, _shown.layout, _shown.config)
+    if not _view.tells_costs:
+        return circuit_figure(*drawn, palette(theme), baked)
     return stored_figure(*drawn, _view.deltas, _view.edge_deltas, palette(theme), baked)
 
 
@@ -81,7 +83,7 @@ def _explore(view: StoredView, below: Callable[[], None]) -> None:
         with right:
             st.markdown(
                 f"**{circuit.size:,}** of {view.stored.total_nodes:,} nodes · "
-                f"**{len(view.stored.edges):,}** edges",
+                f"{_edges_in_words(view)}",
                 help="Edges are the nonzero weights between kept nodes.",
             )
             state.search_field(view)
@@ -89,6 +91,11 @@ def _explore(view: StoredView, below: Callable[[], None]) -> None:
         _tables(view)
         stored_section(view)
         below()
+
+
+def _edges_in_words(view: StoredView) -> str:
+    stored = view.stored
+    return f"**{len(stored.edges):,}** edges" if stored.edge_matrices else "edges not stored"
 
 
 def _graph(view: StoredView) -> None:
@@ -100,6 +107,9 @@ def _graph(view: StoredView) -> None:
     graph.keys(view)
     with explained:
         graph.legend(view)
+        if not view.tells_costs:
+            st.caption(f"What nodes and edges cost is not stored in this file. {edges}.")
+            return
         st.caption(
             "Nodes, and a cross in the middle of an edge: blue to orange by the stored rise of the "
             "loss when that node or edge alone is ablated, on one scale that ends at "
@@ -121,7 +131,7 @@ def _tables(view: StoredView) -> None:
         st.dataframe(_blocks(view), hide_index=True)
         st.caption(
             "Stored: the loss when everything kept there is ablated together, against the "
-            f"circuit's {view.stored.circuit_loss:.4f} nats per sequence."
+            f"circuit's: {stored_loss(view.stored.circuit_loss)} per sequence."
         )
 
 
@@ -165,7 +175,8 @@ def inspector(view: StoredView) -> None:
 
 def _whole(view: StoredView) -> None:
     st.markdown("##### The circuit as it is, stored", help=STORED_HELP)
-    _loss("Task loss, nats", view.stored.circuit_loss, f"model {view.stored.model_loss:.4f}")
+    model = _number(view.stored.model_loss)
+    _loss("Task loss, nats", view.stored.circuit_loss, f"model {model}")
     st.info(
         "**Click a node**, or the middle of a line, for what its ablation cost when the file was "
         "made. **Shift+click** collects several.",
@@ -176,20 +187,21 @@ def _whole(view: StoredView) -> None:
 def _each_alone(view: StoredView, nodes: Sequence[Node], edges: Sequence[StoredEdge]) -> None:
     st.markdown("##### Each alone, stored", help=STORED_HELP)
     for node in nodes:
-        st.markdown(f"`{node}` {signed(view.deltas[node], 4)} nats")
+        st.markdown(f"`{node}` {stored_loss(view.deltas[node], change=True)}")
     for joined in edges:
-        st.markdown(f"`{view.edge_name(joined)}` {signed(joined.delta, 4)} nats")
+        st.markdown(f"`{view.edge_name(joined)}` {stored_loss(joined.delta, change=True)}")
     st.caption("The file has no loss for these together; with the model here it is run.")
 
 
 def _node(view: StoredView, node: Node) -> None:
     st.markdown(f"##### Without `{node}`")
-    _cost(view, view.stored.node_losses[node])
+    _cost(view, view.deltas[node])
     place(view, node)
     bias = view.biases.get(node)
     if bias is not None and bias.weight:
         st.caption(
-            f"Bias {signed(bias.weight)}, stored {signed(bias.delta, 4)} nats without it; biases "
+            f"Bias {signed(bias.weight)}, stored {stored_loss(bias.delta, change=True)} without "
+            "it; biases "
             "are no edges."
         )
     _neighbours(view, node, "Fed by", view.wiring.into(node))
@@ -198,19 +210,24 @@ def _node(view: StoredView, node: Node) -> None:
 
 def _stored_edge(view: StoredView, joined: StoredEdge) -> None:
     st.markdown(f"##### Without `{view.edge_name(joined)}`")
-    _cost(view, view.stored.circuit_loss + joined.delta)
+    _cost(view, joined.delta)
     edge(view, joined)
 
 
-def _cost(view: StoredView, loss: float) -> None:
+def _cost(view: StoredView, rise: float) -> None:
     whole = view.stored.circuit_loss
-    _loss("Task loss, nats, stored", loss, f"{signed(loss - whole, 4)} from {whole:.4f}")
+    change = f"{_number(rise, change=True)} from {_number(whole)}"
+    _loss("Task loss, nats, stored", whole + rise, change)
+
+
+def _number(loss: float, change: bool = False) -> str:
+    return stored_loss(loss, change).removesuffix(" nats")  # the label has the unit
 
 
 def _loss(label: str, loss: float, beside: str) -> None:
     st.metric(
         label,
-        f"{loss:.4f}",
+        _number(loss),
         beside,
         delta_color="off",
         delta_arrow="off",
@@ -248,4 +265,4 @@ def _by(view: StoredView, node: Node, neighbour: Neighbour) -> str:
         return f"by {neighbour.by}"
     edge = view.wiring.edge_between(node, neighbour.node)
     delta = view.edge_deltas[str(edge)]
-    return f"weight {signed(neighbour.weight)}, stored {signed(delta, 4)} nats"
+    return f"weight {signed(neighbour.weight)}, stored {stored_loss(delta, change=True)}"

@@ -1,5 +1,6 @@
 """Stored losses: over sizes, over a search, over a training, and of each sweep."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import streamlit as st
 
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.curves import Axis, Line, line_figure
+from circuit_sparsity.plots.words import stored_loss
 from circuit_sparsity.release import Curve, read_curves
 from circuit_sparsity.store import Store, paths
 from circuit_sparsity.tasks.task import CHANCE_LOSS
@@ -50,7 +52,7 @@ def sizes(choice: Choice) -> None:
             Axis("nodes kept", log=True),
             Axis(_LOSS, log=True),
             palette(st.context.theme.type),
-            {"chance": CHANCE, "whole model": current.model_loss},
+            _known({"chance": CHANCE, "whole model": current.model_loss}),
             clickable=True,
         ),
         key=_SIZES,
@@ -61,11 +63,16 @@ def sizes(choice: Choice) -> None:
     )
     st.caption(
         f"Stored: each circuit on the prompts in its own file, everything else mean-ablated. "
-        f"Baseline: the whole model as stored in the chosen circuit's file, "
-        f"{current.model_loss:.4f} nats. **Click a point** to choose that circuit.{known}"
+        f"Baseline: the whole model as stored in the chosen circuit's file: "
+        f"{stored_loss(current.model_loss)}. **Click a point** to choose that circuit.{known}"
     )
     with st.expander("As numbers", icon=":material/table:"):
         st.dataframe(pd.DataFrame(map(_size_row, views)), hide_index=True)
+
+
+def _known(lines: Mapping[str, float]) -> dict[str, float]:
+    """Those that are numbers: what a file does not store is no line."""
+    return {name: value for name, value in lines.items() if not math.isnan(value)}
 
 
 def search(choice: Choice) -> None:
@@ -276,7 +283,9 @@ def sweeps(choice: Choice) -> None:
             Axis(f"{what} kept", log=all(x > 0 for line in lines for x in line.x)),
             _SWEEP_LOSS,
             palette(st.context.theme.type),
-            {"chance": CHANCE_LOSS, "whole model": views[0].stored.model_loss} if views else {},
+            _known({"chance": CHANCE_LOSS, "whole model": views[0].stored.model_loss})
+            if views
+            else {},
         )
         column.plotly_chart(figure, key=f"sweeps_{what}", config={"displaylogo": False})
     st.caption(

@@ -84,4 +84,6 @@ def _first(view: StoredView) -> Node:
     known = {str(node): node for node in view.circuit.node_list}
     if picked and picked[-1] in known:
         return known[picked[-1]]
+    if not view.tells_costs:
+        return view.circuit.node_list[0]
     return max(view.circuit.node_list, key=lambda node: view.deltas[node])

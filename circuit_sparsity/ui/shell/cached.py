@@ -3,6 +3,7 @@
 Keys hold the size and time of the files read, so a file that is replaced is read again.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -182,8 +183,17 @@ class StoredView:
 
     @cached_property
     def deltas(self) -> Mapping[Node, float]:
-        """Rise of the loss when a node is ablated too."""
-        return {node: self.stored.node_delta(node) for node in self.circuit.node_list}
+        """Rise of the loss when a node is ablated too; NaN for one that is not stored."""
+        stored = self.stored
+        return {
+            node: stored.node_losses.get(node, math.nan) - stored.circuit_loss
+            for node in self.circuit.node_list
+        }
+
+    @property
+    def tells_costs(self) -> bool:
+        """Whether the file stores what each node and edge costs."""
+        return not any(map(math.isnan, (*self.deltas.values(), *self.edge_deltas.values())))
 
     @cached_property
     def edge_deltas(self) -> Mapping[str, float]:

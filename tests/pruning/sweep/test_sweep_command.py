@@ -111,7 +111,11 @@ def test_ctrl_c_ends_the_command_and_its_workers(folder) -> None:
     wait_until(lambda: psutil.Process(process.pid).children(), process)
     workers = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # all at once, as a terminal does
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()  # nothing goes on beside the tests that follow
+        process.wait()
     assert process.returncode == 130
     assert err.endswith("stopped\n")
     assert "Traceback" not in err
