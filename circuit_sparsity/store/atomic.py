@@ -53,6 +53,16 @@ def write_atomically(
     return path
 
 
+def is_draft(name: str) -> bool:
+    """Whether a file is one that `write_atomically` was stopped in before it took its name.
+
+    >>> is_draft("viz/.note.0a1b2c.tmp"), is_draft("viz/note")
+    (True, False)
+    """
+    file = name.rsplit("/", 1)[-1]
+    return file.startswith(".") and file.endswith(".tmp")
+
+
 def take_name(draft: Path, path: Path) -> None:
     """Give a finished file its name, so that the name outlives a loss of power too."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from platformdirs import user_cache_dir
 
 from circuit_sparsity.store import container, local, manifest, paths, upkeep
 from circuit_sparsity.store import local as rows
-from circuit_sparsity.store.atomic import MADE_HERE, write_atomically
+from circuit_sparsity.store.atomic import MADE_HERE, is_draft, write_atomically
 from circuit_sparsity.store.catalogue import Catalogue, read_catalogue
 from circuit_sparsity.store.container import Fetched, Refreshed
 from circuit_sparsity.store.errors import Damaged, NotHere, StoreError
@@ -278,7 +278,9 @@ class Store:
         """
         place = paths.inside(self.folder, f"{folder}/{MADE_HERE}")
         others = place.parent.iterdir() if place.parent.is_dir() else ()
-        if not place.is_file() and any(other.is_file() for other in others):
+        if not place.is_file() and any(
+            other.is_file() and not is_draft(other.name) for other in others
+        ):
             raise StoreError(
                 f"{place.parent} already holds files that were not made here; "
                 "give the new result another name"

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from circuit_sparsity.store import health, local, manifest, paths
-from circuit_sparsity.store.atomic import MADE_HERE, sum_path
+from circuit_sparsity.store.atomic import MADE_HERE, is_draft, sum_path
 from circuit_sparsity.store.catalogue import Blob
 from circuit_sparsity.store.download import disk_errors, lock_path, part_path
 from circuit_sparsity.store.errors import Busy, Damaged, NotHere
@@ -153,7 +153,7 @@ def _files(place: Path) -> Iterator[Path]:
 
 def _remove_file(folder: Path, name: str) -> int:
     if not paths.is_allowed(name):
-        return _remove_left_over(folder / name) if _is_draft(name) else 0
+        return _remove_left_over(folder / name) if is_draft(name) else 0
     part = part_path(folder, name)
     with disk_errors(folder, name), _unused(folder, name):
         freed = sum(_unlink(path) for path in (folder / name, part))
@@ -163,11 +163,6 @@ def _remove_file(folder: Path, name: str) -> int:
     _drop_empty_folders(folder, (folder / name).parent)
     _drop_empty_folders(folder / BOOKKEEPING / "partial", part.parent)
     return freed
-
-
-def _is_draft(name: str) -> bool:
-    file = name.rsplit("/", 1)[-1]
-    return file.startswith(".") and file.endswith(".tmp")
 
 
 def _remove_left_over(path: Path) -> int:

@@ -115,6 +115,13 @@ def test_a_loop_of_links_ends(store: Store) -> None:
     assert "models/m/beeg_config.json" in [item.name for item in store.items()]
 
 
+def test_a_death_before_the_mark_of_own_results_has_its_name_is_no_obstacle(store: Store) -> None:
+    draft = put(store.folder, f"{VIZ.rsplit('/', 1)[0]}/.made_here.json.0a1b2c3d4e5f.tmp")
+    folder = store.local_folder(VIZ.rsplit("/", 1)[0])
+    assert (folder / "made_here.json").is_file()
+    assert draft.parent == folder
+
+
 def test_own_results_are_refused_where_downloads_lie(store: Store) -> None:
     put(store.folder, VIZ)
     with pytest.raises(StoreError, match="already holds files that were not made here"):
