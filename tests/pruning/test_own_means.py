@@ -16,6 +16,7 @@ from circuit_sparsity.experiment.opening import (
     open_tokenizer,
 )
 from circuit_sparsity.inference.hook_utils import hook_recorder
+from circuit_sparsity.pruning import request
 from circuit_sparsity.pruning.request import (
     PruneRequest,
     carry_out,
@@ -35,6 +36,12 @@ def store(tmp_path, monkeypatch) -> Store:
     monkeypatch.setenv("CIRCUIT_SPARSITY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CIRCUIT_SPARSITY_URL", "http://127.0.0.1:9/none")
     return Store.from_environment()
+
+
+@pytest.fixture
+def few_documents(monkeypatch) -> None:
+    """Texts beside a circuit are looked for in two windows."""
+    monkeypatch.setattr(request, "DOCUMENT_WINDOWS", 2)
 
 
 def test_means_are_over_whole_windows_of_the_text(store, tmp_path) -> None:
@@ -82,7 +89,7 @@ def test_a_text_that_cannot_serve_is_named_with_what_to_do(
 
 
 def test_a_circuit_found_with_other_means_is_opened_and_cut_with_them(
-    store, tmp_path, capsys
+    store, tmp_path, capsys, few_pairs, few_documents
 ) -> None:
     (tmp_path / "text.py").write_text(TEXT)
     arguments = ["--k", "12", "--preset", "quick", "--sweep", "mine", "--json"]
@@ -106,7 +113,7 @@ def test_a_circuit_found_with_other_means_is_opened_and_cut_with_them(
 
 
 def test_means_of_a_circuit_that_lay_there_before_are_not_taken_for_the_models(
-    store, tmp_path
+    store, tmp_path, few_documents
 ) -> None:
     (tmp_path / "text.py").write_text(TEXT)
     few = replace(QUICK, minimal=False, pairs=8, evaluation_pairs=8)
