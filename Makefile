@@ -6,8 +6,8 @@ QUICK := $(addprefix tests/,core circuits inference kernels programs release sto
 	tests/test_documentation.py tests/test_rows.py
 
 # Tests of the whole: what they run is checked for shapes by the others, and takes a third without.
-WHOLE := $(addprefix tests/,ui browser cli pruning/test_own_means.py pruning/test_request.py pruning/sweep \
-	experiment/test_reproduction.py test_shipped.py test_wheel.py)
+WHOLE := $(addprefix tests/,ui browser cli pruning/test_own_means.py pruning/test_request.py \
+	pruning/sweep experiment/test_reproduction.py test_shipped.py test_wheel.py)
 
 .PHONY: kernels help app test quick check format soak manifest bench docs wheel chromium clean
 .DEFAULT_GOAL := help
