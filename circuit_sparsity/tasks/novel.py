@@ -15,6 +15,9 @@ _KEPT = frozenset(("self", "super", "print", "len", "range", "enumerate", "open"
 _LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
 
 
+Structure = str | tuple[str, int, str]  # a line's beginning, or a line, a step and a beginning
+
+
 @dataclass(frozen=True)
 class Line:
     """A logical line: how deep it is indented, and its shape."""
@@ -39,16 +42,20 @@ class Shapes:
 
         Raises ValueError when `text` is no Python.
         """
+        return next((words for _, words in self.matches(lines_of(text))), None)
+
+    def matches(self, lines: Iterable[Line]) -> Iterator[tuple[Structure, str]]:
+        """Each place that has one of these shapes: which it is, and the lines there."""
         before = Line(0, "")
-        for line in lines_of(text):
-            starts = _starts(line.shape, self._lengths)
-            if not starts.isdisjoint(self.lines):
-                return line.shape
+        for line in lines:
             step = line.depth - before.depth
-            if any((before.shape, step, start) in self.pairs for start in starts):
-                return f"{before.shape} / {line.shape}"
+            for start in _starts(line.shape, self._lengths):
+                if start in self.lines:
+                    yield start, line.shape
+                pair = (before.shape, step, start)
+                if pair in self.pairs:
+                    yield pair, f"{before.shape} / {line.shape}"
             before = line
-        return None
 
     @cached_property
     def _lengths(self) -> frozenset[int]:
@@ -179,15 +186,15 @@ _EXAMPLES = 2
 
 
 @cache
-def novel_shapes() -> Shapes:
-    """The shapes of all novel templates of all tasks; `.found_in(program)` tells of one."""
-    return shapes(_cut_programs())
+def novel_shapes(tasks: tuple[str, ...] = tuple(TASKS)) -> Shapes:
+    """The shapes of all novel templates of tasks; `.found_in(program)` tells of one."""
+    return shapes(_cut_programs(tasks))
 
 
-def _cut_programs() -> Iterator[tuple[str, int, int]]:
+def _cut_programs(tasks: Iterable[str]) -> Iterator[tuple[str, int, int]]:
     """Programs from every novel template with the place after their answer, and `novel`."""
     rng = random.Random(0)
-    for task in TASKS.values():
+    for task in map(TASKS.__getitem__, tasks):
         for template in task.templates:
             for _ in range(_EXAMPLES if template.novel else 0):
                 example = task.example(template, WORDS[template.split], rng)

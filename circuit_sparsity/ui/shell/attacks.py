@@ -116,8 +116,9 @@ def _measured(attack: Attack, curve: Sequence[Strength]) -> None:
     figure = attack_figure(attack, curve, palette(st.context.theme.type))
     st.plotly_chart(figure, key="attack_curve", config={"displayModeBar": False})
     st.caption(
-        f"Live: {curve[0].prompts} new prompts at each strength, names and words that training "
-        "never saw. Mean probability of the right answer against the wrong one; 0.5 is chance."
+        f"Live: {curve[0].prompts} new prompts at each strength, with names and words that no "
+        "generated training program holds. Mean probability of the right answer against the wrong "
+        "one; 0.5 is chance."
     )
     st.markdown(plain(in_words(attack, curve)))
     with st.expander("As a table", icon=":material/table:"):
