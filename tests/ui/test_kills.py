@@ -1,7 +1,8 @@
 """SIGKILL in the midst of a job: afterwards it is offered again or finished, and nothing is half.
 
-A job runs in a forked process that is killed at one of its events: every fsync, renaming, deletion
-and new folder, and every report of progress.
+A job runs in a forked process that is killed at one of its events: half of the deaths are before a
+change of the disk (every fsync, renaming, deletion and new folder), half before any of these or a
+report of progress, of which a run has some more or fewer.
 """
 
 import os
@@ -47,8 +48,8 @@ class Killable:
 
 
 @contextmanager
-def events(at: Callable[[], object]):
-    """Call `at` before every change of the disk and every report of a job."""
+def events(at: Callable[[], object], reports: bool):
+    """Call `at` before every change of the disk, and every report of a job if asked."""
     real = {name: getattr(os, name) for name in CHANGES}
     report = Job._report
 
@@ -61,7 +62,8 @@ def events(at: Callable[[], object]):
 
     for name, before in real.items():
         setattr(os, name, told(before))
-    Job._report = told(report)
+    if reports:
+        Job._report = told(report)
     try:
         yield
     finally:
@@ -70,15 +72,15 @@ def events(at: Callable[[], object]):
         Job._report = report
 
 
-def counted(run: Callable[[], object]) -> tuple[object, int]:
+def counted(run: Callable[[], object], reports: bool) -> tuple[object, int]:
     """What a run gives, and how many events it has."""
     seen: list[int] = []
-    with events(lambda: seen.append(1)):
+    with events(lambda: seen.append(1), reports):
         found = run()
     return found, len(seen)
 
 
-def killed(run: Callable[[], object], event: int) -> bool:
+def killed(run: Callable[[], object], event: int, reports: bool) -> bool:
     """Whether a forked run died before its `event`-th event, rather than ended earlier."""
     child = os.fork()
     if child == 0:
@@ -91,7 +93,7 @@ def killed(run: Callable[[], object], event: int) -> bool:
 
         try:
             torch.set_num_threads(1)  # the threads of a pool do not survive the fork
-            with events(count):
+            with events(count, reports):
                 run()
             os._exit(0)
         except BaseException:
@@ -203,11 +205,16 @@ def short_and_long(few: int) -> pytest.MarkDecorator:
 
 def survives(job: Killable, points: int) -> None:
     """Killed at so many events, evenly spread, each time it then ends as if it had not been."""
-    whole, total = counted(job.run)
-    assert total > points
+    whole, changes = counted(job.run, reports=False)
+    job.clean()
+    again, total = counted(job.run, reports=True)
+    assert again == whole
+    totals = {False: changes, True: total * 4 // 5}  # a run has some reports more or fewer
     for number in range(points):
         job.clean()
-        assert killed(job.run, (2 * number + 1) * total // (2 * points))
+        reports = number % 2 == 1
+        event = (2 * number + 1) * totals[reports] // (2 * points)
+        assert killed(job.run, event, reports)
         job.check()
         assert job.run() == whole
         job.check()
