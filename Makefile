@@ -37,7 +37,8 @@ format: .venv/dev ## bring the code into its format
 soak: .venv/dev chromium $(NODE_MODULES)   ## the long series of faults and load
 	$(BIN)/pytest -q -m soak
 
-manifest: .venv/run   ## write down the sums of what ships, after a change of it on purpose
+manifest: .venv/run   ## write down sizes and sums of what ships, after a change of it on purpose
+	$(BIN)/python -m circuit_sparsity.experiment.sizes
 	$(BIN)/python -m circuit_sparsity.store
 
 bench: .venv/dev  ## print ratios against stated baselines

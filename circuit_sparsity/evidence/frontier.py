@@ -2,33 +2,10 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from circuit_sparsity.release import StoredCircuit
+from circuit_sparsity.experiment.sizes import Sized
 
 TARGET = 0.15  # nats per sequence: the paper compares circuits that reach it
-
-
-@dataclass(frozen=True)
-class Sized:
-    """What of a stored circuit decides whether it counts, and how large it is."""
-
-    task: str
-    sweep: str
-    k: str
-    nodes: int
-    edges: int
-    loss: float  # stored, nats per sequence
-    target: float | None  # that it was found for
-
-
-def sized(stored: StoredCircuit) -> Sized:
-    """Few numbers of a large value."""
-    circuit = stored.circuit
-    size = circuit.size, len(stored.edges)
-    return Sized(
-        circuit.task, circuit.sweep, circuit.k, *size, stored.circuit_loss, circuit.found.target
-    )
 
 
 def smallest(circuits: Iterable[Sized], target: float = TARGET) -> dict[str, Sized]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from circuit_sparsity.evidence.frontier import geometric_mean, sized, smallest
+from circuit_sparsity.evidence.frontier import geometric_mean, smallest
+from circuit_sparsity.experiment.sizes import sized
 from circuit_sparsity.release import read_viz
 
 SHIPPED = Path(__file__).parent.parent.parent / "cache/viz/starter"

@@ -10,6 +10,7 @@ from circuit_sparsity.circuits.comparison import MEMBERSHIPS, Comparison, ends
 from circuit_sparsity.core.checkpoint import read_config
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.experiment.experiment import Experiment, Outcome
+from circuit_sparsity.experiment.sizes import read_sized
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.compare import compare_figure
 from circuit_sparsity.plots.graph import Figure
@@ -265,7 +266,7 @@ def _default(choice: Choice, rows: Sequence[Row]) -> Choice:
 def _does_the_task(choice: Choice) -> bool:
     """Whether its file can be read and its loss there is below that of a guess."""
     try:
-        return cached.stored(choice).stored.circuit_loss < CHANCE_LOSS
+        return read_sized(Store.from_environment(), *choice).loss < CHANCE_LOSS
     except (ValueError, OSError):
         return False
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from circuit_sparsity.experiment.sizes import Sized, read_sized
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.curves import Axis, Line, line_figure
 from circuit_sparsity.plots.words import stored_loss
@@ -15,7 +16,7 @@ from circuit_sparsity.store import Store, paths
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui.shell import cached, transfers
 from circuit_sparsity.ui.shell.address import bound
-from circuit_sparsity.ui.shell.cached import STORED_HELP, Stamp, StoredView
+from circuit_sparsity.ui.shell.cached import STORED_HELP, Stamp
 from circuit_sparsity.ui.shell.jobs import begin, watch
 from circuit_sparsity.ui.shell.messages import library_link, plain
 from circuit_sparsity.ui.shell.pickers import Choice
@@ -39,11 +40,11 @@ _LOG = ("L0", "tokens")  # quantities that fall or grow by factors
 def sizes(choice: Choice) -> None:
     """Stored loss over the number of nodes, for every circuit here of this model and task."""
     st.subheader("Loss against size", help=STORED_HELP)
-    views = circuits_here(choice)
-    known = _others(choice, len(views))
-    by_sweep: dict[str, list[StoredView]] = {}
-    for view in views:
-        by_sweep.setdefault(view.circuit.sweep, []).append(view)
+    circuits = circuits_here(choice)
+    known = _others(choice, len(circuits))
+    by_sweep: dict[str, list[Sized]] = {}
+    for one in circuits:
+        by_sweep.setdefault(one.sweep, []).append(one)
     lines = [_sizes_line(sweep, of) for sweep, of in by_sweep.items()]
     current = cached.stored(choice).stored
     st.plotly_chart(
@@ -67,7 +68,7 @@ def sizes(choice: Choice) -> None:
         f"{stored_loss(current.model_loss)}. **Click a point** to choose that circuit.{known}"
     )
     with st.expander("As numbers", icon=":material/table:"):
-        st.dataframe(pd.DataFrame(map(_size_row, views)), hide_index=True)
+        st.dataframe(pd.DataFrame(map(_size_row, circuits)), hide_index=True)
 
 
 def _known(lines: Mapping[str, float]) -> dict[str, float]:
@@ -143,15 +144,15 @@ def training(model: str) -> None:
         st.table(pd.DataFrame(rows).set_index("quantity"))
 
 
-def circuits_here(choice: Choice) -> list[StoredView]:
+def circuits_here(choice: Choice) -> list[Sized]:
     """Every circuit of this model and task that can be read; what cannot is said."""
     rows = [row for row in Store.from_environment().rows() if row.where != "remote"]
     of_task = [row for row in rows if (row.model, row.task) == (choice.model, choice.task)]
-    found = []
+    found, store = [], Store.from_environment()
     with st.spinner("Reading the circuits …"):
         for row in of_task:
             try:
-                found.append(cached.stored(Choice(row.model, row.task, row.sweep, row.k)))
+                found.append(read_sized(store, row.model, row.task, row.sweep, row.k))
             except (ValueError, OSError) as error:
                 st.warning(f"Left out: {plain(str(error))}", icon=":material/warning:")
     return found
@@ -227,25 +228,24 @@ def _others(choice: Choice, here: int) -> str:
     return f" {known - here} more are known and not on this machine." if known > here else ""
 
 
-def _sizes_line(sweep: str, views: Sequence[StoredView]) -> Line:
-    ordered = sorted(views, key=lambda view: view.circuit.size)
+def _sizes_line(sweep: str, circuits: Sequence[Sized]) -> Line:
+    ordered = sorted(circuits, key=lambda one: one.nodes)
     return Line(
         sweep,
-        [view.circuit.size for view in ordered],
-        [view.stored.circuit_loss for view in ordered],
-        [f"{sweep} · {view.circuit.k}" for view in ordered],
+        [one.nodes for one in ordered],
+        [one.loss for one in ordered],
+        [f"{sweep} · {one.k}" for one in ordered],
     )
 
 
-def _size_row(view: StoredView) -> dict[str, object]:
-    circuit, file = view.circuit, view.stored
+def _size_row(one: Sized) -> dict[str, object]:
     return {
-        "sweep": circuit.sweep,
-        "k": circuit.k,
-        "nodes": circuit.size,
-        "edges": len(file.edges),
-        "stored loss, nats": file.circuit_loss,
-        "stored loss of the model, nats": file.model_loss,
+        "sweep": one.sweep,
+        "k": one.k,
+        "nodes": one.nodes,
+        "edges": one.edges,
+        "stored loss, nats": one.loss,
+        "stored loss of the model, nats": one.model_loss,
     }
 
 
@@ -271,10 +271,10 @@ def sweeps(choice: Choice) -> None:
         f"Which search found the better circuits of **{plain(choice.model)}** for "
         f"**{plain(choice.task)}**? Lower and further left is better."
     )
-    views = circuits_here(choice)
-    by_sweep: dict[str, list[StoredView]] = {}
-    for view in views:
-        by_sweep.setdefault(view.circuit.sweep, []).append(view)
+    circuits = circuits_here(choice)
+    by_sweep: dict[str, list[Sized]] = {}
+    for one in circuits:
+        by_sweep.setdefault(one.sweep, []).append(one)
     columns = st.columns(2, gap="medium")
     for what, column in zip(("nodes", "edges"), columns, strict=True):
         lines = [_line(sweep, of, what) for sweep, of in by_sweep.items()]
@@ -283,8 +283,8 @@ def sweeps(choice: Choice) -> None:
             Axis(f"{what} kept", log=all(x > 0 for line in lines for x in line.x)),
             _SWEEP_LOSS,
             palette(st.context.theme.type),
-            _known({"chance": CHANCE_LOSS, "whole model": views[0].stored.model_loss})
-            if views
+            _known({"chance": CHANCE_LOSS, "whole model": circuits[0].model_loss})
+            if circuits
             else {},
         )
         column.plotly_chart(figure, key=f"sweeps_{what}", config={"displaylogo": False})
@@ -293,29 +293,29 @@ def sweeps(choice: Choice) -> None:
         "Circuits found here are all measured on the same test split."
     )
     with st.expander("As numbers", icon=":material/table:"):
-        st.dataframe(pd.DataFrame(map(_row, views)), hide_index=True, width="stretch")
+        st.dataframe(pd.DataFrame(map(_row, circuits)), hide_index=True, width="stretch")
 
 
-def size_of(view: StoredView, what: str) -> int:
+def size_of(one: Sized, what: str) -> int:
     """Its nodes or its edges."""
-    return view.circuit.size if what == "nodes" else len(view.stored.edges)
+    return one.nodes if what == "nodes" else one.edges
 
 
-def _line(sweep: str, views: Sequence[StoredView], what: str) -> Line:
-    ordered = sorted(views, key=lambda view: size_of(view, what))
+def _line(sweep: str, circuits: Sequence[Sized], what: str) -> Line:
+    ordered = sorted(circuits, key=lambda one: size_of(one, what))
     return Line(
         sweep,
-        [size_of(view, what) for view in ordered],
-        [view.stored.circuit_loss for view in ordered],
-        [f"{sweep} · {view.circuit.k}" for view in ordered],
+        [size_of(one, what) for one in ordered],
+        [one.loss for one in ordered],
+        [f"{sweep} · {one.k}" for one in ordered],
     )
 
 
-def _row(view: StoredView) -> dict[str, object]:
+def _row(one: Sized) -> dict[str, object]:
     return {
-        "sweep": view.circuit.sweep,
-        "k": view.circuit.k,
-        "nodes": size_of(view, "nodes"),
-        "edges": size_of(view, "edges"),
-        "stored loss, nats": view.stored.circuit_loss,
+        "sweep": one.sweep,
+        "k": one.k,
+        "nodes": one.nodes,
+        "edges": one.edges,
+        "stored loss, nats": one.loss,
     }

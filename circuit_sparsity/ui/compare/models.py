@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
-from circuit_sparsity.evidence.frontier import TARGET, Sized, geometric_mean, sized, smallest
-from circuit_sparsity.experiment.opening import open_stored
+from circuit_sparsity.evidence.frontier import TARGET, geometric_mean, smallest
 from circuit_sparsity.experiment.scores import card_of
+from circuit_sparsity.experiment.sizes import Sized, read_sized
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.curves import (
     ModelPoint,
@@ -16,7 +16,6 @@ from circuit_sparsity.plots.curves import (
 )
 from circuit_sparsity.release import read_curves
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
@@ -171,15 +170,8 @@ def _best(
     for done, choice in enumerate(wanted):
         bar.progress(done / len(wanted), f"Reading the circuits, {done} of {len(wanted)} …")
         try:
-            one = _sized(choice, cached.stamp(store.path_of_viz(*choice)))
-            found[choice.model].append(one)
+            found[choice.model].append(read_sized(store, *choice))
         except (ValueError, OSError) as error:
             st.warning(f"Left out: {plain(str(error))}", icon=":material/warning:")
     bar.empty()
     return {model: smallest(circuits) for model, circuits in found.items()}
-
-
-@st.cache_resource(max_entries=4096, show_spinner=False)
-def _sized(choice: Choice, version: cached.Stamp) -> Sized:
-    """Kept for every circuit there is: their files are too large to be read again, or kept."""
-    return sized(open_stored(Store.from_environment(), *choice))
