@@ -294,14 +294,15 @@ class GPT(nn.Module):
         return logits, _loss(logits, targets), inputs
 
     def residual(
-        self, idx: Int[Tensor, "batch pos"], hook: Hook = no_hook
+        self, idx: Int[Tensor, "batch pos"], hook: Hook = no_hook, blocks: int | None = None
     ) -> tuple[Float[Tensor, "rows pos d_model"], list[Tensor]]:
         """The final residual stream (before ``ln_f``) and the input of each block.
 
         It has as many rows as ``idx``, unless a hook on the residual stream lets further ones in.
+        With ``blocks``, only the first so many are run: the stream is then the one after them.
         """
         x, positions = self._embed(idx)
-        return self._run_blocks(x, positions, chain(ambient_hook(), hook))
+        return self._run_blocks(x, positions, chain(ambient_hook(), hook), blocks=blocks)
 
     def _embed(
         self, idx: Int[Tensor, "batch pos"]
@@ -319,17 +320,18 @@ class GPT(nn.Module):
         hook: Hook,
         start: int = 0,
         halves: bool = False,
+        blocks: int | None = None,
     ) -> tuple[Float[Tensor, "rows pos d_model"], list[Tensor]]:
         """The stream after all blocks from ``start`` on, and what each (or each half) was given."""
         layer, from_mlp = divmod(start, 2) if halves else (start, 0)
         middles, inputs = Recorder(r"\d+\.resid_mid$"), []
         given = chain(middles, hook) if halves else hook  # the streams before any intervention
-        for block in self.blocks[layer:]:
+        for block in self.blocks[layer:blocks]:
             at_mlp = bool(from_mlp) and block.layer == layer
             inputs += [] if at_mlp else [x]
             x = block(x, positions, _from_mlp(layer, x, given) if at_mlp else given)
             inputs += [middles.tensors[f"{block.layer}.resid_mid"]] if halves else []
-        return hook("final_resid", x), inputs
+        return x if blocks is not None else hook("final_resid", x), inputs
 
     def run_with_cache(
         self, tokens: Int[Tensor, "batch pos"], pattern: str | None = None

@@ -46,6 +46,11 @@ class _Kept:
     model_loss: float | None
 
 
+@dataclass(frozen=True)
+class _Every:
+    circuits: dict[str, _Kept]  # by the name of the circuit's file
+
+
 def sized(stored: StoredCircuit) -> Sized:
     """Few numbers of a large value."""
     circuit = stored.circuit
@@ -99,16 +104,16 @@ def write_shipped(store: Store) -> Path:
             every[paths.viz_name(*names)] = asdict(
                 _kept(sized(open_stored(store, *names)), path, True)
             )
-    write_json(store.shipped / SHIPPED, dict(sorted(every.items())))
+    write_json(store.shipped / SHIPPED, {"circuits": dict(sorted(every.items()))})
     return store.shipped / SHIPPED
 
 
 def _shipped(store: Store) -> dict[str, _Kept]:
     try:
-        kept = read_json_as(store.shipped / SHIPPED, dict[str, _Kept], "sizes of what ships")
+        kept = read_json_as(store.shipped / SHIPPED, _Every, "sizes of what ships")
     except Damaged:
         return {}
-    return kept or {}
+    return {} if kept is None else kept.circuits
 
 
 def _read(path: Path) -> _Kept | None:

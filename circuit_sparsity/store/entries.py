@@ -1,7 +1,7 @@
 """Files gathered into the things that people list and choose, and scopes of such things."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -49,8 +49,10 @@ def files_for(
     else:
         known = {row.name for row in store.models()} | {row.model for row in chosen}
         models = [model] if model else sorted(known)
-        names = [*circuits, *(name for one in models for name in _to_run(store, one))]
-        names += [] if model else [item.name for item in store.items()]
+        listed = [item.name for item in store.items()]
+        files = set(listed)
+        names = [*circuits, *(name for one in models for name in _to_run(store, one, files))]
+        names += [] if model else listed
     if not names or (task and not circuits):
         wanted = " · ".join(part for part in (model, task, sweep, k) if part)
         raise NotFound(
@@ -60,12 +62,11 @@ def files_for(
     return tuple(dict.fromkeys(names))
 
 
-def _to_run(store: Store, model: str) -> list[str]:
+def _to_run(store: Store, model: str, known: Set[str]) -> list[str]:
     """Model, tokenizer; means, training curve and bridges where they are known to exist."""
-    known = {item.name for item in store.items()}
     bridges = paths.model_file(model, paths.BRIDGES)
     extra = (paths.means_name(model), paths.curve_name(model), bridges)
-    return [*store.model_files(model), *(name for name in extra if name in known)]
+    return [*store.model_files(model, known), *(name for name in extra if name in known)]
 
 
 def missing(store: Store, names: tuple[str, ...]) -> dict[str, int | None]:

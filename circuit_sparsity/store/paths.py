@@ -5,6 +5,7 @@ and in what ships: `viz/csp_yolo2/bracket_counting_beeg/prune_v4/k_optim/viz_dat
 """
 
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +73,7 @@ def _trouble(name: str) -> str | None:
     return next((trouble for part in parts if (trouble := _trouble_of_part(part))), None)
 
 
+@lru_cache(maxsize=4096)  # every page lists every file, and folders are few
 def _trouble_of_part(part: str) -> str | None:
     if part in ("", ".", ".."):
         return f"{part!a} would leave its folder" if part == ".." else "it has an empty part"

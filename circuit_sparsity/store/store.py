@@ -4,7 +4,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -217,10 +217,14 @@ class Store:
         """Whether the file is here, and `fetch` would leave it as it is."""
         return self._whole(name) is not None
 
-    def model_files(self, model: str) -> tuple[str, ...]:
-        """Names of the files that running a model needs, whether they are here or not."""
+    def model_files(self, model: str, known: Set[str] | None = None) -> tuple[str, ...]:
+        """Names of the files that running a model needs, whether they are here or not.
+
+        ``known`` are the names of ``items()``, where the caller has them already.
+        """
         inner = paths.model_folder(model)
-        known = {item.name for item in self._items()}
+        if known is None:
+            known = {item.name for item in self._items()}
         compact, dense = (
             f"{inner}/{file}" for file in (paths.COMPACT_WEIGHTS, paths.DENSE_WEIGHTS)
         )
