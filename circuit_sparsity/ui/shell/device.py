@@ -5,13 +5,14 @@ It is kept for the session and not in the address: a link may be opened on anoth
 
 import streamlit as st
 
-from circuit_sparsity.core.device import CPU, devices_here
-
 _KEY = "device"
+_CPU = "cpu"
 
 
 def field() -> None:
-    """Draw the choice where there is one. Call it when the page is drawn: it needs torch."""
+    """Draw the choice where there is one. Call it when the page is drawn: it imports torch."""
+    from circuit_sparsity.core.device import devices_here
+
     here = devices_here()
     if len(here) > 1:
         with st.sidebar:
@@ -26,4 +27,4 @@ def field() -> None:
 
 def chosen() -> str:
     """The device that this session chose; the CPU before it chose one."""
-    return st.session_state.get(_KEY, CPU)
+    return st.session_state.get(_KEY, _CPU)
