@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuit_sparsity.nodes.reading import align
+from circuit_sparsity.tasks.alignment import align
 
 tokens = st.lists(st.integers(0, 3), max_size=8)
 

@@ -12,6 +12,7 @@ from circuit_sparsity.kernels.circuit.location import (
     add_writes,
     finish_stream,
     is_run,
+    patch,
     recall,
     recall_residual,
     visit,
@@ -90,18 +91,42 @@ def _queries(plan, early, late, sets, workspace, prompts, tile, chosen):
 
 
 @kernel
+def _end(plan, buffers, sets, chosen, node, at):
+    """A final node in sixteen columns, patches aside."""
+    own, read = plan.nodes[node], (plan.reads.size - 1) * plan.slots
+    if sets.held[chosen, node]:
+        return splat(own.mean + sets.level[node])
+    x = load(buffers.residual, own.slot * buffers.step + at)
+    x = add(x, plan.channels[read + own.slot].offset)
+    if sets.scaled[chosen, node]:
+        x = multiply(x, splat(sets.factor[node]))
+    return x
+
+
+@kernel
+def _patch_end(plan, buffers, sets, chosen, lane, at):
+    """The excesses of all final nodes in sixteen columns, patched."""
+    place = plan.places[-1]
+    for node in range(place.node_from, place.node_to):
+        x = _end(plan, buffers, sets, chosen, node, at)
+        store(buffers.excess, node * buffers.step + at, subtract(x, plan.nodes[node].mean))
+    patch(sets, chosen, sets.locations - 1, buffers, lane, at, 16)
+
+
+@kernel
 def _answers(plan, buffers, sets, chosen, ends, lane, at):
     """Margins of sixteen prompts."""
-    place, width, read = plan.places[-1], buffers.width, (plan.reads.size - 1) * plan.slots
+    place, width = plan.places[-1], buffers.width
     margin, square, total = load(ends, lane), splat(plan.square), splat(plan.total)
+    patched = chosen * sets.locations + sets.locations - 1
+    is_patched = sets.patch_from[patched] < sets.patch_from[patched + 1]
+    if is_patched or sets.start[chosen] < 0:  # the run that others start from keeps its end
+        _patch_end(plan, buffers, sets, chosen, lane, at)
     for i in range(place.node_to - place.node_from):
         node, own = place.node_from + i, plan.nodes[place.node_from + i]
-        x = load(buffers.residual, own.slot * buffers.step + at)
-        x = add(x, plan.channels[read + own.slot].offset)
-        if sets.held[chosen, node]:
-            x = splat(own.mean + sets.level[node])
-        if sets.scaled[chosen, node]:
-            x = multiply(x, splat(sets.factor[node]))
+        x = _end(plan, buffers, sets, chosen, node, at)
+        if is_patched:
+            x = add(load(buffers.excess, node * buffers.step + at), own.mean)
         square, total = multiply_add(x, x, square), add(x, total)
         margin = multiply_add(x, load(ends, (3 + i) * width + lane), margin)
     mean = multiply(total, 1.0 / plan.width if plan.centred else 0.0)

@@ -59,6 +59,17 @@ def _scale(place, sets, chosen, excess, step, at, width):
 
 
 @kernel
+def patch(sets, chosen, location, buffers, first, at, width):
+    """Change single nodes of a location in single columns; those from ``first`` on lie at ``at``."""
+    begin = chosen * sets.locations + location
+    for i in range(sets.patch_from[begin], sets.patch_from[begin + 1]):
+        own = sets.patches[i]
+        if first <= own.column < first + width:
+            here = own.node * buffers.step + at + own.column - first
+            buffers.excess[here] = buffers.excess[here] * own.factor + own.value
+
+
+@kernel
 def visit(plan, buffers, sets, workspace, chosen, location, first, width):
     """Compute a location in ``width`` columns from ``first`` on, or set what is ablated of it."""
     place, held = plan.places[location], sets.held[chosen]
@@ -67,6 +78,7 @@ def visit(plan, buffers, sets, workspace, chosen, location, first, width):
     if not is_run(sets, chosen, location):
         _hold(place, held, sets.level, buffers.excess, buffers.step, width)
         _scale(place, sets, chosen, buffers.excess, buffers.step, 0, width)
+        patch(sets, chosen, location, buffers, first, 0, width)
         return
     separates = sets.start[chosen] < 0 and place.top >= 0
     for at in range(0, width, 16):
@@ -78,6 +90,7 @@ def visit(plan, buffers, sets, workspace, chosen, location, first, width):
             )
         rows_to_nodes(place, location, plan, buffers, workspace, column, at, sets.level, held)
         _scale(place, sets, chosen, buffers.excess, buffers.step, at, 16)
+        patch(sets, chosen, location, buffers, column, at, 16)
 
 
 @kernel

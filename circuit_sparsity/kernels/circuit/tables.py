@@ -55,6 +55,7 @@ PROMPT = _record(
     "column"  # of the first token that is not shared, within the tile
 )
 CUT = _record("row source gate", "weight level")  # an ablated edge
+PATCH = _record("node column", "factor value")  # one node in one column: excess · factor + value
 
 
 class Plan(NamedTuple):
@@ -155,6 +156,8 @@ class Sets(NamedTuple):
     shift: np.ndarray  # node: what that adds to its excess, as its mean is multiplied too
     cut_from: np.ndarray  # set location: first cut into it; one more at the end
     cuts: np.ndarray
+    patch_from: np.ndarray  # set location: first patch of its nodes; one more at the end
+    patches: np.ndarray
     locations: int
 
 

@@ -21,11 +21,15 @@ class CompiledCircuit:
     means: Means
     folded: Folded | None  # None for models that do not fold: those run in full
 
-    def on(self, prompts: Prompts) -> CircuitRun:
-        """This circuit bound to ``prompts``: a ``TaskBatch``, or anything with its four fields."""
+    def on(self, prompts: Prompts, apart: bool = False) -> CircuitRun:
+        """This circuit bound to ``prompts``: a ``TaskBatch``, or anything with its four fields.
+
+        ``apart``: beginnings that prompts share are computed for each, so that a node can be
+        changed at single tokens of one.
+        """
         if self.folded is None:
             return full_run(self.circuit, self.model, self.means, prompts)
-        return folded_run(self.circuit, self.folded, prompts)
+        return folded_run(self.circuit, self.folded, prompts, apart)
 
 
 def compile_circuit(circuit: Circuit, model: GPT, means: Means) -> CompiledCircuit:

@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import Edge
-from circuit_sparsity.core.names import Node
+from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.kernels.circuit.blocks import run
+from circuit_sparsity.kernels.circuit.location import KEY, READ, VALUE
 from circuit_sparsity.kernels.circuit.tables import (
     CUT,
+    PATCH,
     Phase,
     PhaseBuffers,
     Plan,
@@ -40,6 +43,8 @@ class FoldedRun(CircuitRun):
     prompts: PromptArrays
     longest: int
     lane: np.ndarray  # prompt: its column
+    last: np.ndarray  # prompt: its last token
+    first_column: np.ndarray | None  # prompt: its first in the first phase; None where shared
 
     def _margins(self, ablations: Sequence[Ablation], fill: Fill) -> Float[Tensor, "set prompt"]:
         return self.execute(self._sets(ablations, fill))
@@ -47,15 +52,54 @@ class FoldedRun(CircuitRun):
     def execute(self, sets: Sets) -> Float[Tensor, "set prompt"]:
         """Margins of every set; one that starts before all locations is kept for the others."""
         margins = np.zeros((len(sets.start), self.late.width), dtype=np.float32)
-        flat = margins.reshape(-1)
+        tiles = len(self.prompts.tiles)
 
-        def work(begin: int, end: int) -> None:
+        def on_tiles(begin: int, end: int) -> None:
             early, late, workspace = allocate(self)
+            flat = margins.reshape(-1)
             run(self.plan, early, late, sets, workspace, self.prompts, begin, end, flat)
 
-        if len(sets.start):
-            run_parts(work, split(len(self.prompts.tiles), least=1))
+        def of_sets(begin: int, end: int) -> None:
+            early, late, workspace = allocate(self)
+            some, flat = _some(sets, begin, end), margins[begin:end].reshape(-1)
+            run(self.plan, early, late, some, workspace, self.prompts, 0, tiles, flat)
+
+        if tiles == 1 and len(sets.start) > 1:
+            run_parts(of_sets, split(len(sets.start), least=64))
+        elif len(sets.start):
+            run_parts(on_tiles, split(tiles, least=1))
         return torch.from_numpy(margins[:, self.lane])
+
+    def columns(self, location: Location) -> Int[np.ndarray, "prompt pos"]:
+        """Where each token's values at ``location`` are computed; -1 where no answer needs them.
+
+        Behind the last attention that mixes tokens only last tokens are. The prompts must share no
+        columns (``apart``).
+        """
+        assert self.first_column is not None, "prompts share columns: bind the circuit apart"
+        positions = np.arange(self.longest)[None]
+        if self._is_late(location):
+            return np.where(positions == self.last[:, None], self.lane[:, None], -1)
+        found = self.first_column[:, None] + positions
+        return np.where(positions <= self.last[:, None], found, -1)
+
+    def values(self, node: Node) -> Float[Tensor, "prompt pos"]:
+        """What a kept node is in the circuit's own run; 0 where no answer needs it."""
+        columns = self.columns(node.location)
+        phase, number = self.late if self._is_late(node.location) else self.early, self._number(node)
+        kept = phase.kept[number * phase.width : (number + 1) * phase.width]
+        own = kept[columns] + self.folded.stream.node_means[number]
+        return torch.from_numpy(np.where(columns >= 0, own, 0.0).astype(np.float32))
+
+    def _number(self, node: Node) -> int:
+        return self.folded.numbering.node[node]
+
+    def _is_late(self, location: Location) -> bool:
+        """Whether it is computed in the second phase, for last tokens alone."""
+        layer, kind = divmod(self.folded.numbering.place[location], 8)
+        if layer == self.plan.switch:
+            return kind not in (READ, KEY, VALUE)
+        return layer > self.plan.switch
 
     def _sets(self, ablations: Sequence[Ablation], fill: Fill) -> Sets:
         numbering, means = self.folded.numbering, self.folded.stream.node_means
@@ -104,13 +148,40 @@ class Cut:
     gate: int
 
 
-def folded_run(circuit: Circuit, folded: Folded, prompts: Prompts) -> FoldedRun:
+class Patches(NamedTuple):
+    """Single nodes of sets in single columns, arrays of one length: excess · factor + value."""
+
+    chosen: np.ndarray
+    location: np.ndarray
+    node: np.ndarray
+    column: np.ndarray
+    factor: np.ndarray
+    value: np.ndarray
+
+
+NO_PATCHES = Patches(*(np.zeros(0, np.int64) for _ in range(4)), np.zeros(0), np.zeros(0))
+
+
+def folded_run(
+    circuit: Circuit, folded: Folded, prompts: Prompts, apart: bool = False
+) -> FoldedRun:
     """Bind a folded circuit to prompts and run it as it is."""
-    tables = PromptTables(folded, prompts)
+    tables = PromptTables(folded, prompts, apart)
     order = tables.arrangement
     arrays = PromptArrays(order.tiles, order.prompts, order.last_column, tables.ends())
     early, late = tables.phase(second=False), tables.phase(second=True)
-    made = FoldedRun(circuit, folded, tables.plan(), early, late, arrays, order.longest, order.lane)
+    made = FoldedRun(
+        circuit,
+        folded,
+        tables.plan(),
+        early,
+        late,
+        arrays,
+        order.longest,
+        order.lane,
+        prompts.last.numpy(),
+        order.first_column if apart else None,
+    )
     numbering = folded.numbering
     held = np.zeros((1, len(numbering.node)), dtype=np.bool_)
     level = np.zeros(len(numbering.node), dtype=np.float32)
@@ -119,12 +190,19 @@ def folded_run(circuit: Circuit, folded: Folded, prompts: Prompts) -> FoldedRun:
 
 
 def sets_of(
-    start: np.ndarray, held: np.ndarray, level: np.ndarray, cuts: list[Cut], locations: int
+    start: np.ndarray,
+    held: np.ndarray,
+    level: np.ndarray,
+    cuts: list[Cut],
+    locations: int,
+    patches: Patches = NO_PATCHES,
 ) -> Sets:
-    cuts = sorted(cuts)
-    counts = np.zeros(len(start) * locations, dtype=np.int64)
+    cuts, cells = sorted(cuts), len(start) * locations
+    counts = np.zeros(cells, dtype=np.int64)
     for cut in cuts:
         counts[cut.chosen * locations + cut.location] += 1
+    at = patches.chosen * locations + patches.location
+    order = np.argsort(at, kind="stable")
     return Sets(
         start=start.astype(np.int64),
         held=held,
@@ -142,7 +220,28 @@ def sets_of(
             weight=[cut.weight for cut in cuts],
             level=[cut.level for cut in cuts],
         ),
+        patch_from=np.concatenate([[0], np.bincount(at, minlength=cells).cumsum()]).astype(np.int64),
+        patches=records(
+            PATCH,
+            len(order),
+            node=patches.node[order],
+            column=patches.column[order],
+            factor=patches.factor[order],
+            value=patches.value[order],
+        ),
         locations=locations,
+    )
+
+
+def _some(sets: Sets, begin: int, end: int) -> Sets:
+    """The sets from ``begin`` to ``end``."""
+    cells = slice(begin * sets.locations, end * sets.locations + 1)
+    return sets._replace(
+        start=sets.start[begin:end],
+        held=sets.held[begin:end],
+        scaled=sets.scaled[begin:end],
+        cut_from=sets.cut_from[cells],
+        patch_from=sets.patch_from[cells],
     )
 
 

@@ -25,6 +25,7 @@ class Arrangement:
 
     tiles: np.ndarray
     prompts: np.ndarray  # sorted
+    first_column: np.ndarray  # prompt, as given: of the first phase, where none is shared
     last_column: np.ndarray  # column of the second phase: that of the first, within the tile
     longest: int
     lane: np.ndarray  # prompt, as given: its column in the second phase
@@ -55,11 +56,16 @@ class _Tile:
         self.last.append(self.path[-1])
 
 
-def arrange(tokens: Int[Tensor, "prompt pos"], last: Int[Tensor, " prompt"]) -> Arrangement:
-    """Sort prompts, drop the beginnings that neighbours share, pad tiles to whole panels."""
+def arrange(
+    tokens: Int[Tensor, "prompt pos"], last: Int[Tensor, " prompt"], apart: bool = False
+) -> Arrangement:
+    """Sort prompts, drop the beginnings that neighbours share, pad tiles to whole panels.
+
+    ``apart``: nothing is shared, every token of every prompt has a column of its own.
+    """
     ends = last.tolist()
     rows = [tuple(row[: end + 1]) for row, end in zip(tokens.tolist(), ends, strict=True)]
-    groups = _groups(rows)
+    groups = _groups(rows, apart)
     columns = [_padded(group.columns) for group in groups]
     lanes = [_padded(group.prompts) for group in groups]
     lane_starts = np.cumsum([0, *map(len, lanes)]).astype(np.int64)
@@ -80,9 +86,13 @@ def arrange(tokens: Int[Tensor, "prompt pos"], last: Int[Tensor, " prompt"]) -> 
     last_column = np.array([c for group in groups for c in _padded(group.last)], dtype=np.int64)
     longest = max(map(len, rows), default=0)
     tiles = _tiles(groups)
+    first_column = np.zeros(len(rows), dtype=np.int64)
+    for group, start in zip(groups, tiles["column_from"], strict=True):
+        first_column[group.prompts] = start + np.array(group.first)
     return Arrangement(
         tiles,
         prompts,
+        first_column,
         last_column,
         longest,
         lane,
@@ -109,11 +119,11 @@ def _tiles(groups: list["_Tile"]) -> np.ndarray:
     )
 
 
-def _groups(rows: list[tuple[int, ...]]) -> list[_Tile]:
+def _groups(rows: list[tuple[int, ...]], apart: bool) -> list[_Tile]:
     groups: list[_Tile] = []
     before: tuple[int, ...] = ()
     for prompt in sorted(range(len(rows)), key=rows.__getitem__):
-        shared = _common(before, rows[prompt])
+        shared = 0 if apart else _common(before, rows[prompt])
         if not groups or _is_full(groups[-1], len(rows[prompt]) - shared):
             groups.append(_Tile([], [], [], [], [], []))
             shared = 0
@@ -142,10 +152,11 @@ class PromptTables:
 
     folded: Folded
     prompts: Prompts
+    apart: bool = False  # whether prompts share no columns
 
     @cached_property
     def arrangement(self) -> Arrangement:
-        return arrange(self.prompts.tokens, self.prompts.last)
+        return arrange(self.prompts.tokens, self.prompts.last, self.apart)
 
     @cached_property
     def adds_positions(self) -> bool:

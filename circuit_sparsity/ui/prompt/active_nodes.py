@@ -9,7 +9,8 @@ from circuit_sparsity.core.names import Node
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.labels import Labels
 from circuit_sparsity.nodes.active import Usual, most_active, most_different, usual
-from circuit_sparsity.nodes.reading import Alignment, Reading, align
+from circuit_sparsity.nodes.reading import Reading
+from circuit_sparsity.tasks.alignment import Alignment, align
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import place_in_words
 from circuit_sparsity.ui.prompt.readings import Readings

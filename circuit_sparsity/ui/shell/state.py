@@ -230,7 +230,8 @@ def _prepare_levels(kept: Sequence[str]) -> None:
     session = _session()
     if session.levels is None:
         asked, bad = _steps_asked(st.query_params.get_all(_HOW))
-        bad += [str(step) for step in asked if step.name not in kept]
+        bad += [str(step) for step in asked if not (step.is_constant and step.name in kept)]
+        asked = [step for step in asked if step.is_constant]
         session.levels = {step.name: step.level for step in asked}
         session.unknown = [*session.unknown, *bad]
     session.levels = {name: level for name, level in session.levels.items() if name in kept}

@@ -11,7 +11,7 @@ from circuit_sparsity.core.hooks import Hook, no_hook
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.nodes.reading import align
+from circuit_sparsity.tasks.alignment import align
 from circuit_sparsity.plots.activations import activation_strip, scale_legend
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token
