@@ -22,10 +22,19 @@ from circuit_sparsity.circuits.recipe import Level, Recipe
 from circuit_sparsity.core.hooks import Hook, Recorder, no_hook
 from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import Location, Node
+from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.importance import first_order
-from circuit_sparsity.runtime.ablation import answer_logits
-from circuit_sparsity.runtime.compiled import CircuitRun, Fill, compile_circuit
-from circuit_sparsity.runtime.interventions import Change, margins_changed
+from circuit_sparsity.experiment.sources import Sources, interventions
+from circuit_sparsity.runtime.ablation import answer_logits, mean_fill
+from circuit_sparsity.runtime.compiled import CircuitRun, CompiledCircuit, Fill, compile_circuit
+from circuit_sparsity.runtime.compiled.masked_run import full_run
+from circuit_sparsity.runtime.interventions import (
+    Change,
+    Intervention,
+    Patch,
+    margins_changed,
+    part_of,
+)
 from circuit_sparsity.tasks.task import TaskBatch, two_way_loss
 
 Alive = Mapping[Location, Bool[Tensor, " width"]]
@@ -85,6 +94,7 @@ class Experiment:
     means: Means
     batch: TaskBatch
     batch_name: str = "test split"  # what the prompts are, in words
+    tokenizer: Tokenizer | None = None  # for positions and prompts that are named by their text
 
     @cached_property
     def alive(self) -> Alive:
@@ -102,7 +112,21 @@ class Experiment:
     @cached_property
     def compiled(self) -> CircuitRun:
         """The circuit on the prompts at the cost of what it keeps; equal to the masked model."""
-        return compile_circuit(self.circuit, self.model, self.means).on(self.batch)
+        return self._compiled.on(self.batch)
+
+    @cached_property
+    def _compiled(self) -> CompiledCircuit:
+        return compile_circuit(self.circuit, self.model, self.means)
+
+    @cached_property
+    def by_token(self) -> CircuitRun:
+        """The same with each prompt's tokens apart: for changes at single tokens."""
+        return self._compiled.on(self.batch, apart=True)
+
+    @cached_property
+    def in_full(self) -> CircuitRun:
+        """The same as the masked model computes it: for edges changed at single tokens."""
+        return full_run(self.circuit, self.model, self.means, self.batch)
 
     @cached_property
     def of_circuit(self) -> Outcome:
@@ -151,26 +175,63 @@ class Experiment:
         """The circuit with every part that ``recipe`` names at the level that it names.
 
         ``ablate`` is the recipe that holds each at its mean, or at zero. Raises ValueError for a
-        part that the circuit does not have.
+        part that the circuit does not have, and as ``interventions`` says.
 
         >>> from circuit_sparsity.experiment.opening import open_circuit
         >>> circuit = open_circuit("starter", "single_double_quote", "prune", "k44_seed0")
         >>> round(circuit.apply(Recipe.parse(["0.attn.k:210*0.5", "0.attn.q:210=1.5"])).delta, 2)
         0.5
         """
-        return self._effect(self.changes(recipe))
+        return self._effect(self.interventions(recipe))
 
     def changes(self, recipe: Recipe) -> list[Change]:
-        """Each part that ``recipe`` names, and its level; ValueError for one that is not here."""
+        """Each part that ``recipe`` names, and its level, as they hold on any text.
+
+        ValueError for a part that is not here, and for a step that only these prompts have.
+        """
+        for step in recipe:
+            if not step.is_constant:
+                raise ValueError(
+                    f"{step} changes tokens of the circuit's own prompts; on any text only steps "
+                    "at every token and with a mean, zero, a value or a factor are carried out"
+                )
         return [(self.part(step.name), step.level) for step in recipe]
 
-    def outcomes(self, sets: Sequence[Sequence[Change]]) -> list[Outcome]:
-        """The circuit with each set of changes; a part has one level in all of them."""
-        return [Outcome(F.softplus(-margins)) for margins in margins_changed(self.compiled, sets)]
+    def interventions(self, recipe: Recipe, whole_model: bool = False) -> list[Intervention]:
+        """What each step does on the prompts; values of other prompts are the circuit's.
 
-    def _effect(self, changes: Sequence[Change]) -> Effect:
+        With ``whole_model`` they are those of the whole model. Raises ValueError for a part that
+        is not here, a position outside a prompt, and prompts that cannot be aligned.
+        """
+        sources = self.sources_in_model if whole_model else self.sources
+        return interventions([(self.part(step.name), step) for step in recipe], sources)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """What the circuit's nodes are on the prompts, and on others."""
+        hook, batch = mean_fill(self.alive, self.means), self.batch
+        return Sources(self.model, self.means, hook, batch, self.tokenizer, self.by_token)
+
+    @cached_property
+    def sources_in_model(self) -> Sources:
+        """What nodes of the whole model are on the prompts, and on others."""
+        return Sources(self.model, self.means, no_hook, self.batch, self.tokenizer)
+
+    def outcomes(self, sets: Sequence[Sequence[Intervention]]) -> list[Outcome]:
+        """The circuit with each set of changes; a part has one level in all of them.
+
+        Patched nodes run compiled; where edges are patched, the masked model runs (exact, and
+        about a hundred times slower), since attention mixes a value's tokens.
+        """
+        patched = [part_of(c) for changes in sets for c in changes if isinstance(c, Patch)]
+        run = self.by_token if patched else self.compiled
+        if any(isinstance(part, Edge) for part in patched):
+            run = self.in_full
+        return [Outcome(F.softplus(-margins)) for margins in margins_changed(run, sets)]
+
+    def _effect(self, changes: Sequence[Intervention]) -> Effect:
         (after,) = self.outcomes([changes])
-        return Effect(tuple(part for part, _ in changes), self.of_circuit, after)
+        return Effect(tuple(map(part_of, changes)), self.of_circuit, after)
 
     def ablate_each(
         self,

@@ -185,7 +185,7 @@ def experiment_of(
     batch = task_batch(stored, tokens).to(model.device)
     shown = " and ".join(repr(tokenizer.decode([token])) for token in tokens)
     name = f"{len(batch)} prompts stored in the file, answers {shown} ({how})"
-    return Experiment(stored.circuit, model, means, batch, name)
+    return Experiment(stored.circuit, model, means, batch, name, tokenizer)
 
 
 def _without_prompts(
@@ -222,9 +222,8 @@ def experiment_on_tests(
 ) -> Experiment:
     """``circuit`` on the test split of its task: prompts that pruning never saw."""
     batch = batch_of_tests(task or open_task(circuit.task), tokenizer, model)
-    return Experiment(
-        circuit, model, means, batch, f"{len(batch)} prompts of the test split, never pruned on"
-    )
+    name = f"{len(batch)} prompts of the test split, never pruned on"
+    return Experiment(circuit, model, means, batch, name, tokenizer)
 
 
 def batch_of_tests(

@@ -8,7 +8,7 @@ from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.recipe import Recipe, Step
 from circuit_sparsity.experiment.experiment import Effect, Experiment, Outcome, faithfulness
 from circuit_sparsity.experiment.opening import batch_of_tests, open_task, open_tokenizer
-from circuit_sparsity.runtime.interventions import hook_changed
+from circuit_sparsity.runtime.interventions import hook_changed, part_of
 from circuit_sparsity.store import Store
 from circuit_sparsity.tasks.task import Pair, Prompt, encode, task_context
 
@@ -44,24 +44,25 @@ def effects(experiment: Experiment, recipe: Recipe) -> RecipeEffect:
 
     Raises ValueError for a part that the circuit does not have.
     """
-    changes, before = experiment.changes(recipe), experiment.of_circuit
+    changes, before = experiment.interventions(recipe), experiment.of_circuit
     alone = experiment.outcomes([[change] for change in changes])
     so_far = experiment.outcomes([changes[: i + 1] for i in range(len(changes))])
     found = [
         StepEffect(step, one.loss - before.loss, many.loss - before.loss)
         for step, one, many in zip(recipe, alone, so_far, strict=True)
     ]
-    parts, after = tuple(part for part, _ in changes), so_far[-1] if so_far else before
+    parts, after = tuple(map(part_of, changes)), so_far[-1] if so_far else before
     return RecipeEffect(parts, before, after, tuple(found))
 
 
 def in_whole_model(experiment: Experiment, recipe: Recipe) -> Outcome:
     """The whole model with only what the recipe names changed: are these parts necessary?
 
+    What a step takes from another prompt is what the part is in the whole model there.
     Where it names all nodes of the circuit at their means, this is the circuit's necessity
     (METHOD section 5). Raises ValueError for a part that the circuit does not have.
     """
-    changes = experiment.changes(recipe)
+    changes = experiment.interventions(recipe, whole_model=True)
     return experiment.run(None, hook_changed(None, experiment.model, experiment.means, changes))
 
 

@@ -10,11 +10,11 @@ from circuit_sparsity.circuits.wiring import wiring
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.experiment.labels import Labels, read_labels, write_labels
 from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
-from circuit_sparsity.tasks.alignment import align
 from circuit_sparsity.nodes.vocabulary import direct_effect
 from circuit_sparsity.nodes.weights import into
 from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
+from circuit_sparsity.tasks.alignment import align
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 MINUS = "\N{MINUS SIGN}"

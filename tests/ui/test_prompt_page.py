@@ -10,8 +10,8 @@ from circuit_sparsity.nodes.active import most_active, usual
 from circuit_sparsity.nodes.generation import continued
 from circuit_sparsity.nodes.next_token import next_token
 from circuit_sparsity.nodes.reading import Reader, divergences, parting
-from circuit_sparsity.tasks.alignment import align
 from circuit_sparsity.store import Store
+from circuit_sparsity.tasks.alignment import align
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 TEXT = "x = [[1, 2, 3"

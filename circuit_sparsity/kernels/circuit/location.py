@@ -60,7 +60,7 @@ def _scale(place, sets, chosen, excess, step, at, width):
 
 @kernel
 def patch(sets, chosen, location, buffers, first, at, width):
-    """Change single nodes of a location in single columns; those from ``first`` on lie at ``at``."""
+    """Change single nodes of a location in single columns, of which ``first`` lies at ``at``."""
     begin = chosen * sets.locations + location
     for i in range(sets.patch_from[begin], sets.patch_from[begin + 1]):
         own = sets.patches[i]

@@ -86,7 +86,10 @@ class FoldedRun(CircuitRun):
     def values(self, node: Node) -> Float[Tensor, "prompt pos"]:
         """What a kept node is in the circuit's own run; 0 where no answer needs it."""
         columns = self.columns(node.location)
-        phase, number = self.late if self._is_late(node.location) else self.early, self._number(node)
+        phase, number = (
+            self.late if self._is_late(node.location) else self.early,
+            self._number(node),
+        )
         kept = phase.kept[number * phase.width : (number + 1) * phase.width]
         own = kept[columns] + self.folded.stream.node_means[number]
         return torch.from_numpy(np.where(columns >= 0, own, 0.0).astype(np.float32))
@@ -220,7 +223,9 @@ def sets_of(
             weight=[cut.weight for cut in cuts],
             level=[cut.level for cut in cuts],
         ),
-        patch_from=np.concatenate([[0], np.bincount(at, minlength=cells).cumsum()]).astype(np.int64),
+        patch_from=np.concatenate([[0], np.bincount(at, minlength=cells).cumsum()]).astype(
+            np.int64
+        ),
         patches=records(
             PATCH,
             len(order),

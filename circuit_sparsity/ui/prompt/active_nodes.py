@@ -10,9 +10,9 @@ from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.labels import Labels
 from circuit_sparsity.nodes.active import Usual, most_active, most_different, usual
 from circuit_sparsity.nodes.reading import Reading
-from circuit_sparsity.tasks.alignment import Alignment, align
 from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.words import place_in_words
+from circuit_sparsity.tasks.alignment import Alignment, align
 from circuit_sparsity.ui.prompt.readings import Readings
 from circuit_sparsity.ui.shell import cached, node_field, strips
 from circuit_sparsity.ui.shell.address import write

@@ -11,7 +11,6 @@ from circuit_sparsity.core.hooks import Hook, no_hook
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.core.tokenizer import Tokenizer
 from circuit_sparsity.experiment.experiment import Experiment
-from circuit_sparsity.tasks.alignment import align
 from circuit_sparsity.plots.activations import activation_strip, scale_legend
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.tokens import show_token
@@ -19,6 +18,7 @@ from circuit_sparsity.plots.words import signed
 from circuit_sparsity.release import QUANTILES, Doc
 from circuit_sparsity.runtime.ablation import mean_fill
 from circuit_sparsity.runtime.activations import node_activations
+from circuit_sparsity.tasks.alignment import align
 from circuit_sparsity.ui.shell.cached import StoredView
 from circuit_sparsity.ui.shell.fields import among
 from circuit_sparsity.ui.shell.messages import plain
