@@ -17,7 +17,7 @@ ROWS = (  # a module imports only from rows before its own, and from its own pac
     ("experiment", "inference"),
     ("pruning", "training", "explained", "registries", "tiktoken_ext"),
     ("bridges",),
-    ("evidence", "nodes"),
+    ("evidence", "nodes", "patching"),
     ("export",),
     ("plots",),
     ("cli", "ui", "examples"),

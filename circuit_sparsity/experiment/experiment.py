@@ -112,16 +112,17 @@ class Experiment:
     @cached_property
     def compiled(self) -> CircuitRun:
         """The circuit on the prompts at the cost of what it keeps; equal to the masked model."""
-        return self._compiled.on(self.batch)
+        return self.compiled_circuit.on(self.batch)
 
     @cached_property
-    def _compiled(self) -> CompiledCircuit:
+    def compiled_circuit(self) -> CompiledCircuit:
+        """The circuit folded with its model and means, bound to no prompts yet."""
         return compile_circuit(self.circuit, self.model, self.means)
 
     @cached_property
     def by_token(self) -> CircuitRun:
         """The same with each prompt's tokens apart: for changes at single tokens."""
-        return self._compiled.on(self.batch, apart=True)
+        return self.compiled_circuit.on(self.batch, apart=True)
 
     @cached_property
     def in_full(self) -> CircuitRun:

@@ -1,0 +1,1 @@
+"""One prompt under the lens: patching, interchange, attribution to inputs and to logits."""
