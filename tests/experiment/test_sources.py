@@ -103,7 +103,8 @@ def _token(text):
 
 def test_a_resampled_prompt_is_another_one_of_the_task_by_its_seed(circuit):
     rows, other = token_rows(circuit.batch), resampled(circuit.batch, 3).tolist()
-    assert sorted(other) == list(range(8)) and all(i != j for i, j in enumerate(other))
+    assert sorted(other) == list(range(8))
+    assert all(i != j for i, j in enumerate(other))
     found = circuit.apply(Recipe.parse(["0.attn.act_in:22=resample:3"])).after
     wanted = by_hand(circuit, NODES[1], lambda *_: True, lambda i: rows[other[i]])
     assert found.losses == pytest.approx(wanted.numpy(), abs=1e-4)
@@ -180,7 +181,8 @@ def test_a_part_is_changed_once_at_a_token_and_only_constants_hold_on_any_text(c
 def test_one_pair_is_enough(circuit):
     one = on_pair(circuit, 1)
     found = one.apply(Recipe.parse(["final_resid:83@last=pair"])).after
-    assert isinstance(found, Outcome) and len(found.losses) == 2
+    assert isinstance(found, Outcome)
+    assert len(found.losses) == 2
 
 
 def test_recipes_with_tokens_and_sources_are_written_and_read_again():

@@ -112,7 +112,8 @@ def test_the_lens_ends_in_the_run_itself_and_reads_each_stream(circuit, whole):
     length = int(circuit.batch.last[0]) + 1
     own = margins(circuit, circuit.batch.tokens[:1, :length], 0, whole)[0]
     assert float(found.log_odds[-1, -1]) == pytest.approx(float(own), abs=1e-4)
-    assert found.depths[0] == "0.resid_in" and found.depths[-1] == "final_resid"
+    assert found.depths[0] == "0.resid_in"
+    assert found.depths[-1] == "final_resid"
     assert len(found.depths) == 2 * circuit.model.config.n_layer + 1
     if whole:
         recorder = Recorder(r"1\.resid_in$")

@@ -126,12 +126,14 @@ def test_classes_are_means_over_prompts_of_patching_all_their_tokens(circuit):
     after = pairs.margins(1, [(node, chosen)])[0].mean()
     share = (after - pairs.here.mean()) / (pairs.there.mean() - pairs.here.mean())
     assert float(found.share[-1, 0]) == pytest.approx(float(share), abs=1e-5)
-    assert found.prompts == 12 and found.share.shape == (44, 3)
+    assert found.prompts == 12
+    assert found.share.shape == (44, 3)
 
 
 def test_interchange_of_the_whole_circuit_always_flips_the_answer(circuit):
     found = interchange(circuit, circuit.circuit.node_list, draws=2)
-    assert found.accuracy == 1.0 and found.random == (1.0, 1.0)
+    assert found.accuracy == 1.0
+    assert found.random == (1.0, 1.0)
     assert 0 < found.counted <= found.prompts == 12
 
 

@@ -155,4 +155,5 @@ def test_an_edge_at_some_tokens_is_its_weight_times_the_change_that_its_target_s
             logits = answer_logits(model, batch.tokens, batch.last, both, alive, means)
         wanted = answer_margin(logits, batch.right, batch.wrong)
         agree(margins_changed(run, [[Patch(edge, at, value)]])[0], wanted)
-        assert source in circuit.node_list and target in circuit.node_list
+        assert source in circuit.node_list
+        assert target in circuit.node_list
