@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from circuit_sparsity.circuits.positions import Positions
 from circuit_sparsity.circuits.recipe import Level, Recipe, Step
 from circuit_sparsity.core.hooks import Recorder, no_hook
 from circuit_sparsity.core.names import Node
@@ -89,16 +90,10 @@ def test_constants_can_be_held_at_single_tokens(circuit):
             by_hand(circuit, NODES[0], last, value=value).numpy(), abs=1e-4
         )
     token = circuit.tokenizer.decode([int(circuit.batch.tokens[0, 3])])
-    found = circuit.apply(Recipe((Step(node, level=Level("zero"), positions=_token(token)),)))
+    found = circuit.apply(Recipe((Step(node, level=Level("zero"), positions=Positions("token", token=token)),)))
     id_ = circuit.tokenizer.encode(token)[0]
     wanted = by_hand(circuit, NODES[0], lambda i, pos, row: row[pos] == id_, value=0.0)
     assert found.after.losses == pytest.approx(wanted.numpy(), abs=1e-4)
-
-
-def _token(text):
-    from circuit_sparsity.circuits.positions import Positions
-
-    return Positions("token", token=text)
 
 
 def test_a_resampled_prompt_is_another_one_of_the_task_by_its_seed(circuit):

@@ -1,0 +1,83 @@
+"""``attribute``: what tokens, writes and layers of one prompt add to its answer, in nats."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from circuit_sparsity.cli.answer import Answer, Say, table
+from circuit_sparsity.cli.arguments import add_circuit, open_named, whole_number
+
+if TYPE_CHECKING:
+    from circuit_sparsity.experiment.experiment import Experiment
+
+_MOST = 12  # writes that are printed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_circuit(parser)
+    parser.add_argument(
+        "--prompt", type=whole_number(0), default=0, help="of the circuit's, from 0 (0)"
+    )
+    parser.add_argument(
+        "--whole-model", action="store_true", help="of the whole model, not of the circuit"
+    )
+
+
+def run(arguments: argparse.Namespace, say: Say) -> Answer:
+    experiment, prompt, whole = open_named(arguments), arguments.prompt, arguments.whole_model
+    assert experiment.tokenizer is not None, "a circuit that was opened by name has its tokenizer"
+    inputs = _inputs(experiment, prompt, whole, say)
+    direct, lens = _direct(experiment, prompt, whole), _lens(experiment, prompt, whole)
+    data = {"prompt": prompt, "inputs": inputs, "direct": direct, "lens": lens}
+    methods = list(inputs["values"])
+    tokens = [
+        (str(i), repr(text), *(f"{inputs['values'][name][i]:+.3f}" for name in methods))
+        for i, text in enumerate(inputs["tokens"])
+    ]
+    writes = sorted(direct["writes"].items(), key=lambda item: -abs(item[1]))[:_MOST]
+    return Answer(
+        data,
+        (
+            f"log odds {inputs['log_odds']:+.3f} nats, the right answer against the wrong one",
+            *table(("token", "text", *methods), tokens),
+            "",
+            f"directly: embedding {direct['embedding']:+.3f}, constant {direct['constant']:+.3f}",
+            *table(("write", "adds"), [(name, f"{value:+.3f}") for name, value in writes]),
+            "",
+            *table(
+                ("depth", "log odds at the last token"),
+                [(name, f"{value:+.3f}") for name, value in lens.items()],
+            ),
+        ),
+    )
+
+
+def _inputs(experiment: "Experiment", prompt: int, whole: bool, say: Say) -> dict[str, Any]:
+    from circuit_sparsity.patching.inputs import attribute_inputs
+
+    say("attributing to tokens ...")
+    found = attribute_inputs(experiment, prompt, whole)
+    assert experiment.tokenizer is not None, "as asked above"
+    return {
+        "tokens": [experiment.tokenizer.decode([token]) for token in found.tokens],
+        "log_odds": found.log_odds,
+        "values": {name: values.tolist() for name, values in found.values.items()},
+    }
+
+
+def _direct(experiment: "Experiment", prompt: int, whole: bool) -> dict[str, Any]:
+    from circuit_sparsity.patching.logits import direct_logits
+
+    found = direct_logits(experiment, prompt, whole)
+    return {
+        "embedding": found.embedding,
+        "constant": found.constant,
+        "writes": {str(node): value for node, value in found.writes.items()},
+        "sources": {str(node): value for node, value in found.sources.items()},
+    }
+
+
+def _lens(experiment: "Experiment", prompt: int, whole: bool) -> dict[str, float]:
+    from circuit_sparsity.patching.logits import logit_lens
+
+    found = logit_lens(experiment, prompt, whole)
+    return dict(zip(found.depths, found.log_odds[:, -1].tolist(), strict=True))
