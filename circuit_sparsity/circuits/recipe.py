@@ -242,9 +242,9 @@ def _level(text: str, sign: str | None, value: str | None) -> Level:
     kind, colon, rest = value.partition(":")
     if sign == "=" and kind == "prompt" and len(rest) > 2 and rest[0] == rest[-1] == "'":
         return Level("prompt", text=unquote(rest[1:-1]))
+    if sign == "=" and kind == "resample" and (rest.isdecimal() if colon else not rest):
+        return Level("resample", int(rest or 0))
     try:
-        if sign == "=" and kind == "resample":
-            return Level("resample", int(rest) if colon else 0)
         return Level("set" if sign == "=" else "scale", float(value))
     except ValueError as error:
         raise ValueError(f"not a step of a recipe: {text!r}; {_EXPECTED}") from error

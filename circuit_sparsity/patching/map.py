@@ -106,8 +106,8 @@ def patching_map(experiment: Experiment, prompt: int = 0, by: By = "node") -> Pa
 
     >>> from circuit_sparsity.experiment.opening import open_circuit
     >>> circuit = open_circuit("starter", "single_double_quote", "prune", "k44_seed0")
-    >>> patching_map(circuit, 0).strongest(1)[0][0]
-    'final_resid:83'
+    >>> patching_map(circuit, 1).strongest(1)[0][:2]
+    ('0.attn.v:213', 23)
     """
     pairs = pairs_of(experiment, [prompt])
     parts = parts_by(experiment.circuit, experiment.model.config.d_head, by)

@@ -17,7 +17,7 @@ from circuit_sparsity.runtime.ablation import answer_logits, mean_fill
 from circuit_sparsity.tasks.alignment import counterparts
 from circuit_sparsity.tasks.task import two_way_loss
 
-NODES = ("0.attn.k:210", "0.attn.act_in:22", "final_resid:83")
+NODES = ("0.attn.k:210", "0.attn.act_in:22", "final_resid:175")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,8 @@ def test_constants_can_be_held_at_single_tokens(circuit):
             by_hand(circuit, NODES[0], last, value=value).numpy(), abs=1e-4
         )
     token = circuit.tokenizer.decode([int(circuit.batch.tokens[0, 3])])
-    found = circuit.apply(Recipe((Step(node, level=Level("zero"), positions=Positions("token", token=token)),)))
+    step = Step(node, level=Level("zero"), positions=Positions("token", token=token))
+    found = circuit.apply(Recipe((step,)))
     id_ = circuit.tokenizer.encode(token)[0]
     wanted = by_hand(circuit, NODES[0], lambda i, pos, row: row[pos] == id_, value=0.0)
     assert found.after.losses == pytest.approx(wanted.numpy(), abs=1e-4)
@@ -152,7 +153,7 @@ def test_an_edge_from_the_pair_at_all_tokens_of_a_node_with_one_reader_is_the_no
         ("0.attn.k:210@soon", "not a position"),
         ("0.attn.k:210@'zzzz'", "expected the text of one token"),
         ("0.attn.k:211@last=pair", "does not keep"),
-        ("0.attn.k:210=resample:-1", "seed"),
+        ("0.attn.k:210=resample:-1", "not a step"),
         ("0.attn.k:210=prompt:", "not a step"),
     ],
 )
@@ -175,7 +176,7 @@ def test_a_part_is_changed_once_at_a_token_and_only_constants_hold_on_any_text(c
 
 def test_one_pair_is_enough(circuit):
     one = on_pair(circuit, 1)
-    found = one.apply(Recipe.parse(["final_resid:83@last=pair"])).after
+    found = one.apply(Recipe.parse(["final_resid:175@last=pair"])).after
     assert isinstance(found, Outcome)
     assert len(found.losses) == 2
 
