@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from circuit_sparsity.circuits.recipe import Recipe
     from circuit_sparsity.core.names import Node
     from circuit_sparsity.experiment.opening import open_circuit
+    from circuit_sparsity.patching.inputs import attribute_inputs
+    from circuit_sparsity.patching.interchange import interchange, interchange_each
+    from circuit_sparsity.patching.logits import direct_logits, logit_lens
+    from circuit_sparsity.patching.map import class_map, patching_map
     from circuit_sparsity.pruning.request import prune
     from circuit_sparsity.pruning.settings import PruneSettings
     from circuit_sparsity.runtime.assemble import load_model
@@ -29,9 +33,16 @@ _FROM = {  # name: the module that defines it
     "PruneSettings": "pruning.settings",
     "Recipe": "circuits.recipe",
     "Store": "store",
+    "attribute_inputs": "patching.inputs",
+    "class_map": "patching.map",
+    "direct_logits": "patching.logits",
     "from_pretrained": "runtime.pretrained",
+    "interchange": "patching.interchange",
+    "interchange_each": "patching.interchange",
     "load_model": "runtime.assemble",
+    "logit_lens": "patching.logits",
     "open_circuit": "experiment.opening",
+    "patching_map": "patching.map",
     "prune": "pruning.request",
 }
 _ROOMS = ("evidence", "export", "plots", "tasks")
@@ -42,11 +53,18 @@ __all__ = [
     "PruneSettings",
     "Recipe",
     "Store",
+    "attribute_inputs",
+    "class_map",
+    "direct_logits",
     "evidence",
     "export",
     "from_pretrained",
+    "interchange",
+    "interchange_each",
     "load_model",
+    "logit_lens",
     "open_circuit",
+    "patching_map",
     "plots",
     "prune",
     "tasks",

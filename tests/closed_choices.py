@@ -7,11 +7,14 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from circuit_sparsity.circuits.positions import Positions
 from circuit_sparsity.circuits.recipe import Level
 from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.experiment.opening import open_circuit, open_task
 from circuit_sparsity.experiment.recipes import OtherPrompts
 from circuit_sparsity.nodes.vocabulary import matrix
+from circuit_sparsity.patching.inputs import attribute_inputs
+from circuit_sparsity.patching.map import patching_map
 from circuit_sparsity.pruning.settings import PruneSettings, preset
 from circuit_sparsity.runtime.assemble import load_model
 from circuit_sparsity.store import Store
@@ -31,6 +34,11 @@ def questions(circuit: Experiment) -> Iterator[tuple[str, Callable[[], object]]]
     task = TASKS["single_double_quote"]
     folder = Store.from_environment().path_of_model("starter")
     yield "mean, zero, set, scale", partial(Level, "bogus")
+    yield "mean, zero, set, scale, pair, resample, prompt", partial(Level, "bogus")
+    yield "all, range, last, differing, token", partial(Positions, "bogus")
+    yield "node, head, block, location", partial(patching_map, circuit, 0, "bogus")
+    methods = "replacement, occlusion, gradient, integrated, shapley"
+    yield methods, partial(attribute_inputs, circuit, 0, methods=("bogus",))
     yield "own, pair, text, task", partial(OtherPrompts, "bogus")
     yield "embedding, unembedding", partial(matrix, circuit.model, "bogus")
     yield "auto, sparse, dense", partial(load_model, folder, engine="bogus")

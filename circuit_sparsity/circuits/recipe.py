@@ -243,7 +243,7 @@ def _level(text: str, sign: str | None, value: str | None) -> Level:
     if sign == "=" and kind == "prompt" and len(rest) > 2 and rest[0] == rest[-1] == "'":
         return Level("prompt", text=unquote(rest[1:-1]))
     if sign == "=" and kind == "resample" and (rest.isdecimal() if colon else not rest):
-        return Level("resample", int(rest or 0))
+        return Level("resample", float(rest or 0))
     try:
         return Level("set" if sign == "=" else "scale", float(value))
     except ValueError as error:

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         (str(i), repr(text), *(f"{inputs['values'][name][i]:+.3f}" for name in methods))
         for i, text in enumerate(inputs["tokens"])
     ]
-    writes = sorted(direct["writes"].items(), key=lambda item: -abs(item[1]))[:_MOST]
+    writes = sorted(direct["writes"], key=lambda one: -abs(one["adds"]))[:_MOST]
     return Answer(
         data,
         (
@@ -41,11 +41,11 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
             *table(("token", "text", *methods), tokens),
             "",
             f"directly: embedding {direct['embedding']:+.3f}, constant {direct['constant']:+.3f}",
-            *table(("write", "adds"), [(name, f"{value:+.3f}") for name, value in writes]),
+            *table(("write", "adds"), [(one["node"], f"{one['adds']:+.3f}") for one in writes]),
             "",
             *table(
                 ("depth", "log odds at the last token"),
-                [(name, f"{value:+.3f}") for name, value in lens.items()],
+                [(one["depth"], f"{one['log_odds']:+.3f}") for one in lens],
             ),
         ),
     )
@@ -71,13 +71,15 @@ def _direct(experiment: "Experiment", prompt: int, whole: bool) -> dict[str, Any
     return {
         "embedding": found.embedding,
         "constant": found.constant,
-        "writes": {str(node): value for node, value in found.writes.items()},
-        "sources": {str(node): value for node, value in found.sources.items()},
+        "writes": [{"node": str(node), "adds": value} for node, value in found.writes.items()],
+        "sources": [{"node": str(node), "adds": value} for node, value in found.sources.items()],
     }
 
 
-def _lens(experiment: "Experiment", prompt: int, whole: bool) -> dict[str, float]:
+def _lens(experiment: "Experiment", prompt: int, whole: bool) -> list[dict[str, Any]]:
     from circuit_sparsity.patching.logits import logit_lens
 
     found = logit_lens(experiment, prompt, whole)
-    return dict(zip(found.depths, found.log_odds[:, -1].tolist(), strict=True))
+    last: list[float] = found.log_odds[:, -1].tolist()
+    pairs = zip(found.depths, last, strict=True)
+    return [{"depth": depth, "log_odds": value} for depth, value in pairs]

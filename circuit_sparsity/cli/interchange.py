@@ -30,9 +30,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         say(f"{done} of {of}")
 
     if arguments.node:
-        found = [
-            interchange(experiment, arguments.node, arguments.draws, arguments.seed, progress)
-        ]
+        found = [interchange(experiment, arguments.node, arguments.draws, arguments.seed, progress)]
     else:
         found = sorted(interchange_each(experiment, progress), key=lambda one: -one.accuracy)
     data = {

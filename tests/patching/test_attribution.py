@@ -124,12 +124,10 @@ def test_the_lens_ends_in_the_run_itself_and_reads_each_stream(circuit, whole):
         assert torch.allclose(found.logits[found.depths.index("1.resid_in")], wanted, atol=1e-4)
 
 
-def test_a_stream_that_is_no_sum_and_an_unknown_method_are_refused(circuit):
+def test_a_stream_that_is_no_sum_is_refused():
     model = random_model(1, residual_activation_type="relu")
     other = Experiment(
         random_circuit(model, 0.5), model, random_means(model), random_prompts(model, n=2)
     )
     with pytest.raises(ValueError, match="stream that is a sum"):
         direct_logits(other, 0)
-    with pytest.raises(ValueError, match="no attribution by 'saliency'"):
-        attribute_inputs(circuit, 0, methods=("saliency",))
