@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from circuit_sparsity.circuits.recipe import Recipe
     from circuit_sparsity.core.names import Node
     from circuit_sparsity.experiment.opening import open_circuit
+    from circuit_sparsity.patching.graph import attribution_graph
     from circuit_sparsity.patching.inputs import attribute_inputs
     from circuit_sparsity.patching.interchange import interchange, interchange_each
     from circuit_sparsity.patching.logits import direct_logits, logit_lens
@@ -34,6 +35,7 @@ _FROM = {  # name: the module that defines it
     "Recipe": "circuits.recipe",
     "Store": "store",
     "attribute_inputs": "patching.inputs",
+    "attribution_graph": "patching.graph",
     "class_map": "patching.map",
     "direct_logits": "patching.logits",
     "from_pretrained": "runtime.pretrained",
@@ -54,6 +56,7 @@ __all__ = [
     "Recipe",
     "Store",
     "attribute_inputs",
+    "attribution_graph",
     "class_map",
     "direct_logits",
     "evidence",

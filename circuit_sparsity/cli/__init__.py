@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "patch": "patch nodes at tokens from another prompt, or map every node and token",
         "interchange": "share of prompts whose answer flips when nodes are patched from the pair",
         "attribute": "what each token, write and layer of one prompt adds to its answer",
+        "graph": "the attribution graph of a prompt, in the JSON that Neuronpedia opens",
         "train": "train a weight-sparse model from a settings file",
         "prune": "find a circuit: fewest nodes at a target loss, or exactly k nodes",
         "cut": "show a stored run's circuits of any number of nodes, with their losses",

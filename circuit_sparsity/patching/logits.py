@@ -66,7 +66,7 @@ def direct_logits(
     a top-k on it), and for a prompt that is not there.
     """
     model, batch = experiment.model, pairs_of(experiment, [prompt]).batch
-    _check_sum(model)
+    check_sum(model)
     recorder, hook = Recorder(), no_hook
     kept = torch.ones(model.config.d_model, dtype=torch.bool, device=model.device)
     if not whole_model:
@@ -75,7 +75,7 @@ def direct_logits(
     model.residual(batch.tokens, chain(hook, recorder))
     last = int(batch.last[0])
     at_end = {name: x[0, last].float() for name, x in recorder.tensors.items()}
-    direction = _direction(model, batch, at_end[str(FINAL_RESID)]) * kept  # d_model
+    direction = direction_of(model, batch, at_end[str(FINAL_RESID)]) * kept  # d_model
     alive = None if whole_model else experiment.alive
     writes = dict[Node, float]()
     for place in circuit_locations(model.config.n_layer):
@@ -92,7 +92,7 @@ def direct_logits(
     return DirectLogits(prompt, log_odds, embedding, writes, constant, sources)
 
 
-def _check_sum(model: GPT) -> None:
+def check_sum(model: GPT) -> None:
     config = model.config
     places = set(config.top_k_places) if config.afrac is not None else set()
     if config.residual_activation_type == "relu" or places & {"resid_post_attn", "resid_post_mlp"}:
@@ -103,7 +103,7 @@ def _check_sum(model: GPT) -> None:
         )
 
 
-def _direction(
+def direction_of(
     model: GPT, batch: TaskBatch, end: Float[Tensor, " d_model"]
 ) -> Float[Tensor, " d_model"]:
     """What one unit of each channel adds to the log odds, at the scale of the last norm."""

@@ -51,6 +51,7 @@ def keys(value: object, at: str = "") -> set[str]:
         ("patch", *CIRCUIT, "final_resid:175@last=pair", "--prompt", "0"),
         ("interchange", *CIRCUIT, "final_resid:175", "--draws", "2"),
         ("attribute", *CIRCUIT),
+        ("graph", *CIRCUIT),
         ("tasks", "--task", "for_while", "--examples", "1"),
         ("verify",),
         ("clear",),
