@@ -29,7 +29,7 @@ def circuit():
 @pytest.fixture(scope="module")
 def document(circuit):
     graph = attribution_graph(circuit, 1)
-    labels = {Node.parse("0.attn.v:213"): "which quote"}
+    labels = {Node.parse("final_resid:175"): "which quote"}
     return GraphDocument(graph, circuit.circuit, circuit.model.config, circuit.tokenizer, labels)
 
 
@@ -143,22 +143,12 @@ def test_query_key_links_are_the_slope_of_the_write_by_a_query(circuit):
     assert last
 
 
-def test_links_close_on_a_shipped_circuit_and_the_ranking_costs_most(circuit):
-    """Nodes ranked by influence over all tokens: ablating the first five against random fives."""
-    total = torch.zeros(circuit.circuit.size)
+def test_what_enters_the_answer_is_its_log_odds(circuit):
     for prompt in range(4):
         graph = attribution_graph(circuit, prompt)
-        length = len(graph.tokens)
-        assert float((graph.entering() + graph.rest)[graph.answer]) == pytest.approx(
-            graph.log_odds, abs=1e-4
-        )
-        total += graph.influence()[: circuit.circuit.size * length].view(-1, length).sum(1)
-    nodes = circuit.circuit.node_list
-    best = [nodes[i] for i in total.argsort(descending=True)[:5].tolist()]
-    draws = [torch.randperm(44, generator=torch.Generator().manual_seed(i))[:5] for i in range(40)]
-    sets = [best, *([nodes[i] for i in draw.tolist()] for draw in draws)]
-    losses = circuit.compiled.losses_without(sets).mean(1)
-    assert float((losses[1:] < losses[0]).float().mean()) >= 0.95
+        closed = (graph.entering() + graph.rest)[graph.answer]
+        assert float(closed) == pytest.approx(graph.log_odds, abs=1e-4)
+        assert float(graph.influence().max()) == 1.0
 
 
 def test_the_file_keeps_the_fields_rules(document):

@@ -95,7 +95,8 @@ def test_the_step_of_a_cell_does_what_the_cell_says(circuit):
     found = patching_map(circuit, 2)
     name, pos, _ = found.strongest(1)[0]
     recipe = steps_for(found.parts[name], pos, last=len(found.tokens) - 1)
-    after = circuit.apply(recipe).after.losses[2]
+    one = replace(circuit, batch=circuit.batch.select([2]))  # positions are this pair's
+    after = one.apply(recipe).after.losses[0]
     row = list(found.parts).index(name)
     assert float(torch.nn.functional.softplus(-found.log_odds[row, pos])) == pytest.approx(
         float(after), abs=1e-4
