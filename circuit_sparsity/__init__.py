@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from circuit_sparsity.patching.interchange import interchange, interchange_each
     from circuit_sparsity.patching.logits import direct_logits, logit_lens
     from circuit_sparsity.patching.map import class_map, patching_map
+    from circuit_sparsity.patching.model_cells import strongest_in_model
     from circuit_sparsity.pruning.request import prune
     from circuit_sparsity.pruning.settings import PruneSettings
     from circuit_sparsity.runtime.assemble import load_model
@@ -46,6 +47,7 @@ _FROM = {  # name: the module that defines it
     "open_circuit": "experiment.opening",
     "patching_map": "patching.map",
     "prune": "pruning.request",
+    "strongest_in_model": "patching.model_cells",
 }
 _ROOMS = ("evidence", "export", "plots", "tasks")
 
@@ -70,6 +72,7 @@ __all__ = [
     "patching_map",
     "plots",
     "prune",
+    "strongest_in_model",
     "tasks",
 ]
 

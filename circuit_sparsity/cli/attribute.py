@@ -1,5 +1,8 @@
 """``attribute``: what tokens, writes and layers of one prompt add to its answer, in nats."""
 
+# torch does not type Tensor.tolist
+# pyright: reportUnknownMemberType=false
+
 import argparse
 from typing import TYPE_CHECKING, Any
 

@@ -1,9 +1,12 @@
 """``graph``: the attribution graph of a prompt, also in the JSON that Neuronpedia opens."""
 
+# torch does not type Tensor.tolist
+# pyright: reportUnknownMemberType=false
+
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from circuit_sparsity.cli.answer import Answer, Say, table
 from circuit_sparsity.cli.arguments import add_circuit, check_out, open_named, whole_number
@@ -52,7 +55,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         text = json.dumps(told).encode()
         write_atomically(arguments.out, lambda file: file.write(text))
     graph, influence = document.graph, document.graph.influence()
-    best = influence[: graph.answer].argsort(descending=True)[:_MOST].tolist()
+    best: list[int] = influence[: graph.answer].argsort(descending=True)[:_MOST].tolist()
     rows = [(document.words(vertex), float(influence[vertex])) for vertex in best]
     data = {
         "prompt": graph.prompt,
@@ -80,11 +83,11 @@ def _document(experiment: "Experiment", prompt: int) -> "GraphDocument":
     return GraphDocument(graph, experiment.circuit, config, tokenizer, labels)
 
 
-def _read(path: Path) -> dict[str, object]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read {path} as a graph: {error}") from error
     if not isinstance(told, dict):
         raise ValueError(f"{path} holds no JSON object; expected the file of a graph")
-    return told
+    return cast("dict[str, Any]", told)

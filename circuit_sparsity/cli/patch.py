@@ -1,7 +1,10 @@
 """``patch``: what steps at tokens and from other prompts do, or the patching map of a prompt."""
 
+# torch does not type Tensor.tolist
+# pyright: reportUnknownMemberType=false
+
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from circuit_sparsity.cli.answer import Answer, Say, table
 from circuit_sparsity.cli.arguments import add_circuit, open_named, whole_number
@@ -55,7 +58,7 @@ def _steps(experiment: "Experiment", arguments: argparse.Namespace) -> Answer:
         experiment = on_pair(experiment, arguments.prompt)
     recipe = Recipe.parse(arguments.step)
     found = effects(experiment, recipe)
-    data = {
+    data: dict[str, Any] = {
         "prompts": len(experiment.batch),
         "circuit_loss": found.before.loss,
         "loss": found.after.loss,
@@ -89,7 +92,7 @@ def _map(experiment: "Experiment", arguments: argparse.Namespace) -> Answer:
     found = patching_map(experiment, arguments.prompt or 0, arguments.by)
     assert experiment.tokenizer is not None, "a circuit that was opened by name has its tokenizer"
     texts = [experiment.tokenizer.decode([token]) for token in found.tokens]
-    data = {
+    data: dict[str, Any] = {
         "prompt": found.prompt,
         "tokens": texts,
         "here": found.here,

@@ -213,7 +213,7 @@ def _once_each(found: Sequence[Intervention]) -> None:
     for part, changes in by_part.items():
         patched = [change.at.long() for change in changes if isinstance(change, Patch)]
         constant = len(changes) - len(patched)
-        if constant + bool(patched) > 1 or (patched and int(sum(patched).max()) > 1):
+        if constant + bool(patched) > 1 or (patched and int(torch.stack(patched).sum(0).max()) > 1):
             raise ValueError(
                 f"the recipe changes {part} twice at one token; expected one step a part and token"
             )

@@ -160,9 +160,9 @@ class _Builder:
         self._attention()
         self._residual()
         log_odds = self._answer()
-        source, target, weight = (
-            torch.cat([torch.empty(0), *(link[i] for link in self.found)]) for i in range(3)
-        )
+        source = torch.cat([torch.empty(0), *(link[0] for link in self.found)])
+        target = torch.cat([torch.empty(0), *(link[1] for link in self.found)])
+        weight = torch.cat([torch.empty(0), *(link[2] for link in self.found)])
         rule = torch.cat([torch.full((len(w),), r) for _, _, w, r in self.found])
         deviation = torch.cat(
             [

@@ -76,7 +76,7 @@ def attribute_inputs(
         "integrated": lambda: answer.along_the_path(STEPS),
         "shapley": lambda: answer.shapley(ORDERS, seed),
     }
-    values = {name: how[name]() for name in methods}
+    values: dict[Method, Float[Tensor, " pos"]] = {name: how[name]() for name in methods}
     (tokens,) = token_rows(pairs.batch)
     return InputAttribution(tuple(tokens), float(answer.whole), values)
 

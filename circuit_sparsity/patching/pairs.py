@@ -35,7 +35,6 @@ class Pairs:
     other: TaskBatch
     run: CircuitRun  # on ``batch``, prompts apart
     other_run: CircuitRun
-    sources: Sources
     other_sources: Sources
 
     @cached_property
@@ -153,13 +152,10 @@ def pairs_of(experiment: Experiment, prompts: Sequence[int] | None = None) -> Pa
     right, wrong_answer = batch.right[here], batch.wrong[here]
     this = _cut(TaskBatch(batch.tokens[here], batch.last[here], right, wrong_answer))
     other = _cut(TaskBatch(batch.tokens[there], batch.last[there], right, wrong_answer))
-    runs = [experiment.compiled_circuit.on(some, apart=True) for some in (this, other)]
+    run, other_run = (experiment.compiled_circuit.on(some, apart=True) for some in (this, other))
     hook = mean_fill(experiment.alive, experiment.means)
-    sources = [
-        Sources(experiment.model, experiment.means, hook, some, experiment.tokenizer, run)
-        for some, run in zip((this, other), runs, strict=True)
-    ]
-    return Pairs(experiment.circuit, this, other, *runs, *sources)
+    sources = Sources(experiment.model, experiment.means, hook, other, None, other_run)
+    return Pairs(experiment.circuit, this, other, run, other_run, sources)
 
 
 def _cut(batch: TaskBatch) -> TaskBatch:

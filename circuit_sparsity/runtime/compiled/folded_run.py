@@ -162,7 +162,8 @@ class Patches(NamedTuple):
     value: np.ndarray
 
 
-NO_PATCHES = Patches(*(np.zeros(0, np.int64) for _ in range(4)), np.zeros(0), np.zeros(0))
+_NONE = np.zeros(0, np.int64)
+NO_PATCHES = Patches(_NONE, _NONE, _NONE, _NONE, np.zeros(0), np.zeros(0))
 
 
 def folded_run(
