@@ -4,7 +4,7 @@
 # pyright: reportUnknownMemberType=false
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from circuit_sparsity.cli.answer import Answer, Say, table
 from circuit_sparsity.cli.arguments import add_circuit, open_named, whole_number
@@ -83,6 +83,6 @@ def _lens(experiment: "Experiment", prompt: int, whole: bool) -> list[dict[str, 
     from circuit_sparsity.patching.logits import logit_lens
 
     found = logit_lens(experiment, prompt, whole)
-    last: list[float] = found.log_odds[:, -1].tolist()
+    last = cast("list[float]", found.log_odds[:, -1].tolist())
     pairs = zip(found.depths, last, strict=True)
     return [{"depth": depth, "log_odds": value} for depth, value in pairs]

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
         text = json.dumps(told).encode()
         write_atomically(arguments.out, lambda file: file.write(text))
     graph, influence = document.graph, document.graph.influence()
-    best: list[int] = influence[: graph.answer].argsort(descending=True)[:_MOST].tolist()
+    best = cast("list[int]", influence[: graph.answer].argsort(descending=True)[:_MOST].tolist())
     rows = [(document.words(vertex), float(influence[vertex])) for vertex in best]
     data = {
         "prompt": graph.prompt,

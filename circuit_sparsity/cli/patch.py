@@ -4,7 +4,7 @@
 # pyright: reportUnknownMemberType=false
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from circuit_sparsity.cli.answer import Answer, Say, table
 from circuit_sparsity.cli.arguments import add_circuit, open_named, whole_number
@@ -114,7 +114,7 @@ def _classes(experiment: "Experiment", arguments: argparse.Namespace) -> Answer:
     from circuit_sparsity.patching.map import CLASSES, class_map
 
     found = class_map(experiment, arguments.by)
-    shares: list[list[float]] = found.share.tolist()
+    shares = cast("list[list[float]]", found.share.tolist())
     parts = [
         {"part": name} | dict(zip(CLASSES, row, strict=True))
         for name, row in zip(found.parts, shares, strict=True)

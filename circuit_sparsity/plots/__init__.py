@@ -10,6 +10,7 @@ from circuit_sparsity.plots.curves import Axis, Line, line_figure
 from circuit_sparsity.plots.graph import circuit_figure
 from circuit_sparsity.plots.layout import lay_out
 from circuit_sparsity.plots.notebook import draw, draw_both
+from circuit_sparsity.plots.patching import patching_figure
 from circuit_sparsity.plots.standalone import standalone_html
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "draw_both",
     "lay_out",
     "line_figure",
+    "patching_figure",
     "standalone_html",
 ]
