@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prompt",
         type=whole_number(0),
-        help="of the circuit's, from 0; prompt i and i + half are a pair (map: 0; steps: all)",
+        help="of the circuit's, from 0; prompt i and i + half are a pair. A map is of that prompt "
+        "(0), steps are carried out on both prompts of its pair (on all prompts)",
     )
     parser.add_argument(
         "--by", choices=["node", "head", "block", "location"], default="node", help="rows of a map"
@@ -55,7 +56,9 @@ def _steps(experiment: "Experiment", arguments: argparse.Namespace) -> Answer:
     from circuit_sparsity.experiment.recipes import effects, in_whole_model, on_pair
 
     if arguments.prompt is not None:
-        experiment = on_pair(experiment, arguments.prompt)
+        pairs = experiment.batch.n_pairs
+        is_other = pairs <= arguments.prompt < 2 * pairs
+        experiment = on_pair(experiment, arguments.prompt - pairs * is_other)
     recipe = Recipe.parse(arguments.step)
     found = effects(experiment, recipe)
     data: dict[str, Any] = {

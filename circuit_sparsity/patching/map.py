@@ -46,11 +46,15 @@ class PatchingMap:
         return share(self.log_odds, self.here, self.there)
 
     def strongest(self, most: int = 10) -> list[tuple[str, int, float]]:
-        """The cells that move the answer most: part, token, share; the largest first."""
+        """The cells that move the answer most: part, token, share; the largest first.
+
+        Cells that do not move it at all are left out.
+        """
         moved = self.share.nan_to_num().abs().flatten()
         order, width = moved.argsort(descending=True, stable=True)[:most], len(self.tokens)
         names, shares = list(self.parts), self.share.flatten()
-        return [(names[i // width], i % width, float(shares[i])) for i in order.tolist()]
+        cells = [(names[i // width], i % width, float(shares[i])) for i in order.tolist()]
+        return [cell for cell in cells if cell[2]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,7 @@ def share(log_odds: Float[Tensor, "*cell"], here: float, there: float) -> Float[
     """(log odds − here) / (there − here); NaN where here and there are within 0.01 nats."""
     if abs(there - here) < SAME_ANSWER:
         return torch.full_like(log_odds, float("nan"))
-    return (log_odds - here) / (there - here)
+    return (log_odds - here) / (there - here) + 0.0  # no minus before a zero
 
 
 def parts_by(circuit: Circuit, d_head: int, by: By = "node") -> dict[str, tuple[Node, ...]]:
