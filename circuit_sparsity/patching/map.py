@@ -53,8 +53,8 @@ class PatchingMap:
         moved = self.share.nan_to_num().abs().flatten()
         order, width = moved.argsort(descending=True, stable=True)[:most], len(self.tokens)
         names, shares = list(self.parts), self.share.flatten()
-        cells = [(names[i // width], i % width, float(shares[i])) for i in order.tolist()]
-        return [cell for cell in cells if cell[2]]
+        cells = [i for i in order.tolist() if float(moved[i]) > 0]
+        return [(names[i // width], i % width, float(shares[i])) for i in cells]
 
 
 @dataclass(frozen=True, eq=False)
