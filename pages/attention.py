@@ -12,7 +12,10 @@ def page(choice: Choice) -> None:
     view = cached.live(choice)
     experiment, tokenizer = view.experiment, cached.tokenizer(choice.model)
     state.prepare(view)
-    st.markdown("Where does a head look, in the whole model and in the circuit alone? Run now.")
+    st.markdown(
+        "Where does an attention head look, in the whole model and in the circuit alone? "
+        "Computed live."
+    )
     head = attention.head_field(view)
     with st.expander("The prompt", icon=":material/edit_note:", expanded=True):
         text = prompts.text_field(experiment, tokenizer)

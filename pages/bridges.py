@@ -19,8 +19,8 @@ _EDIT, _NODES, _HYBRIDS, _SITES = "An edit", "Every node", "Hybrids", "How good 
 def page(choice: Choice) -> None:
     st.markdown(
         "What does a sparse model explain of a dense one? **Bridges** map the residual streams of "
-        "the two onto each other. Change a node of the circuit here, in the sparse model, and see "
-        "whether the dense model follows."
+        "the two onto each other. Change a node of the circuit here, in the sparse model, and "
+        "see whether the dense model follows."
     )
     pair = choices.pair_of(choice.model)
     if pair is not None:

@@ -44,7 +44,9 @@ def page(choice: Choice) -> None:
     if is_film:
         st.markdown(_what_it_does(choice.task, _ALL_SIZES))
     if over := view.circuit.found.means_over:
-        st.caption(f"Its means are over {messages.plain(over)}, and not the model's own.")
+        st.caption(
+            f"This circuit uses means over {messages.plain(over)} instead of the model's own."
+        )
     if is_film:
         answers.field(choice, view.experiment)
         with messages.in_place():

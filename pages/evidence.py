@@ -10,7 +10,8 @@ from circuit_sparsity.ui.shell.pickers import Choice
 
 def page(choice: Choice) -> None:
     st.markdown(
-        f"Is **{messages.plain(' · '.join(choice))}** what the model does, or would any nodes do?"
+        f"Is **{messages.plain(' · '.join(choice))}** what the model really does, or would any "
+        "nodes do?"
     )
     found = sections.read(choice)
     sections.measuring(choice, found)

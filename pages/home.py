@@ -9,8 +9,7 @@ from circuit_sparsity.ui.shell.page import page
 def begin() -> None:
     st.markdown(
         "See **how a small network answers one question**: which of its nodes are needed, what "
-        "each one does, and what happens without it. What a click does is computed here, on this "
-        "machine."
+        "each one does, and what happens without it. Every click is computed here, on this machine."
     )
     home.tour()
     home.cards()

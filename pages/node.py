@@ -24,8 +24,8 @@ def explore(view: LiveView, tokenizer: Tokenizer) -> None:
         state.prepare(view)
         messages.unknown_nodes(state.unknown_nodes(), view.circuit.title)
         st.markdown(
-            "Everything about one node, computed here. It is the one that was last picked on the "
-            "circuit page; choose any other below."
+            "Everything about one node, computed here. It starts with the node you last picked "
+            "on the circuit page; choose any other below."
         )
         labels = node_field.labels_of(view.circuit)
         node = node_field.chosen(view, labels)
@@ -33,7 +33,7 @@ def explore(view: LiveView, tokenizer: Tokenizer) -> None:
         card.show(view, node, tokenizer, labels)
         in_a_head = node.location.kind in ("q", "k", "v")
         options = (_ACTIVATIONS, _WEIGHTS, *([_HEAD] if in_a_head else []), _VOCABULARY)
-        shown = among("What to see of it", options, _SHOWN)
+        shown = among("What to show", options, _SHOWN)
         if shown == _WEIGHTS:
             card.weights(view, node, labels)
         elif shown == _HEAD:

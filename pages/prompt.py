@@ -23,7 +23,7 @@ def page(choice: Choice) -> None:
     messages.unknown_nodes(state.unknown_nodes(), view.circuit.title)
     st.markdown(
         "Write the beginning of a program; the model and its circuit say which token they expect "
-        "next. The circuit was found for one question only: elsewhere the two may part."
+        "next. The circuit was found for one question only: on other prompts the two may disagree."
     )
     texts = _tokens(view, tokenizer)
     state.search_field(view)
@@ -32,7 +32,7 @@ def page(choice: Choice) -> None:
 
 
 def look(view: LiveView, texts: Sequence[Sequence[int]], tokenizer: Tokenizer) -> None:
-    shown = among("What to see", (_NEXT, _LOSSES, _NODES, _ON), _LOOK)
+    shown = among("What to show", (_NEXT, _LOSSES, _NODES, _ON), _LOOK)
     if shown == _ON:
         continuation.section(view, texts, tokenizer)
         return

@@ -16,8 +16,8 @@ def prune() -> None:
         return
     st.markdown(
         f"Find the part of **{messages.plain(model)}** that does a task: the fewest nodes at a "
-        "loss, or the best of a given number. It runs here, goes on when this page is closed, and "
-        "the result is a circuit like any other, in the sweep `local`."
+        "loss, or the best of a given number. It runs here, keeps going when you close this "
+        "page, and the result is a circuit like any other, in the sweep `local`."
     )
     progress.cards()
     if not fetching.model_is_here(model):

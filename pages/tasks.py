@@ -12,8 +12,8 @@ def all_tasks() -> None:
     pickers.link_trouble()
     st.markdown(
         "A task is a **two-way question about the next token**. Its prompts come in pairs that "
-        "differ in as little as possible, so that a guess which does not look at the difference "
-        "is right half of the time."
+        "differ in as little as possible, so a guess that ignores the difference is right half "
+        "the time."
     )
     with messages.in_place():
         tasks.scores(model)

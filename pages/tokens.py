@@ -21,7 +21,7 @@ def page(choice: Choice) -> None:
     tokenizer = cached.tokenizer(choice.model) if has_tokenizer else None
     st.markdown("What makes a node fire? Its activation on each token, on one scale for all texts.")
     node = tokens.node_field(view, can_run)
-    source = among("On which text", (_STORED, _OWN), "token_source")
+    source = among("Text to read", (_STORED, _OWN), "token_source")
     shown, largest = [], 0.0
     if source == _STORED:
         shown, largest = strips.stored_documents(view, node)

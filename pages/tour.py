@@ -24,8 +24,8 @@ def one_step() -> None:
     if at == len(STEPS) - 1:
         tour.what_next(choice)
     st.caption(
-        f"Everything here is measured now, on {messages.plain(' · '.join(choice))}; losses are of "
-        f"{messages.plain(view.experiment.batch_name)}."
+        f"Everything here is measured live, on {messages.plain(' · '.join(choice))}; losses are "
+        f"on {messages.plain(view.experiment.batch_name)}."
     )
 
 

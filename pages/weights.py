@@ -16,8 +16,8 @@ def weights() -> None:
     if not fetching.model_is_here(model, to_run=False):
         return
     st.markdown(
-        f"The weights of **{messages.plain(model)}**, as they are; nothing is run. Zeros, which "
-        "most of them are, are left out of tables and histograms."
+        f"The weights of **{messages.plain(model)}**, exactly as trained; nothing is run. Most "
+        "of them are zero, and zeros are left out of tables and histograms."
     )
     found, tokenizer = cached.model(model), cached.tokenizer(model)
     model_weights.channel(found, tokenizer)

@@ -113,7 +113,7 @@ def evidence_lines(evidence: "Evidence") -> tuple[str, ...]:
     for key in SHOWN:
         value, one = getattr(evidence, key), DEFINITIONS[key]
         rows.append((one.name, "-" if value is None else f"{value:.4f}", one.unit, one.anchor))
-    lines = [*table(("measure", "value", "unit", "hold it against"), rows)]
+    lines = [*table(("measure", "value", "unit", "compare with"), rows)]
     lines += [
         f"the model's own loss {evidence.model_loss:.4f}, of the empty circuit "
         f"{evidence.empty_loss:.4f} nats per sequence"

@@ -38,7 +38,7 @@ _ALL = (
     Definition(
         "faithfulness",
         "Faithfulness",
-        "How far the circuit's loss goes from that of the empty circuit to that of the model.",
+        "How far the circuit's loss gets from that of the empty circuit to that of the model.",
         RATIO,
         "0 is the empty circuit, 1 the model; more than 1 is a circuit better than its model",
     ),
@@ -67,7 +67,7 @@ _ALL = (
     Definition(
         "exact_match_full",
         "Exact match, all tokens",
-        "Share of prompts on which circuit and model find the same token of all likeliest.",
+        "Share of prompts on which circuit and model rank the same token of all first.",
         SHARE,
         "1 is every prompt",
     ),
@@ -102,7 +102,7 @@ _ALL = (
     Definition(
         "minimality",
         "Minimality",
-        "Rise of the circuit's loss when one kept node alone is held at its mean, for each node.",
+        "Rise in the circuit's loss when one kept node alone is held at its mean, for each node.",
         NATS,
         "a node at 0 or less is not needed here",
     ),
@@ -150,7 +150,7 @@ _FURTHER = (
     Definition(
         "anchors",
         "Against a guess",
-        "Faithfulness and completeness with the best constant guess in the place of the empty "
+        "Faithfulness and completeness with the best constant guess in place of the empty "
         "circuit, which is often far worse; the circuit's mean margin over the model's; and how "
         "the two margins correlate over the prompts of each class.",
         RATIO,

@@ -57,8 +57,8 @@ class Control:
         if self.necessities or lowest < CHANCE_LOSS - SOME:
             return None
         return (
-            f"{self.name}: the search ended at {lowest:.4f} nats, no better than a guess; that it "
-            "found nothing says little of whether there was something to find"
+            f"{self.name}: the search ended at {lowest:.4f} nats, no better than a guess; that "
+            "it found nothing says little about whether there was anything to find"
         )
 
     @property

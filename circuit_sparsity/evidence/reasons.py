@@ -58,7 +58,9 @@ class Reasons:
         if not far:
             return f"All {len(self.heads)} heads look where they look in the model."
         names = ", ".join(f"head {one.head} of layer {one.layer}" for one in far)
-        return f"{len(far)} of {len(self.heads)} heads look elsewhere than in the model: {names}."
+        return (
+            f"{len(far)} of {len(self.heads)} heads look where they do not in the model: {names}."
+        )
 
 
 @torch.no_grad()

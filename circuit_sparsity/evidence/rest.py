@@ -61,7 +61,8 @@ class PartOfRest:
         return (
             f"Part of the rest: with a random {worst.share:.0%} of what is outside ablated, one "
             f"draw in ten has a loss of {worst.p90:.4f} nats or more (worst {worst.worst:.4f}), "
-            f"the circuit alone {self.circuit_loss:.4f}; it leans on the rest being whole or gone"
+            f"the circuit alone {self.circuit_loss:.4f}; it depends on the rest being all there "
+            "or all gone"
         )
 
 

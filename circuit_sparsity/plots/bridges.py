@@ -110,8 +110,8 @@ def effects_figure(found: Effects, palette: Palette) -> Figure:
     ]
     layout = _layout(
         palette,
-        "sparse model: rise of the loss, nats per sequence",
-        "dense model: rise of the loss, nats per sequence",
+        "sparse model: rise in the loss, nats per sequence",
+        "dense model: rise in the loss, nats per sequence",
     )
     ends = [min(0.0, *xs), max(0.0, *xs)]
     layout["shapes"] = [_line(palette.faint, x0=ends[0], x1=ends[1], y0=ends[0], y1=ends[1])]

@@ -52,9 +52,9 @@ def costs(card: NodeCard, rank: tuple[int, int] | None = None) -> str:
     """What the task loses without it; ``rank`` is its place among how many kept nodes."""
     before, after = card.cost.before.loss, card.cost.after.loss
     change = f"{signed(card.cost.delta, 4)} nats a sequence, {before:.4f} to {after:.4f}"
-    on = f"Live, on {card.prompts}; baseline: the circuit as it is."
+    on = f"Live, on {card.prompts}; baseline: the circuit, unchanged."
     if not card.is_kept:
-        return f"The circuit does not keep it. Let it run as well: {change}. {on}"
+        return f"The circuit does not keep it. With it added: {change}. {on}"
     place = f" Number {rank[0]} of {rank[1]} kept nodes by cost." if rank else ""
     return f"Ablated alone: {change}.{place} {on}"
 

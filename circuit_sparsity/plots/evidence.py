@@ -67,7 +67,7 @@ _CONTROLLED = ("sufficiency", "necessity")
 def measures_table(evidence: Evidence, palette: Palette) -> str:
     """One row a measure, in the order of their definitions; what is not measured says so."""
     rows = [_row(one, evidence) for one in DEFINITIONS.values() if one.key != "controls"]
-    return _table(("measure", "value", "unit", "hold it against", "controls"), rows, palette)
+    return _table(("measure", "value", "unit", "compare with", "controls"), rows, palette)
 
 
 def controls_table(evidence: Evidence, palette: Palette) -> str:
@@ -119,9 +119,8 @@ def _stability(evidence: Evidence) -> str:
 def _edges_needed(evidence: Evidence) -> str:
     if evidence.edges_needed is None or evidence.loss_of_needed is None:
         return '<span class="faint">not looked for</span>'
-    spare = evidence.edges - evidence.edges_needed
     return (
-        f"{evidence.edges_needed:,} of {evidence.edges:,}<br>without the {spare:,} other: "
+        f"{evidence.edges_needed:,} of {evidence.edges:,}<br>with these alone: "
         f"{evidence.loss_of_needed:.4f} nats"
     )
 

@@ -136,7 +136,7 @@ def _outcomes(rows: Mapping[str, Mapping[str, float]]) -> str:
 def _legend(found: Investigation, palette: Palette) -> str:
     strengths = sorted(abs(edge.weight) for edge in found.wiring.edges) or [0.0]
     colours = (
-        f"<p class='faint'>Marks: blue to orange by the rise of the loss when that node alone is "
+        f"<p class='faint'>Marks: blue to orange by the rise in the loss when that node alone is "
         f"ablated, on {escape(found.rises_on)}.</p>"
         if any(isinstance(part, Node) for part in found.rises)
         else ""
@@ -147,7 +147,7 @@ def _legend(found: Investigation, palette: Palette) -> str:
 def _ablation(told: Mapping[str, Any]) -> str:
     ablated = told["ablation"]
     if ablated is None:
-        return "<h2>What is switched off</h2><p>Nothing: this is the circuit as it is.</p>"
+        return "<h2>What is switched off</h2><p>Nothing.</p>"
     before, after = ablated["before"], ablated["after"]
     parts = "".join(
         f"<li><code>{escape(one['part'])}</code>, {escape(one['held'])} "
@@ -212,7 +212,7 @@ def _evidence(found: Investigation, palette: Palette) -> str:
     evidence = found.evidence
     if evidence is None:
         return "<h2>Evidence</h2><p>None is stored for this circuit.</p>"
-    troubles = "".join(f"<p><b>Look out:</b> {escape(one)}.</p>" for one in evidence.troubles)
+    troubles = "".join(f"<p><b>Warning:</b> {escape(one)}.</p>" for one in evidence.troubles)
     return (
         f"<h2>Evidence</h2><p class='faint'>Measured on {escape(evidence.prompts)}.</p>{troubles}"
         f"{measures_table(evidence, palette)}<h2>Controls</h2>"

@@ -96,7 +96,7 @@ class $N4:
 
 CLASS_INIT = TemplateTask(
     "class_init",
-    "Which of two names is copied: the `x` of `self.x = x` or the other one?",
+    "Which of the two names is copied: the `x` of `self.x = x`, or the other one?",
     answers=(" $n1\n", " $n2\n"),
     templates=_INIT_TEMPLATES,
 )
@@ -192,7 +192,7 @@ async def $v1_$n3($n1, $n2):
 
 VAR_SWAP = TemplateTask(
     "var_swap",
-    "Which variable ends the swap: the `x` of `x, y = y, x` or the other one?",
+    "Which variable ends the swap: the `x` of `x, y = y, x`, or the other one?",
     answers=(" $n1\n", " $n2\n"),
     templates=_SWAP_TEMPLATES,
 )

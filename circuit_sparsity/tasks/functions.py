@@ -97,7 +97,7 @@ class $N1:
 
 FINAL_KWARG = TemplateTask(
     "final_kwarg",
-    "Does the last argument get a default, as the earlier ones do, or not?",
+    "Does the last argument get a default, as the earlier ones did, or not?",
     answers=("=None):\n", "):\n"),
     templates=_KWARG_TEMPLATES,
 )

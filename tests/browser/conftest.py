@@ -180,7 +180,7 @@ class Explorer:
 
     def whole(self) -> None:
         """Wait until the panel speaks of the whole circuit."""
-        self.page.wait_for_selector("h5:has-text('The circuit as it is')")
+        self.page.wait_for_selector("h5:has-text('The circuit, unchanged')")
         self.wait_until_idle()
 
     def metric(self, label: str) -> tuple[float, str]:

@@ -78,7 +78,7 @@ def test_the_page_opens_from_a_file_without_a_network(browser, page_file):
 def test_everything_can_be_taken_from_the_circuit_page(explorer, tmp_path):
     page = explorer.open(urlencode(QUERY)).page
     page.get_by_role("tab", name="Export", exact=True).click()
-    page.get_by_role("button", name="Take it with you").click()
+    page.get_by_role("button", name="Export this circuit").click()
     page.wait_for_selector("text=The graph as a picture")
     explorer.wait_until_idle()
     saved = {}

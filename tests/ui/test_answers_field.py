@@ -34,7 +34,7 @@ def test_answers_chosen_by_hand_give_the_loss_of_the_command_line(open_app):
     expected = open_circuit(MODEL, TASK, SWEEP, K, answers=OTHER).of_circuit.loss
     assert loss(app) == f"{expected:.4f}" != before
     assert app.query_params["answers"] == list(OTHER)
-    next(button for button in app.button if button.label == "Back to those found").click()
+    next(button for button in app.button if button.label == "Back to the original answers").click()
     app.run()
     assert loss(app) == before
     assert "answers" not in app.query_params

@@ -168,7 +168,7 @@ def test_a_model_without_means_says_why_its_circuits_cannot_be_run(open_page, st
     store.refresh()
     app = wait(choose(open_page(), "model", MODEL))
     wait(press(app, "Download the model"))
-    assert f"No reference means of {MODEL} could be had" in said(app)
+    assert f"The reference means of {MODEL} could not be fetched" in said(app)
     assert app.dataframe[0].value["stored rise of the loss, nats"].notna().all()
 
 

@@ -93,7 +93,8 @@ def test_the_loss_of_every_token_stands_beside_how_far_the_circuit_is_from_the_m
     assert of_circuit[1:] == pytest.approx(circuit.losses.tolist(), abs=1e-4)
     assert apart[1:] == pytest.approx(divergences(model, circuit)[:-1].tolist(), abs=1e-4)
     found = parting(model, circuit)
-    words = next(text.value for text in app.markdown if "parts from the whole model" in text.value)
+    told = (text.value for text in app.markdown)
+    words = next(text for text in told if "disagrees with the whole model" in text)
     assert f"{found.divergence:.3f} nats" in words
     assert found.first is None or f"first after token {found.first + 1}," in words
 

@@ -224,7 +224,7 @@ def test_a_run_gives_the_circuit_of_every_size(page):
     circuit = open_cut(store, stored).circuit(Goal(k=30), minimal=False)
     decides = circuit.found.worst_loss
     shown = {metric.label: metric.value for metric in page.metric}
-    assert shown["Loss, prompts that decide"] == f"{decides:.4f}"
+    assert shown["Loss, size-choosing prompts"] == f"{decides:.4f}"
     page.button(key="keep_cut").click()
     run(page)
     kept = jobs().all(["cut"])[-1].result()

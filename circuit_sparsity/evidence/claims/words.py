@@ -65,7 +65,7 @@ def _dense(claims: Claims) -> Iterator[Said]:
 
 def _told(one: Comparison) -> str:
     if one.paper is None:
-        return "not told"
+        return "not reported"
     known = paper.EDGES.get(one.target)
     return f"{one.paper:.0f}x" + (f" ({known[0]:,} / {known[1]:,})" if known else "")
 
@@ -109,7 +109,7 @@ def _attribution(claims: Claims) -> Iterator[Said]:
         told = f"{one.paper:.0f}x (97k / 0.3k)" if one.paper else "hundreds"
         yield Said(f"{what} at {one.target} nats", told, _measured(one), _seeds(one))
     if not found:
-        yield Said(what, "323x (97k / 0.3k) at 0.15", "not measured", "no ranking to hold it to")
+        yield Said(what, "323x (97k / 0.3k) at 0.15", "not measured", "no ranking to compare with")
 
 
 def _necessity(claims: Claims) -> Iterator[Said]:
@@ -152,19 +152,19 @@ def _hybrids(claims: Claims) -> Iterator[Said]:
             f"dense; ridge regression {one.ridge_into_sparse:.2f} and {one.ridge_into_dense:.2f}"
         )
         on = f"{one.sparse} and {one.dense}, {one.tokens:,} held-out tokens"
-        yield Said(what, "not told", here, on)
+        yield Said(what, "not reported", here, on)
     if not claims.hybrids:
-        yield Said(what, "not told", "not measured", "no bridges with a card")
+        yield Said(what, "not reported", "not measured", "no bridges with a card")
 
 
 def caution(claims: Claims) -> Sequence[str]:
     """What stands between our numbers and the paper's."""
     return (
         "Models, text, tokenizer and prompts here are this project's own and far smaller than the "
-        "paper's, so that only ratios can be held against each other, not numbers of edges.",
+        "paper's, so only ratios can be compared, not numbers of edges.",
         "Circuits at a target are cut from one ranking a seed and task, without removing single "
         "nodes unless a row says refined; the paper keeps the best of 256 to 768 searches.",
-        "Tasks that one of two models does not bring below the target are left out of both.",
+        "A task that either model cannot bring below the target is left out for both.",
         "Of other models than the two, and of other seeds than one a task, few circuits ship: they "
         "are large. `python -m circuit_sparsity prune MODEL TASK --target 0.15 --preset masks "
         "--sweep masks --seed N` makes one, and the command counts what is here.",

@@ -24,8 +24,8 @@ _DENSE, _NODES, _HOW, _VALUE = "bridge_to", "bridge_nodes", "bridge_edit", "brid
 _OTHER, _MEAN, _ZERO = "The other answer's value", "Its mean", "Zero"
 _SET, _SCALE, _RECIPE = "A value", "A multiple", "As on the circuit page"
 _HOW_HELP = (
-    "What the nodes become. *The other answer's value* is what the node has on the pair's other "
-    "prompt, so that the edit says: answer as if it had been the other one."
+    "What the nodes are set to. *The other answer's value* is the node's value on the pair's "
+    "other prompt, so the edit says: answer as if it had been the other prompt."
 )
 _EXPLAINED = (
     "**No bridges from {model} are on this machine.** Bridges join a sparse model and a dense one "
@@ -51,14 +51,14 @@ def pair_of(model: str) -> Pair | None:
     names = [one.dense for one in fitting]
     dense = names[0]
     if len(names) > 1:
-        dense = among("Dense model", names, _DENSE, "What the bridges of this model lead to.")
+        dense = among("Dense model", names, _DENSE, "The model that the bridges lead to.")
     return _pair(model, dense, _stamps(store, model, dense))
 
 
 def edits_of(view: LiveView, pair: Pair) -> tuple[NodeEdit, ...]:
     """The edit that the fields say; empty while no node is chosen."""
     kinds = (_OTHER, _MEAN, _ZERO, _SET, _SCALE, _RECIPE)
-    kind = among("What the nodes become", kinds, _HOW, _HOW_HELP)
+    kind = among("Set the nodes to", kinds, _HOW, _HOW_HELP)
     if kind == _RECIPE:
         return _of_recipe(pair)
     levels: Mapping[str, Level | None] = {_OTHER: None, _MEAN: MEAN, _ZERO: ZERO}
@@ -112,7 +112,7 @@ def _node_field(view: LiveView, pair: Pair) -> list[Node]:
         st.session_state[_NODES] = asked or _first(view, names)
     if unknown := [name for name in st.session_state[_NODES] if name not in names]:
         st.caption(
-            f"{plain(', '.join(unknown))}: no node of this circuit that these bridges carry."
+            f"{plain(', '.join(unknown))}: not a node of this circuit that these bridges carry."
         )
         kept = [name for name in st.session_state[_NODES] if name in names]
         st.session_state[_NODES] = kept or _first(view, names)
@@ -120,9 +120,9 @@ def _node_field(view: LiveView, pair: Pair) -> list[Node]:
         "Nodes of the sparse model",
         list(names),
         **bound(_NODES),
-        help="Nodes behind the last bridge and position channels do not go over and are not "
-        "offered. It begins with the node looked at on the circuit page, else with the read that "
-        "costs most.",
+        help="Nodes after the last bridge and position channels cannot be carried over and are "
+        "not offered. It starts with the node selected on the circuit page, or else with "
+        "the read that costs most.",
     )
     return [names[name] for name in found]
 
@@ -146,14 +146,14 @@ def _of_recipe(pair: Pair) -> tuple[NodeEdit, ...]:
     carried = [step for step in nodes if is_carried(pair, step.source)]
     if not carried:
         st.info(
-            "Nothing that a bridge carries is switched off on the circuit page. Double click a "
+            "Nothing that a bridge can carry is switched off on the circuit page. Double click a "
             "node there, or choose nodes here.",
             icon=":material/hub:",
         )
         return ()
     st.markdown(plain("; ".join(f"{step.source} {step.level.in_words}" for step in carried)))
     if left := [str(step) for step in steps if step not in carried]:
-        st.caption(f"Does not go over: {plain(', '.join(left))}.")
+        st.caption(f"Not carried over: {plain(', '.join(left))}.")
     return tuple(NodeEdit(step.source, step.level) for step in carried)
 
 

@@ -33,8 +33,9 @@ _PAIRS = 32  # of prompts that an edit is tried on
 _STRENGTHS = tuple(i / 4 for i in range(9))
 _DRAWS = 20
 _GAINS_HELP = (
-    "Off, as published: the change of what a block reads goes over as it stands. On: the norms' "
-    "gains turn it back into a change of the residual stream, so that exactly what changed in the "
+    "Off, as published: the change in what a block reads is carried over unchanged. On: the "
+    "norms' gains turn it back into a change of the residual stream, so that exactly what "
+    "changed in the "
     "sparse stream changes in the dense one."
 )
 _CONTROLS_HELP = (
@@ -87,7 +88,7 @@ def _strength_fields() -> tuple[float, bool]:
             help="0 is no edit, 1 the whole edit, 2 twice as much.",
         )
     with toggle:
-        gains = st.toggle("Count the norms' gains", help=_GAINS_HELP, **bound(_GAINS, False))
+        gains = st.toggle("Account for the norms' gains", help=_GAINS_HELP, **bound(_GAINS, False))
     return strength, gains
 
 
@@ -124,7 +125,7 @@ def _curve(
     strength: float,
     found: _Edited,
 ) -> None:
-    st.markdown("##### Over strength", help=_CONTROLS_HELP)
+    st.markdown("##### By strength", help=_CONTROLS_HELP)
     job = _controls(view, pair, edits, gains)
     controls: Sequence[AtStrength] = job.result() if job.state == "done" else ()
     colours = palette(st.context.theme.type)
@@ -150,7 +151,7 @@ def _curve(
         if text is not None:
             with st.popover("In a terminal", icon=":material/terminal:"):
                 st.code(text, language="shell", wrap_lines=True)
-                st.caption("On all test prompts; `--json` gives it to programs.")
+                st.caption("On all test prompts; `--json` prints it for programs.")
 
 
 def _running(job: Job) -> None:

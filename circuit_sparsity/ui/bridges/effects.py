@@ -20,9 +20,9 @@ from circuit_sparsity.ui.shell.messages import plain
 
 KIND = "bridge effects"
 _HELP = (
-    "Both models run whole. A node of the sparse model is held at its reference mean; the change "
-    "goes over the bridge and the dense model answers. If the dense model works alike, what hurts "
-    "the one hurts the other."
+    "Both models run whole. A node of the sparse model is held at its reference mean, the change "
+    "is carried over the bridge, and the dense model answers. If the two work alike, what hurts "
+    "one hurts the other."
 )
 
 
@@ -40,7 +40,7 @@ def section(view: LiveView, pair: Pair) -> None:
         "bridge_effects",
         icon=":material/scatter_plot:",
         type="primary",
-        meaning=f"On the {len(view.experiment.batch)} test prompts; both models run once a node.",
+        meaning=f"On the {len(view.experiment.batch)} test prompts; both models run once per node.",
     ):
         _start(view, pair, key)
         st.rerun()
@@ -83,9 +83,9 @@ def _show(found: Effects, pair: Pair, view: LiveView) -> None:
         config={"displaylogo": False},
     )
     st.caption(
-        f"Rise of the mean task loss on {len(view.experiment.batch)} test prompts when one node is "
+        f"Rise in the mean task loss on {len(view.experiment.batch)} test prompts when one node is "
         f"held at its mean, {len(found.nodes)} nodes; the dotted line is where both are equal. "
-        f"{len(found.left_out)} nodes behind the last bridge or of position channels are left out."
+        f"{len(found.left_out)} nodes after the last bridge or on position channels are left out."
     )
     rows = [
         {

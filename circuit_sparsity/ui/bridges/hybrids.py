@@ -80,7 +80,7 @@ def _next_tokens(found: HybridReading, tokenizer: Tokenizer) -> None:
 
 def _losses(found: HybridReading, tokenizer: Tokenizer) -> None:
     if len(found.tokens) < 2:
-        st.caption("One token alone has no loss: nothing stands before it.")
+        st.caption("A single token has no loss: nothing comes before it.")
         return
     st.markdown("##### Loss of each token, nats per token", help=_LOSS_HELP)
     shown = [
@@ -99,7 +99,7 @@ def _losses(found: HybridReading, tokenizer: Tokenizer) -> None:
             f"{float(found.losses[other][at - 1]):.2f})"
             for at in found.partings(one, other, 3)
         )
-        st.markdown(plain(f"{_READERS[one]} and “{_READERS[other]}” part most at {parts}."))
+        st.markdown(plain(f"{_READERS[one]} and “{_READERS[other]}” disagree most at {parts}."))
     strips.numbers(shown, tokenizer)
 
 

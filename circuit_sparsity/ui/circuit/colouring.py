@@ -44,10 +44,10 @@ _COST, _ONE, _TWO, _APART, _OWN = (  # also what the address says
 )
 _SHOWN = 24  # characters of the reader's text in the legend
 _HELP = (
-    "Costs: the rise of the loss when that node alone is ablated. Activations: in the circuit, "
+    "Costs: the rise in the loss when that node alone is ablated. Activations: in the circuit, "
     "with everything else at its mean, on one token of one of the task's prompts. Their "
-    "difference: class 1 less class 2, which differ in what decides the answer. Your text: the one "
-    "of the page of prompts."
+    "difference: class 1 minus class 2, which differ in what decides the answer. Your text: the "
+    "one on the prompt page."
 )
 
 
@@ -85,7 +85,7 @@ def chosen(view: LiveView, below: DeltaGenerator) -> Colouring | None:
     if costs is None or of_cost is None:
         return None
     caption = (
-        "Nodes: blue to orange by the rise of the loss when that node alone is ablated, live, on "
+        "Nodes: blue to orange by the rise in the loss when that node alone is ablated, live, on "
         f"{costs.on}; hover for the number."
     )
     return Colouring(of_cost, (), (_COST, state.fill()), caption, of_cost.unit)
@@ -108,8 +108,8 @@ def _by_activation(view: LiveView, by: str, costs: tuple[Shading, ...]) -> Colou
             min(ends),
             **bound(_BEFORE, 0),
             width=170,
-            help="0 is the last token, where the answer is read. Both prompts are counted from "
-            "their ends.",
+            help="0 is the last token, where the answer is read. Both prompts are counted back "
+            "from their ends.",
         )
     )
     found = _activations(view, cached.identity(view), pair)
@@ -242,11 +242,11 @@ def graph_by_cost(view: LiveView) -> None:
     graph.keys(view)
     with explained:
         graph.legend(view)
-        st.caption(f"The picture: {edges}.")
+        st.caption(f"In the picture: {edges}.")
         if words:
             st.caption(
-                "Captions, on the nodes that cost most: your label, else the token on which the "
-                "node's mean activation in the whole model stands out most, and that mean."
+                "Captions, on the nodes that cost most: your label, or else the token on which "
+                "the node's mean activation in the whole model stands out most, with that mean."
             )
         if colours is not None:
             theme = palette(st.context.theme.type)

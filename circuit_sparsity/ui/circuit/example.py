@@ -30,8 +30,8 @@ _CLASSES = ("class 1", "class 2")
 _CAPTIONS = 10  # nodes that are captioned
 _PROMPTS = 128  # on which their words are measured
 _HELP = (
-    "The prompt below the graph: one of the task's own. Its pairs differ in what decides the "
-    "answer, and class 1 and class 2 have different right answers."
+    "The prompt below the graph: one of the task's own. The two prompts of a pair differ in what "
+    "decides the answer, so class 1 and class 2 have different right answers."
 )
 
 

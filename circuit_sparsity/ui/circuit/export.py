@@ -50,15 +50,15 @@ FOR_OTHERS: tuple[tuple[str, str, str, Write], ...] = (
 
 def button(view: LiveView) -> None:
     """The button that opens the dialog; the reader's labels and recipe travel along."""
-    if st.button("Take it with you", key="take_away", icon=":material/download:"):
+    if st.button("Export this circuit", key="take_away", icon=":material/download:"):
         _dialog(view)
 
 
-@st.dialog("Take it with you", width="large")
+@st.dialog("Export this circuit", width="large")
 def _dialog(view: LiveView) -> None:
     with messages.in_place():
         found = _found(view)
-        off = f"without {what(found.off)}" if found.off else "as it is, with nothing switched off"
+        off = f"without {what(found.off)}" if found.off else "with nothing switched off"
         st.markdown(
             f"The circuit **{messages.plain(view.circuit.title)}**, {messages.plain(off)}. "
             "Files are made when you ask for them: large circuits take a while."
@@ -106,7 +106,7 @@ def _whole(view: LiveView, found: Investigation) -> None:
         lambda everything: standalone_html(everything, colours),
     )
     st.caption(
-        "An HTML file of 5 MB that opens anywhere without a network: the graph to move about in, "
+        "An HTML file of 5 MB that opens anywhere without a network: the graph to explore, "
         "what is switched off with the loss before and after, tables, evidence, labels."
     )
 
@@ -125,8 +125,8 @@ def _program(view: LiveView, found: Investigation) -> None:
     )
     st.caption(
         "Token ids in, the answers' logits out, with numpy alone and equal to this circuit to "
-        f"1e-4. {messages.plain(written.in_words)}. It is the whole circuit: what is switched off "
-        "now runs in it."
+        f"1e-4. {messages.plain(written.in_words)}. It is the whole circuit: what you have "
+        "switched off here still runs in it."
     )
 
 
@@ -161,7 +161,7 @@ def _pictures(view: LiveView) -> None:
             "background": palette(st.context.theme.type).background,
         },
     )
-    st.caption("As it is shown now: zoomed, and with what is switched off.")
+    st.caption("As shown now, including the zoom and what is switched off.")
 
 
 def _download(
@@ -206,7 +206,7 @@ def stored_section(view: StoredView) -> None:
     def made(write: Write) -> str:
         return write(stored_document(view.stored, view.wiring, labels, link))
 
-    with st.expander("Take it with you", icon=":material/download:"):
+    with st.expander("Export this circuit", icon=":material/download:"):
         with st.container(horizontal=True):
             for label, ending, mime, write in FOR_OTHERS:
                 st.download_button(
@@ -219,6 +219,6 @@ def stored_section(view: StoredView) -> None:
                     on_click="ignore",
                 )
         st.caption(
-            "Stored numbers, in nats per sequence, and your labels. The circuit as a program and "
-            "as a page of its own need the model here."
+            "Stored numbers, in nats per sequence, and your labels. A program or an offline page "
+            "can be exported once the model is on this machine."
         )

@@ -59,7 +59,7 @@ def page(view: LiveView) -> None:
     if source is None:
         st.info(
             "**There is only one size here.** A film needs a sweep with circuits of several sizes, "
-            "or a circuit whose run left its ranking (a pruning here does).",
+            "or a circuit whose pruning stored its ranking (a pruning here does).",
             icon=":material/movie:",
         )
         return
@@ -72,8 +72,8 @@ def page(view: LiveView) -> None:
         figure = _figure(film, made, st.context.theme.type, view)
         st.plotly_chart(figure, key=_CHART, config={"displaylogo": False}, alt=_alt(film))
         st.caption(
-            "One layout for the nodes of all sizes together: what is faint is not kept at this k; "
-            "a ring marks what enters."
+            "All sizes share one layout: faint nodes are not kept at this k, and a ring marks "
+            "those that enter."
         )
     with right:
         _curve(film, at, source)
@@ -96,7 +96,7 @@ def _source(view: LiveView) -> str | None:
     known += [_RANKING] if _ranking_file(view.choice).is_file() else []
     if not known:
         return None
-    return among("Sizes from", known, _FROM)
+    return among("Take sizes from", known, _FROM)
 
 
 def _sweep(choice: Choice) -> list[Choice]:
@@ -211,7 +211,8 @@ def _curve(film: Film, at: int, source: str) -> None:
         config={"displaylogo": False},
         alt="Loss over the number of nodes; the table below has the same numbers",
     )
-    on = "on the prompts in each file" if source == _SWEEP else "on the prompts that decide a size"
+    chosen_on = "on the prompts used to choose the size"
+    on = "on the prompts in each file" if source == _SWEEP else chosen_on
     st.caption(f"Stored, {on}; everything else mean-ablated. **Click a point** to go to that k.")
 
 
@@ -225,10 +226,10 @@ def _clicked(film: Film) -> None:
 def _open(view: LiveView, film: Film, at: int, source: str) -> None:
     frame = film.frames[at]
     if source == _RANKING:
-        st.caption("The Prune page keeps the circuit of any size as one of its own.")
+        st.caption("On the Prune page you can keep the circuit of any size.")
         return
     if st.button(
-        f"Open {plain(frame.name)} and ablate in it",
+        f"Open {plain(frame.name)} and ablate its nodes",
         icon=":material/hub:",
         on_click=_leave,
         args=(Choice(*view.choice[:3], frame.name),),

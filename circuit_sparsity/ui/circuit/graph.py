@@ -49,11 +49,13 @@ _STYLE = """<style>
 }}
 </style>"""
 _MOUSE_AND_KEYS = (
-    "**Click** a node, or the middle of an edge, to look at it. **Double click**, the key **A** or "
-    "its scissors button ablates it or restores it; **Shift+click** does so at once and collects "
-    "several. The **wheel** zooms, **dragging** pans, a **double click on the ground** fits. "
-    "**Arrow keys** lead along the strongest neighbours and the row, **U** undoes, **Shift+U** "
-    "redoes, **/** goes to the search, **F** fills the screen."
+    "**Click** a node, or the middle of an edge, to look at it. **Double click** it, or press "
+    "**A** or the scissors button, to ablate or restore it; **Shift+click** does so at once and "
+    "collects several. The **wheel** zooms, **dragging** pans, a **double click on the "
+    "background** fits the graph. "
+    "**Arrow keys** walk along the strongest connections and along the row, **U** undoes, "
+    "**Shift+U** "
+    "redoes, **/** jumps to the search, **F** fills the screen."
 )
 _CONFIG = {
     "displaylogo": False,
@@ -218,7 +220,7 @@ def block_field(view: CircuitView) -> CircuitView:
         width=125,
         label_visibility="collapsed",
         help="One block alone is drawn larger: its reads, what is between, and its writes. What "
-        "is switched off elsewhere stays so.",
+        "is switched off elsewhere stays off.",
     )
     if asked not in blocks:
         return view
@@ -255,12 +257,12 @@ def weight_field(shown: CircuitView) -> tuple[CircuitView, str]:
     if asked is not None and asked not in stops:
         st.session_state[WEIGHT] = _nearest(asked, stops)
     least = st.select_slider(
-        "Weights from",
+        "Smallest weight shown",
         stops,
         **bound(WEIGHT, stops[0]),
         width=100,
         label_visibility="collapsed",
-        help="Weaker edges are left out of the picture; they run all the same.",
+        help="Smallest weight shown: weaker edges are hidden, but they still run.",
     )
     count = sum(strength >= float(least) for strength in strengths)
     words = f"showing {count:,} of {len(strengths):,} edges, |w| ≥ {least}"

@@ -40,13 +40,15 @@ ABLATED_HELP = (
     "one target. Everything outside the circuit stays at its mean."
 )
 FAITHFUL_HELP = (
-    "(m(C') − m(∅)) / (m(M) − m(∅)), m the mean task loss: 1 is as good as the whole model, 0 as "
+    "(m(C') − m(∅)) / (m(M) − m(∅)), where m is the mean task loss: 1 is as good as the whole "
+    "model, 0 as "
     "good as the circuit that keeps nothing; above 1 it is better than its model. The tick is the "
     "circuit with nothing changed."
 )
 HELD_HELP = (
     "Mean: over the pretraining text, as everything outside the circuit is. Zero: a value that "
-    "the model may never have seen there. The recipe under the graph sets and scales, part by part."
+    "the model may never have seen there. The recipe below the graph can also set or scale each "
+    "part."
 )
 _FIRST_FEW = 8  # neighbours shown before one asks for the rest
 _CHANCE = "Chance: 0.6931 nats a sequence, p 0.5."
@@ -92,7 +94,7 @@ def _looked_at(view: LiveView, part: Node | Edge) -> None:
         found = costs_of_nodes(view, state.fill())
         st.markdown(
             f"Ablated alone: **{signed(found.rises[part], 4)}** nats",
-            help=f"Rise of the mean task loss, nats per sequence, on {found.on}. {ABLATED_HELP}",
+            help=f"Rise in the mean task loss, nats per sequence, on {found.on}. {ABLATED_HELP}",
         )
 
 
@@ -113,7 +115,10 @@ def _changed(view: LiveView, off: tuple[Node | Edge, ...]) -> None:
         _unchanged(view.wiring, nodes, edges, recipe)
     history.buttons(view)
     if len(off) > 1:
-        st.caption("Each step alone, in order, and together: the recipe, under the graph.")
+        st.caption(
+            "The recipe below the graph shows the effect of each step alone, in order, "
+            "and together."
+        )
 
 
 def _meter(experiment: Experiment, outcome: Outcome) -> None:
@@ -131,7 +136,7 @@ def _meter(experiment: Experiment, outcome: Outcome) -> None:
 
 
 def _held_at() -> None:
-    among("Held at", ("mean", "zero"), state.FILL, HELD_HELP)
+    among("Replace with", ("mean", "zero"), state.FILL, HELD_HELP)
 
 
 def _running() -> AbstractContextManager[None]:
@@ -152,7 +157,7 @@ def _whole(view: LiveView, is_all: bool) -> None:
     experiment = view.experiment
     with _running():
         of_circuit, of_model = experiment.of_circuit, experiment.of_model
-    st.markdown("##### The circuit as it is")
+    st.markdown("##### The circuit, unchanged")
     with st.container(horizontal=True, gap="small"):
         number("Task loss, nats", of_circuit.loss, of_model.loss, LOSS_HELP)
         number("p(right)", of_circuit.p_right, of_model.p_right, RIGHT_HELP)
@@ -199,8 +204,8 @@ def _unchanged(
     level = "its mean" if at_mean else "that level"
     read = bool(edges) or any(wiring.out_of(node) or node.location == FINAL_RESID for node in nodes)
     reason = (
-        f"on these prompts the circuit has {which} at {level} anyway, or passes on nothing of "
-        f"{which}."
+        f"on these prompts the circuit already has {which} at {level}, or passes nothing of "
+        f"{which} on."
         if read
         else f"nothing that is kept reads {which}."
     )

@@ -35,7 +35,8 @@ _WHERES: Mapping[str, Where] = {  # what the address says
 }
 _OWN = next(iter(_WHERES))
 _DELTA_HELP = (
-    "Rise of the mean task loss by the recipe on these prompts, in nats per sequence. Baseline: "
+    "Rise in the mean task loss caused by the recipe on these prompts, in nats per sequence. "
+    "Baseline: "
     "the circuit with nothing changed, on the same prompts."
 )
 
@@ -45,17 +46,19 @@ def section(view: LiveView, recipe: Recipe) -> None:
     asked = st.session_state.get(WHERE, st.query_params.get(WHERE, _OWN))
     with (
         st.expander(
-            "Replay on other prompts · as Python", expanded=asked != _OWN, icon=":material/replay:"
+            "Replay on other prompts, or as Python",
+            expanded=asked != _OWN,
+            icon=":material/replay:",
         ),
         messages.in_place(),
     ):
         there = _chosen(view)
         if not len(recipe):
-            st.caption("Change something first: then it is replayed on these prompts.")
+            st.caption("Change something first; the same change is then replayed on these prompts.")
             return
         _result(view, recipe, there)
         st.code(snippet(view.circuit, recipe, there), language="python")
-        st.caption("Copy it: where this project is installed, it prints the number above.")
+        st.caption("Copy it: wherever this project is installed, it prints the number above.")
 
 
 def _chosen(view: LiveView) -> OtherPrompts:
@@ -78,7 +81,7 @@ def _texts(view: LiveView) -> tuple[Prompt, Prompt]:
     begun += (example.negative.text, example.negative.right)
     said = []
     for field, name, value in zip(
-        _FIELDS, ("First text", "and what follows it", "Second text", "and what follows that"),
+        _FIELDS, ("First text", "and its right answer", "Second text", "and its own right answer"),
         begun, strict=True,
     ):  # fmt: skip
         if field not in st.session_state and field not in st.query_params:

@@ -30,9 +30,9 @@ _ADD = "add_set"
 _HOW_NAMES = {"mean": "mean", "zero": "zero", "set": "set to", "scale": "scale by"}
 _NO_DIFFERENCE = 5e-5  # nats: less is not seen in four digits
 _EFFECTS_HELP = (
-    "Rise of the mean task loss over the circuit's own, in nats per sequence, on the circuit's "
+    "Rise in the mean task loss over the circuit's own, in nats per sequence, on the circuit's "
     "prompts. **Alone**: this step and no other. **So far**: with all steps before it. "
-    "**Interaction**: all steps together, less the sum of what each does alone."
+    "**Interaction**: all steps together, minus the sum of what each does alone."
 )
 
 
@@ -42,20 +42,23 @@ def section(view: LiveView) -> None:
     st.markdown("##### Recipe", help=_EFFECTS_HELP)
     _add_set(view)
     if not len(recipe):
-        st.caption("Nothing is changed. What you switch off, set or scale stands here, in order.")
+        st.caption(
+            "Nothing is changed yet. Whatever you switch off, set or scale is listed "
+            "here, in order."
+        )
     elif len(recipe) <= _MOST:
         found = _effects(view, cached.identity(view), str(recipe))
         _steps(view, found)
         _together(found)
     else:
-        st.caption(f"{len(recipe)} steps: up to {_MOST} are measured one by one.")
+        st.caption(f"{len(recipe)} steps: only recipes of up to {_MOST} are measured step by step.")
     if len(recipe):
         _both_losses(view, recipe)
     _past(view)
     other_prompts.section(view, recipe)
 
 
-@shared("Carrying out the recipe, step by step …")
+@shared("Running the recipe, step by step …")
 def _effects(_view: LiveView, identity: int, steps: str) -> RecipeEffect:
     return effects(_view.experiment, Recipe.parse(steps.split()))
 
@@ -201,13 +204,13 @@ def _past(view: LiveView) -> None:
     if not moments:
         return
     with st.expander(f"History: {len(moments)} earlier", icon=":material/history:"):
-        st.caption("The latest first. Click one to go back there; undo and redo lead on from it.")
+        st.caption("Latest first. Click one to go back to it; undo and redo continue from there.")
         for number in reversed(range(max(0, len(moments) - 20), len(moments))):
             then = moments[number]
             words = f"`{plain(str(then))}`" if len(then) in (1, 2, 3) else f"{len(then)} steps"
             delta = _delta(view, cached.identity(view), str(then))
             st.button(
-                f"{number + 1}. {words if len(then) else 'the circuit as it is'}: "
+                f"{number + 1}. {words if len(then) else 'the circuit, unchanged'}: "
                 f"{signed(delta, 4)} nats",
                 key=f"moment {number}",
                 type="tertiary",
@@ -222,13 +225,13 @@ _ASKED, _ALL = "necessity", "necessity_all"  # widgets' keys and parameters of t
 _AT_ONCE, _UNASKED = 2_500_000, 10_000_000
 _FEWEST = 8  # pairs
 _SUFFICIENT = (
-    "Mean task loss of the circuit with the recipe carried out, everything outside it at its "
+    "Mean task loss of the circuit with the recipe applied, everything outside it at its "
     "mean, in nats per sequence. The baseline is the circuit with nothing changed."
 )
 _NECESSARY = (
     "Mean task loss of the **whole** model in which nothing but the recipe's steps is changed, in "
-    "nats per sequence. The baseline is the whole model. Hardly a rise: the model does without "
-    "these parts, and others stand in for them."
+    "nats per sequence. The baseline is the whole model. If it hardly rises, the model can do "
+    "without these parts: others stand in for them."
 )
 
 
@@ -251,8 +254,8 @@ def _both_losses(view: LiveView, recipe: Recipe) -> None:
     st.caption(
         f"Live, nats per sequence, on {of}{plain(some.batch_name)}; chance 0.6931. Faithfulness "
         f"of the circuit: {'undefined' if faithful is None else format(faithful, '.3f')}. "
-        "Necessity: the whole model with only these steps carried out. With all "
-        f"{view.circuit.size:,} nodes of the circuit at their means it has "
+        "Necessity: the whole model with only these steps applied. With all "
+        f"{view.circuit.size:,} nodes of the circuit at their means its loss is "
         f"{some.of_complement.loss:.4f}."
     )
 

@@ -22,9 +22,10 @@ from circuit_sparsity.ui.shell.messages import plain
 
 KIND = "reproduce"
 _WHAT = (
-    "Runs here what the file's maker ran: the loss of model and circuit, the loss without each "
+    "Runs again what whoever made the file ran: the loss of model and circuit, the loss without "
+    "each "
     "node and each block, and the activation of every kept node on every stored prompt, in model "
-    "and circuit. Then compares them with the numbers in the file."
+    "and circuit. The results are compared with the numbers in the file."
 )
 _TABLE_HELP = {
     "largest difference": "The largest |stored − live| among them.",
@@ -32,8 +33,9 @@ _TABLE_HELP = {
     "too far apart": "How many differ by more than rounding explains: losses by more than "
     f"{LOSS_TOLERANCE:.0e} nats, activations by more than half a step of float16, in which they "
     "are stored.",
-    "near-ties, left out": "Values that stand at the edge of an activation top-k which the next "
-    "channel misses by less than a 100,000th: rounding decides whether they are kept.",
+    "near-ties, left out": "Values at the edge of an activation top-k, where the next channel "
+    "misses it by less than one part in 100,000: rounding decides whether "
+    "they are kept.",
 }
 _NAMES = {
     "model": "loss of the model",
@@ -73,7 +75,7 @@ def cannot(model: str) -> None:
             "The stored numbers cannot be computed again here: "
             f"{', '.join(f'`{name}`' for name in missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing. The button above, the library or "
-            f"`python -m circuit_sparsity fetch {model}` brings what the container has."
+            f"`python -m circuit_sparsity fetch {model}` gets what the container has."
         )
 
 
@@ -133,8 +135,8 @@ def in_words(result: Reproduction) -> str:
         f"**Reproduced.** All {n_losses:,} stored losses (model, circuit, without each of "
         f"{result.losses['nodes'].count:,} nodes and {result.losses['blocks'].count} blocks)"
         if result.agrees
-        else f"**Not reproduced: {far:,} of {n_losses + n_values:,} stored numbers are further "
-        f"off than rounding explains.** The {n_losses:,} stored losses"
+        else f"**Not reproduced: {far:,} of {n_losses + n_values:,} stored numbers differ by "
+        f"more than rounding explains.** The {n_losses:,} stored losses"
     )
     ties = sum(d.near_ties for d in found)
     excepted = f"; {ties} near-tie{'s' * (ties != 1)} of the top-k excepted" if ties else ""

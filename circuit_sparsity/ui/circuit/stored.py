@@ -111,10 +111,10 @@ def _graph(view: StoredView) -> None:
             st.caption(f"What nodes and edges cost is not stored in this file. {edges}.")
             return
         st.caption(
-            "Nodes, and a cross in the middle of an edge: blue to orange by the stored rise of the "
-            "loss when that node or edge alone is ablated, on one scale that ends at "
+            "Nodes, and a cross in the middle of an edge: blue to orange by the stored rise in "
+            "the loss when that node or edge alone is ablated, on one scale that ends at "
             f"±{largest:.3g} nats. Edges without a cross cost next to nothing. Hover for the "
-            f"number. The picture: {edges}."
+            f"number. In the picture: {edges}."
         )
 
 
@@ -174,7 +174,7 @@ def inspector(view: StoredView) -> None:
 
 
 def _whole(view: StoredView) -> None:
-    st.markdown("##### The circuit as it is, stored", help=STORED_HELP)
+    st.markdown("##### The circuit, unchanged, stored", help=STORED_HELP)
     model = _number(view.stored.model_loss)
     _loss("Task loss, nats", view.stored.circuit_loss, f"model {model}")
     st.info(
@@ -190,7 +190,10 @@ def _each_alone(view: StoredView, nodes: Sequence[Node], edges: Sequence[StoredE
         st.markdown(f"`{node}` {stored_loss(view.deltas[node], change=True)}")
     for joined in edges:
         st.markdown(f"`{view.edge_name(joined)}` {stored_loss(joined.delta, change=True)}")
-    st.caption("The file has no loss for these together; with the model here it is run.")
+    st.caption(
+        "The file has no loss for these together; it can be computed once the model is on "
+        "this machine."
+    )
 
 
 def _node(view: StoredView, node: Node) -> None:
@@ -202,7 +205,7 @@ def _node(view: StoredView, node: Node) -> None:
         st.caption(
             f"Bias {signed(bias.weight)}, stored {stored_loss(bias.delta, change=True)} without "
             "it; biases "
-            "are no edges."
+            "are not counted as edges."
         )
     _neighbours(view, node, "Fed by", view.wiring.into(node))
     _neighbours(view, node, "Feeds", view.wiring.out_of(node))
@@ -239,7 +242,7 @@ def _loss(label: str, loss: float, beside: str) -> None:
 def _neighbours(view: StoredView, node: Node, title: str, near: Sequence[Neighbour]) -> None:
     st.markdown(
         f"**{title}** ({len(near)})",
-        help="Weights, strongest first, with the stored rise of the loss without that edge; then "
+        help="Weights, strongest first, with the stored rise in the loss without that edge; then "
         "links, which have no weight of their own. Click one to go there.",
     )
     _buttons(view, node, title, near[:_FIRST_FEW])

@@ -50,7 +50,7 @@ def _outside(view: LiveView) -> None:
         "an estimate for all of them from one backward pass (activation less mean, times the "
         "gradient of the loss), then the true change for the most promising, each added alone."
     )
-    if not st.toggle("Look for them", key=_ASKED):
+    if not st.toggle("Find them", key=_ASKED):
         return
     named = st.text_input("Nodes to add, if you have some in mind", placeholder=_EXAMPLE)
     chosen = tuple(map(Node.parse, named.replace(",", " ").split()))
@@ -65,7 +65,7 @@ def _outside(view: LiveView) -> None:
     )
 
 
-@st.cache_data(max_entries=16, show_spinner="Asking every node of the model …")
+@st.cache_data(max_entries=16, show_spinner="Estimating the effect of every node of the model …")
 def _left_out(_experiment: Experiment, identity: int, chosen: tuple[Node, ...]) -> pd.DataFrame:
     """``chosen`` nodes, or the most promising ones, with estimate and true change."""
     estimates = {

@@ -33,12 +33,12 @@ def of_picked_node(choice: Choice) -> None:
     node = state.node_in_view(view)
     st.markdown("##### Where a node fires", help=STORED_HELP)
     if node is None:
-        st.caption("Click a node, and its activation on the stored texts stands here, by token.")
+        st.caption("Click a node to see its activation on the stored texts here, token by token.")
         return
     has_tokenizer = Store.from_environment().path_of_tokenizer(choice.model) is not None
     tokenizer = cached.tokenizer(choice.model) if has_tokenizer else None
     st.markdown(f"`{node}`")
-    source = among("On which text", (_PROMPTS, _DOCUMENTS), "texts_source")
+    source = among("Text to read", (_PROMPTS, _DOCUMENTS), "texts_source")
     if source == _DOCUMENTS:
         found, largest = strips.stored_documents(view, node)
         strips.draw(found, tokenizer, largest)
@@ -103,8 +103,8 @@ def _difference(texts: Sequence[Sequence[int]], values: Sequence[Sequence[float]
 
 
 _MEASURED = (
-    "Measured on what ships, and measured again by the project's tests: a mark such as [Q4] is the "
-    "name of the test. Type a node's name into “Switched off” to try it yourself."
+    "Measured on the circuits that ship, and measured again by the project's tests: a mark such "
+    "as [Q4] names the test. Type a node's name into “Switched off” to try it yourself."
 )
 _WIDTH = 820  # pixels: lines that an eye can follow
 

@@ -25,7 +25,8 @@ from circuit_sparsity.ui.shell.pickers import PARTS, SECOND, Choice
 from circuit_sparsity.ui.shell.shared import shared
 
 _OVERLAP = (
-    "Jaccard overlap: what both have over what either has. 1 is the same circuit, 0 nothing in "
+    "Jaccard overlap: what both have, divided by what either has. 1 is the same circuit, 0 "
+    "nothing in "
     "common."
 )
 _RISE = "rise without it in {}, nats (stored)"
@@ -203,7 +204,7 @@ def _second_field(choice: Choice) -> Choice | None:
     if not rows:
         st.info(
             "**No other circuit of a model of this shape is on this machine.** The library "
-            "downloads more; the prune page finds another one of this model.",
+            "downloads more; the Prune page finds another one in this model.",
             icon=":material/info:",
         )
         return None
@@ -249,7 +250,7 @@ def _trouble(rows: Sequence[Row]) -> None:
     if fresh and all(asked) and tuple(asked) not in known:
         st.warning(
             f"The link compares with {plain(' · '.join(map(str, asked)))}, which is not on this "
-            "machine or of another shape; this is another one.",
+            "machine or has another shape; another circuit is shown instead.",
             icon=":material/link_off:",
         )
 

@@ -26,7 +26,8 @@ def section() -> None:
     claims = read_claims(Store.from_environment())
     if claims is None:
         st.info(
-            "**Nothing was measured yet.** Claims are measured on whatever circuits with rankings, "
+            "**Nothing has been measured yet.** Claims are measured on whatever circuits "
+            "with rankings, "
             f"cards and evidence are on this machine:\n\n`{_HOW}`",
             icon=":material/balance:",
         )
@@ -49,7 +50,7 @@ def _frame(claims: Claims) -> pd.DataFrame:
             "claim": said.claim,
             "the paper": said.paper,
             "here": said.here,
-            "on what": said.on,
+            "measured on": said.on,
         }
         for said in rows(claims)
     )
@@ -80,7 +81,7 @@ def _missing(claims: Claims) -> None:
         return
     with st.expander(f"What is missing ({len(claims.missing)})", icon=":material/rule:"):
         frame = pd.DataFrame(
-            {"what": one.what, "why": one.why, "what would make it": one.command}
+            {"what": one.what, "why": one.why, "how to get it": one.command}
             for one in claims.missing
         )
         st.dataframe(frame, hide_index=True)

@@ -100,12 +100,12 @@ def search(choice: Choice) -> None:
             )
         st.caption("Stored: while the masks were learnt, on the pairs of each step.")
     else:
-        st.caption("The file keeps no course of its search, only the result.")
+        st.caption("The file does not record the course of its search, only the result.")
     rows = list(_settings(file.prune_config))
     if rows:
         with st.expander("The settings that found it", icon=":material/tune:"):
             st.dataframe(pd.DataFrame(rows, columns=["setting", "value"]), hide_index=True)
-            st.caption("Stored, under the names of whoever made the file.")
+            st.caption("Stored, under the names used by whoever made the file.")
 
 
 def _settings(found: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -225,7 +225,7 @@ def _no_curve(store: Store, model: str) -> None:
 def _others(choice: Choice, here: int) -> str:
     rows = Store.from_environment().rows()
     known = sum((row.model, row.task) == (choice.model, choice.task) for row in rows)
-    return f" {known - here} more are known and not on this machine." if known > here else ""
+    return f" {known - here} more are known but not on this machine." if known > here else ""
 
 
 def _sizes_line(sweep: str, circuits: Sequence[Sized]) -> Line:

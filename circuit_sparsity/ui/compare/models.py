@@ -39,7 +39,7 @@ def frontier() -> None:
     if not measured:
         _nothing()
         return
-    meaning = "Models are compared on one text: where bigrams have another loss, it is another."
+    meaning = "Models are compared on one text; a different loss of bigrams means a different text."
     text = among("Held-out text", [text for text, _ in measured.most_common()], _TEXT, meaning)
     with_loss = {model: of for model, of in here.items() if text in losses.get(model, ())}
     tasks = _chosen_tasks([{choice.task for choice in of} for of in with_loss.values()])
@@ -79,8 +79,9 @@ def _chosen_tasks(of_models: Sequence[Collection[str]]) -> list[str]:
         st.session_state[_TASKS] = asked or shared or every
     st.session_state[_TASKS] = [task for task in st.session_state[_TASKS] if task in every]
     chosen = st.multiselect(
-        "Tasks of the mean", every, **bound(_TASKS), select_all=False,
-        help="A mean over other tasks is another number: models are compared on the same ones.",
+        "Tasks in the mean", every, **bound(_TASKS), select_all=False,
+        help="Means over different tasks cannot be compared, so every model is measured on the "
+             "same ones.",
     )  # fmt: skip
     return sorted(chosen)
 
@@ -92,7 +93,7 @@ def _draw(points: Sequence[ModelPoint], text: str, tasks: Sequence[str], out: li
             icon=":material/warning:",
         )
     if not points:
-        st.info("Choose tasks of which a model here has circuits.", icon=":material/info:")
+        st.info("Choose tasks for which a model here has circuits.", icon=":material/info:")
         return
     figure = model_frontier_figure(points, f"held-out loss on {text}, nats per token",
                              palette(st.context.theme.type))  # fmt: skip
@@ -100,8 +101,9 @@ def _draw(points: Sequence[ModelPoint], text: str, tasks: Sequence[str], out: li
     alone = " One model alone is no frontier yet: train or download another." * (len(points) == 1)
     st.caption(
         f"Stored. Edges: the geometric mean over {len(tasks)} "
-        f"task{'s' * (len(tasks) != 1)} ({plain(', '.join(tasks))}), of each the circuit here of "
-        f"fewest edges that was found for a loss of {TARGET} nats or less, or reaches it. The line "
+        f"task{'s' * (len(tasks) != 1)} ({plain(', '.join(tasks))}), for each, the circuit here "
+        f"with the fewest edges that was found for a loss of {TARGET} nats or less, or reaches "
+        "it. The line "
         f"joins models that no other beats in both.{alone}"
     )
 

@@ -85,7 +85,7 @@ class _Measuring:
         parts = [name for name in missing(evidence) if is_long]
         of = len(parts) + (evidence is None)
         if evidence is None:
-            self._begin("What takes no pruning", 1, of)
+            self._begin("What needs no pruning", 1, of)
             evidence = self._kept(self._measured())
         for i, name in enumerate(parts, start=of - len(parts) + 1):
             self._begin(f"Pruning for {name}", i, of)

@@ -53,15 +53,15 @@ def _buttons(store: Store, choice: Choice, evidence: Evidence | None) -> None:
     missing = measuring_jobs.missing(evidence)
     has_task = task_of(store, experiment.circuit) is not None
     if evidence is not None and missing:
-        st.caption(f"Not measured yet, as it takes pruning again: {', '.join(missing)}.")
+        st.caption(f"Not measured yet, because it means pruning again: {', '.join(missing)}.")
     with st.container(horizontal=True):
         if pressed(
             "Measure" if evidence is None else "Measure again",
             "evidence_short",
             icon=":material/straighten:",
             type="primary" if evidence is None else "secondary",
-            meaning="All that takes no pruning, random circuits among it: under a minute for a "
-            "small model.",
+            meaning="Everything that needs no pruning, random circuits included: under a minute "
+            "for a small model.",
         ):
             measuring_jobs.start(store, choice, experiment, False)
             st.rerun()
@@ -82,13 +82,13 @@ def _buttons(store: Store, choice: Choice, evidence: Evidence | None) -> None:
 def _long_help(has_task: bool) -> str:
     if not has_task:
         return (
-            "Takes a circuit that was found here: a released file does not say how its prompts "
-            "are made."
+            "This needs a circuit that was found here: a released file does not say how its "
+            "prompts are made."
         )
     return (
         "Prunes again with the settings that found this circuit: once for shuffled answers, once "
-        f"in an untrained model, and from {len(SEEDS)} seeds. Many times as long as the pruning "
-        "itself; each part is stored when it is there."
+        f"in an untrained model, and from {len(SEEDS)} seeds. It takes many times as long as the "
+        "pruning itself; each part is stored as soon as it is measured."
     )
 
 
@@ -102,9 +102,9 @@ def nothing_yet(choice: Choice) -> None:
             args=(other,),
         )
     st.info(
-        "**No evidence for this circuit is stored yet.** A low loss alone proves nothing: learned "
-        "masks reach one on shuffled answers and in untrained models too. Measured here are:\n\n"
-        + "\n".join(f"- **{one.name}**: {one.sentence}" for one in DEFINITIONS.values()),
+        "**No evidence for this circuit is stored yet.** A low loss alone proves nothing: "
+        "learned masks reach one on shuffled answers and in untrained models too. The measures "
+        "are:\n\n" + "\n".join(f"- **{one.name}**: {one.sentence}" for one in DEFINITIONS.values()),
         icon=":material/fact_check:",
     )
 
@@ -203,7 +203,7 @@ def nodes(evidence: Evidence) -> None:
     one = DEFINITIONS["minimality"]
     with st.expander(f"{one.name}, all {len(rises)} nodes", icon=":material/table:"):
         st.caption(f"{one.sentence} Stored; {one.anchor}.")
-        frame = pd.DataFrame(rises, columns=["node", "rise of the loss without it, nats"])
+        frame = pd.DataFrame(rises, columns=["node", "rise in the loss without it, nats"])
         st.dataframe(frame, hide_index=True)
 
 

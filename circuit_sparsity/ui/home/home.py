@@ -21,7 +21,7 @@ from circuit_sparsity.ui.shell.pickers import TOUR, Choice
 
 _HERE = Path(__file__).parent
 _BACK_SCRIPT = (_HERE / "back.js").read_text(encoding="utf-8")
-_BACK_HTML = '<a hidden target="_self">Go on where you were</a> <span></span>'
+_BACK_HTML = '<a hidden target="_self">Continue where you left off</a> <span></span>'
 _BACK_STYLE = """
 a {color: var(--st-primary-color); font-weight: 600} span {color: var(--st-text-color);
   opacity: .75; font-size: .875rem}
@@ -57,7 +57,7 @@ CARDS = (
     ),
     Card(
         "Count brackets",
-        "One bracket, or two where a list stands in a list?",
+        "One bracket, or two because a list sits inside a list?",
         ("rows = [[1, 2], [3, 4", "]]"),
         (Choice("starter", "bracket_counting", "full", "k49_seed0_full"),),
     ),
@@ -107,8 +107,8 @@ def _way_in(choice: Choice, found: Measured, named: bool) -> None:
         f"{model}**{found['nodes']:,} nodes**, loss {found['loss']:.2f}, "
         f"right {found['accuracy']:.0%}",
         help=f"`{' · '.join(choice)}`, {found['edges']:,} edges. Loss in nats per sequence on "
-        "prompts of the test split (0.69 is a guess); right: the right answer is the likelier of "
-        "the two.",
+        "prompts of the test split (0.69 is a guess); right: how often the right answer is the "
+        "likelier of the two.",
     )
     if Store.from_environment().path_of_viz(*choice) is None:
         st.caption("Not on this machine.")

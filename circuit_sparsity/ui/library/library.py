@@ -35,8 +35,8 @@ def numbers(store: Store) -> None:
         for label, size, meaning in (
             ("Downloads", usage.downloaded, "Files from the container, complete."),
             ("Made here", usage.made_here, "Models and circuits trained or pruned here."),
-            ("Unfinished", usage.unfinished, "What had arrived of downloads that were stopped."),
-            ("Free on the disk", usage.free, "Of the disk that the folder is on."),
+            ("Unfinished", usage.unfinished, "What had arrived when downloads were stopped."),
+            ("Free on the disk", usage.free, "On the disk that holds the folder."),
         ):
             st.metric(label, size_in_words(size), help=meaning, width="content")
     st.caption(
@@ -56,7 +56,7 @@ def catalogue(store: Store) -> None:
         )
     else:
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(known.when))
-        odd = f", and {known.left_out:,} more whose names are not let in" if known.left_out else ""
+        odd = f", and {known.left_out:,} more whose names were rejected" if known.left_out else ""
         origin = f"The container listed {len(known.files):,} files on {day}{odd}."
     words.caption(
         f"{origin} Container: `{public_url(store.url)}`. "
@@ -97,7 +97,7 @@ def table(shown: Sequence[Entry], chosen: Scope, licence: str) -> list[Entry]:
     """The entries, one a row; those whose rows are ticked."""
     if not shown:
         st.info(
-            f"Nothing is known of {plain(chosen.title)} under this filter.",
+            f"Nothing of {plain(chosen.title)} matches this filter.",
             icon=":material/search_off:",
         )
         return []
@@ -113,7 +113,7 @@ def table(shown: Sequence[Entry], chosen: Scope, licence: str) -> list[Entry]:
         column_config={
             "size": st.column_config.NumberColumn(
                 format="bytes",
-                help="Of what is here, else of what is in the container. A dash: not published.",
+                help="Of what is here, or else of what is in the container. A dash: not published.",
             ),
             "last used": st.column_config.DatetimeColumn(format="distance", width=135),
             "what": st.column_config.TextColumn(width=95),
@@ -210,7 +210,7 @@ def _verify(store: Store, acted: Sequence[Entry], title: str) -> None:
         st.button(
             f"Update {len(newer)}",
             icon=":material/update:",
-            help="The container lists another version than the one that was downloaded.",
+            help="The container lists a different version from the one that was downloaded.",
             on_click=begin,
             args=(transfers.fetch, store, tuple(newer), f"{title}, new version", True),
         )
@@ -224,7 +224,7 @@ def _remove(store: Store, acted: Sequence[Entry], title: str, everything: bool) 
         disabled=not mine,
         help="Asks first. What ships with the project stays."
         if mine
-        else "Nothing of it was downloaded or made here, and what ships stays.",
+        else "None of this was downloaded or made here, and what ships stays.",
     ):
         ask_to_remove(store, acted, title, everything)
 
@@ -292,7 +292,7 @@ def ask_to_remove(store: Store, acted: Sequence[Entry], title: str, everything: 
     own = [item for entry in acted for item in entry.items if item.where == "local"]
     st.markdown(f"**{plain(title)}**")
     with_own = bool(own) and st.checkbox(
-        f"Also {len(own)} files that were made here, which nobody can give back"
+        f"Also {len(own)} files that were made here and cannot be downloaded again"
     )
     items = removable(acted, with_own)
     parts = _parts(store, acted, everything)
@@ -301,8 +301,9 @@ def ask_to_remove(store: Store, acted: Sequence[Entry], title: str, everything: 
     st.markdown(
         f"{downloads} downloaded files"
         + (f" and {len(items) - downloads} made here" if with_own else "")
-        + (f", and what had arrived of {len(parts)} unfinished ones" if parts else "")
-        + f": {size_in_words(size)}. Downloads can be had again; what ships with the project stays."
+        + (f", and {len(parts)} unfinished downloads" if parts else "")
+        + f": {size_in_words(size)}. Downloads can be fetched again; what ships with the project "
+        "stays."
     )
     with st.container(horizontal=True):
         names = sorted({*parts, *(item.name for item in items)})

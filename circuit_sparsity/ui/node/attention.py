@@ -28,7 +28,7 @@ from circuit_sparsity.ui.shell.messages import plain
 PATTERN, SCORE, VALUE = "Pattern", "Score of a channel", "Value of a channel"
 _MEANS = {
     PATTERN: "How much of its attention each query gives to each key; a row sums to 1, the sink "
-    "counted. The sink is a slot that every query sees and that brings nothing.",
+    "counted. The sink is a slot that every query sees and that adds nothing.",
     SCORE: "What one channel adds to the scores before the softmax: query times key, divided by "
     "the square root of the head's width. Summed over the head's channels it is the whole score.",
     VALUE: "What each key brings to one channel of the head's output: attention times value. A "
@@ -57,7 +57,7 @@ def head_field(view: LiveView) -> HeadChoice:
         "Head",
         list(heads),
         **bound(_HEAD, next(iter(heads))),
-        help="Heads of which the circuit keeps a channel come first.",
+        help="Heads with a channel in the circuit come first.",
     )
     show = two.segmented_control("Show", (PATTERN, SCORE, VALUE), required=True, **bound(_SHOW))
     layer, head = heads[name or next(iter(heads))]
@@ -76,7 +76,7 @@ def head_field(view: LiveView) -> HeadChoice:
     nodes = [
         f"{kind} {', '.join(map(str, of))}" for kind, of in _by_kind(circuit, config, layer, head)
     ]
-    st.caption(f"The circuit keeps of this head: {'; '.join(nodes) or 'nothing'}.")
+    st.caption(f"Channels of this head in the circuit: {'; '.join(nodes) or 'nothing'}.")
     return HeadChoice(layer, head, show or PATTERN, int(channel or options[0]))
 
 
@@ -207,7 +207,7 @@ _OF_HEAD = "of_head"
 def head(view: LiveView, node: Node, tokenizer: Tokenizer) -> None:
     """The attention of the node's head, model beside circuit, the sink included."""
     width, layer = view.config.d_head, node.location.layer
-    assert layer is not None, f"{node} is in no head"
+    assert layer is not None, f"{node} is not in a head"
     number, channel = divmod(node.channel, width)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         show = st.segmented_control(

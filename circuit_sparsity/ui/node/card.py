@@ -30,7 +30,7 @@ _HELP = {
     "the task's prompts. Tokens that occur at least 5 times, furthest from the node's mean first.",
     "Reads from": "Nonzero weights and links into this node, strongest first; biases left out.",
     "Writes to": "Nonzero weights and links out of this node, strongest first.",
-    "Costs": "Rise of the mean task loss (cross-entropy over the two answers, nats per sequence) "
+    "Costs": "Rise in the mean task loss (cross-entropy over the two answers, nats per sequence) "
     "when this node alone is ablated.",
 }
 
@@ -172,8 +172,8 @@ def vocabulary(view: LiveView, node: Node, tokenizer: Tokenizer) -> None:
         )
         return
     st.markdown(
-        "One unit of activation adds so much to each next token's logit, by the shortest way: the "
-        "gain of the last norm, then the unembedding (logit lens).",
+        "How much one unit of activation adds to each next token's logit by the most direct "
+        "route: the gain of the last norm, then the unembedding (logit lens).",
         help=f"Left out: {'; '.join(IGNORED)}.",
     )
     st.caption(f"Left out: {'; '.join(IGNORED)}. Computed from the weights; nothing is run.")

@@ -96,8 +96,8 @@ def places(model: GPT) -> None:
     how = (
         "added to the residual channels of these numbers"
         if found.added
-        else f"put behind the {model.config.d_model} residual channels of what attention and MLP "
-        "read, under these numbers"
+        else f"appended after the {model.config.d_model} residual channels that attention and "
+        "MLP read, under these numbers"
     )
     shown = found.values.norm(dim=0).argsort(descending=True)[:64].sort().values
     st.caption(

@@ -78,7 +78,7 @@ class _Seen:
 
 def source_field(options: Sequence[str]) -> str:
     """Which text; the address holds it."""
-    return among("On which text", options, _SOURCE)
+    return among("Text to read", options, _SOURCE)
 
 
 def own_tokens(view: LiveView, tokenizer: Tokenizer) -> list[int] | None:
@@ -192,7 +192,7 @@ def _excerpt(title: str, doc: Doc) -> Strip:
 
 def _histogram(firing: Firing, on: str) -> None:
     counts = firing.counts
-    st.markdown("##### How often it is how strong")
+    st.markdown("##### Distribution of its activation")
     st.caption(f"On {on}: {zeros_in_words(counts)}.")
     if counts.counts:
         st.plotly_chart(
@@ -222,7 +222,7 @@ def _offer_measuring(view: LiveView, node: Node, tokenizer: Tokenizer) -> None:
         f"**Not measured yet.** Runs the whole model once over up to {WINDOWS * length:,} tokens "
         "that the starter's training left out: half from files of Python's standard library, half "
         f"generated programs, in this model's own tokens. It measures {which} and keeps the result "
-        "on disk. Models that others trained saw other text, which is not public.",
+        "on disk. Models trained by others saw different text, which is not public.",
         icon=":material/biotech:",
     )
     if pressed(

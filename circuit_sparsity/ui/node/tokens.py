@@ -36,7 +36,7 @@ def node_field(view: StoredView, can_run: bool) -> Node:
         0 <= node.channel < view.config.width(node.location)
     ):
         raise ValueError(
-            f"{node} is no node of {view.circuit.model}, which has {view.config.n_layer} layers "
+            f"{node} is not a node of {view.circuit.model}, which has {view.config.n_layer} layers "
             f"and {view.config.d_model} residual channels; choose one from the list"
         )
     place = place_in_words(node, view.config)

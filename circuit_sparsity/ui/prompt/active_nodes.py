@@ -132,12 +132,12 @@ def _how(places: Alignment, readings: Sequence[Reading]) -> str:
     lengths = " and ".join(str(len(reading.tokens)) for reading in readings)
     if places.by == "position":
         return (
-            f"Both texts have {len(readings[0].tokens)} tokens: they are set against each other "
-            "position by position."
+            f"Both texts have {len(readings[0].tokens)} tokens: they are compared position by "
+            "position."
         )
     return (
-        f"The texts have {lengths} tokens: they are set against each other along their longest "
-        f"common beginning and end, {len(places.both)} tokens; what is between has no counterpart."
+        f"The texts have {lengths} tokens: they are compared along their longest common "
+        f"beginning and end, {len(places.both)} tokens; what lies between has no counterpart."
     )
 
 

@@ -24,8 +24,8 @@ Continued = dict[tuple[int, str], Continuation]  # by text and who reads
 def section(view: LiveView, texts: Sequence[Sequence[int]], tokenizer: Tokenizer) -> None:
     """A button; then what each reader writes, as it comes."""
     st.markdown(
-        f"Each writes up to {_MOST} tokens after the text, every time the one that it finds "
-        "likeliest (greedy); colour is the probability that it gave the token."
+        f"Each continues the text by up to {_MOST} tokens, always with the one it finds "
+        "likeliest (greedy decoding); the colour is the probability it gave the token."
     )
     job = jobs().find(_key(view, texts))
     if pressed(

@@ -17,14 +17,14 @@ from circuit_sparsity.ui.shell.shared import shared
 from circuit_sparsity.ui.shell.strips import Strip
 
 MODEL = "Whole model"
-Readings = Mapping[str, Reading]  # by who reads
+Readings = Mapping[str, Reading]  # by reader
 _LOSS_HELP = (
     "Cross-entropy of a token given all before it, in nats per token, over the whole vocabulary: "
     "minus the logarithm of the probability that the reader gave it. The first token is given."
 )
 _KL_HELP = (
     "KL divergence of the next token's distribution from the whole model's, in nats: 0 where the "
-    "two agree. It stands on the token that the distribution is about."
+    "two agree. It is shown on the token being predicted."
 )
 
 
@@ -106,7 +106,7 @@ def _divergences(readings: Readings) -> list[Strip]:
 
 
 def _partings(readings: Readings, tokenizer: Tokenizer, where: str) -> None:
-    st.markdown(f"##### Where they part{where}")
+    st.markdown(f"##### Where they disagree{where}")
     model = readings[MODEL]
     for name, one in readings.items():
         if name != MODEL:
@@ -133,7 +133,7 @@ def _in_words(found: Parting, model: Reading, other: Reading, tokenizer: Tokeniz
         else f"first {after(found.first)}"
     )
     return (
-        f"parts from the whole model {first}. Furthest apart {after(found.widest)} "
+        f"disagrees with the whole model {first}. Furthest apart {after(found.widest)} "
         f"({found.divergence:.3f} nats; mean over all positions {found.mean:.3f})."
     )
 
@@ -149,7 +149,7 @@ def table_of_pair(
         chances = [NextToken(r[name].logits[-1]).against(*answers) for r in (one, other)]
         rows.append(
             {
-                "who reads": name,
+                "reader": name,
                 f"p({first}) after the first text": chances[0],
                 f"p({first}) after the second": chances[1],
                 "difference": chances[0] - chances[1],

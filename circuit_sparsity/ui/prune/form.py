@@ -114,8 +114,8 @@ def _own_field(model_name: str, model: GPT) -> OwnTask | None:
         placeholder=_EXAMPLE,
         height=180,
         help=f"CSV with the header `{','.join(FIELDS)}`, or one JSON object with these fields a "
-        "line. For the counterpart, right and wrong change places. At least four pairs; half are "
-        "pruned on, a quarter validate, a quarter test. Blanks count.",
+        "line. For the counterpart, right and wrong are swapped. At least four pairs; half are "
+        "pruned on, a quarter validate, a quarter test. Spaces count.",
     )
     st.file_uploader(
         "Or upload them as CSV or JSONL: the file's text goes into the field above",
@@ -134,7 +134,7 @@ def _own_field(model_name: str, model: GPT) -> OwnTask | None:
 def _own(name: str, text: str, model_name: str, model: GPT) -> OwnTask | None:
     """The task of these pairs, or a word on what is wrong with it."""
     if not text.strip():
-        st.info("Paste pairs or upload a file. The grey text shows how they look.")
+        st.info("Paste pairs or upload a file. The grey text shows the format.")
         return None
     if not _NAME.fullmatch(name):
         raise ValueError(
@@ -188,7 +188,7 @@ def _goal(model: GPT) -> tuple[float | None, int | None]:
         value=64,
         key="prune_k",
         persist_state="session",
-        help=f"Exactly so many are kept, of {total:,}.",
+        help=f"Exactly this many of {total:,} are kept.",
     )
     if k > total:
         st.error(f"{k:,} nodes were asked for; the model has {total:,}.", icon=":material/error:")
@@ -223,7 +223,7 @@ def _settings() -> PruneSettings:
         value=0,
         key="prune_seed",
         persist_state="session",
-        help="Of the first masks and of the prompts drawn. The same request with the same seed "
+        help="For the initial masks and the prompts drawn. The same request with the same seed "
         "gives the same circuit.",
     )
     st.caption(_WAYS.get(chosen, ""))
@@ -248,7 +248,7 @@ def _baseline(model_name: str, model: GPT, task: Task, target: float | None) -> 
         st.caption(f"{said}.")
 
 
-@st.cache_data(max_entries=128, show_spinner="Asking the whole model …")
+@st.cache_data(max_entries=128, show_spinner="Running the whole model …")
 def _model_loss(
     model_name: str, task_name: str, version: cached.Stamp, _model: GPT, _task: Task
 ) -> tuple[float, int]:
@@ -261,14 +261,14 @@ def _model_loss(
 _OWN, _UPLOADED = "The model's means", "Means over my text"
 _LARGEST_MEANS = 8  # MB of an uploaded text
 _HELP = (
-    "Everything outside the circuit is held at the mean it has over some text. The model's means "
-    "come with it; over a text of yours they answer for that kind of text."
+    "Everything outside the circuit is held at its mean over some text. A model comes with its "
+    "own means; means over your text describe that kind of text instead."
 )
 
 
 def _means_field() -> str | None:
     """Path of the uploaded text, kept in the user's folder; None for the model's own means."""
-    if kept("Held at", (_OWN, _UPLOADED), "prune_means", _HELP) == _OWN:
+    if kept("Means for everything else", (_OWN, _UPLOADED), "prune_means", _HELP) == _OWN:
         return None
     file = st.file_uploader(
         "The text, UTF-8",
@@ -277,7 +277,7 @@ def _means_field() -> str | None:
         max_upload_size=_LARGEST_MEANS,
     )
     if file is None:
-        st.caption("Without a text, the model's means are taken.")
+        st.caption("Without a text, the model's means are used.")
         return None
     return _stored(file.name, file.getvalue())
 
@@ -288,7 +288,7 @@ def _stored(name: str, data: bytes) -> str | None:
     except UnicodeDecodeError as error:
         st.error(
             f"{plain(name)} is not UTF-8 text ({error}); save it as UTF-8 and upload it again. "
-            "Until then the model's means are taken.",
+            "Until then the model's means are used.",
             icon=":material/error:",
         )
         return None

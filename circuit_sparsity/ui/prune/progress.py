@@ -71,11 +71,11 @@ def _cut_off() -> None:
     store = Store.from_environment()
     for one in unfinished(store):
         if one.request is None:
-            said = f"{plain(one.trouble)}. A pruning that was cut off cannot be started again."
+            said = f"{plain(one.trouble)}. A pruning that was interrupted cannot be started again."
         else:
             said = (
-                f"{plain(one.title)} was cut off when the app ended. Nothing half-written is left: "
-                "start it again, it gives the same circuit."
+                f"{plain(one.title)} was interrupted when the app closed. Nothing half-written "
+                "is left; start it again and it gives the same circuit."
             )
         st.warning(said, icon=":material/power_off:")
         with st.container(horizontal=True):
@@ -224,7 +224,7 @@ def _done(job: Job, found: PruningResult) -> None:
         f"**{name}**: {found.nodes:,} nodes and {found.edges:,} edges, "
         f"in {time_in_words(job.seconds)}. Loss in nats per sequence: **{found.test_loss:.4f}** "
         f"on {found.prompts} (the whole model {found.model_loss:.4f}, chance {CHANCE_LOSS:.3f}); "
-        f"{found.loss:.4f} on the prompts that decided the size."
+        f"{found.loss:.4f} on the prompts used to choose the size."
     )
     if found.test_loss < CHANCE_LOSS:
         st.success(said, icon=":material/check:")
@@ -253,15 +253,15 @@ def _done(job: Job, found: PruningResult) -> None:
 def _advice(found: PruningResult) -> str:
     if found.model_loss < CHANCE_LOSS:
         return "More nodes may do the task, or the longer search (Full)."
-    return "Nor is the whole model: choose a task that it does, or another model."
+    return "Neither is the whole model: choose a task that it can do, or another model."
 
 
 def removal_in_words(told: Mapping[str, Any]) -> str:
     """
     >>> removal_in_words({"nodes_before": 8, "edges_before": 9, "nodes": 4, "edges": 3,
     ...     "edges_needed": 2, "loss_without_spare_edges": 0.149})
-    'Removal: 8 → 4 nodes, 9 → 3 edges; 2 edges are needed, and without the 1 other the loss is \
-0.1490 nats per sequence on the prompts that decide.'
+    'Removal: 8 → 4 nodes, 9 → 3 edges; 2 edges are needed: with these alone the loss is \
+0.1490 nats per sequence on the prompts used to choose the size.'
     """
     spare = told["edges"] - told["edges_needed"]
     words = (
@@ -271,9 +271,9 @@ def removal_in_words(told: Mapping[str, Any]) -> str:
     if not spare:
         return f"{words}all of them are needed."
     return (
-        f"{words}{told['edges_needed']:,} edges are needed, and without the {spare:,} other the "
-        f"loss is {told['loss_without_spare_edges']:.4f} nats per sequence on the prompts that "
-        "decide."
+        f"{words}{told['edges_needed']:,} edges are needed: with these alone the loss is "
+        f"{told['loss_without_spare_edges']:.4f} nats per sequence on the prompts used to choose "
+        "the size."
     )
 
 

@@ -68,8 +68,8 @@ def section(model: str) -> None:
     known = _runs(model)
     if not known:
         st.info(
-            f"No run of {plain(model)} is stored here yet. After a pruning, its circuits of every "
-            "size are a slider here; what ships and what is downloaded holds single circuits only.",
+            f"No run of {plain(model)} is stored here yet. After a pruning, a slider here offers "
+            "its circuits of every size; shipped and downloaded files hold single circuits only.",
             icon=":material/tune:",
         )
         return
@@ -94,7 +94,7 @@ def _run_field(known: list[Choice]) -> Choice:
         likest = max(known, key=lambda one: (one == current, one.task == current.task))
         st.session_state[_RUN] = asked if asked in names else " · ".join(likest[1:])
     name = st.selectbox(
-        "Run", names, key=_RUN, help="Runs whose ranking lies beside their circuit."
+        "Run", names, key=_RUN, help="Runs whose ranking is stored beside their circuit."
     )
     write(_RUN, name)
     return known[names.index(name)]
@@ -196,10 +196,10 @@ def _numbers(run: Run, found: AtSize) -> None:
         f"The whole model has {experiment.of_model.loss:.4f}; chance is {CHANCE_LOSS:.3f}.",
     )
     right.metric(
-        "Loss, prompts that decide",
+        "Loss, size-choosing prompts",
         f"{found.loss:.4f}",
-        help="Live, nats per sequence: the larger of evaluation and validation prompts, on "
-        "which the curve is measured and which decide how many nodes stay.",
+        help="Live, nats per sequence: the larger of evaluation and validation prompts, on which "
+        "the curve is measured and the number of nodes is chosen.",
     )
     st.caption(
         f"{found.circuit.size:,} nodes, live, in nats per sequence. The whole model: "

@@ -59,7 +59,7 @@ def say_trouble(place: DeltaGenerator) -> None:
         if said and shown[key] and not _same(said, shown[key]):
             otherwise[key] = said, shown[key]
     troubles = [
-        f"`{key}` “{plain(', '.join(said))}”, which is not offered here; this is "
+        f"`{key}` “{plain(', '.join(said))}”, which is not available here; this is "
         f"“{plain(', '.join(now))}”"
         for key, (said, now) in otherwise.items()
         if shown.get(key) == now

@@ -46,7 +46,7 @@ def field(choice: Choice, experiment: Experiment) -> None:
                 column.text_input(f"Right {key}", key=key, help=_HELP)
             st.form_submit_button("Use these", on_click=_submit, args=(choice,))
         if own:
-            st.button("Back to those found", on_click=_forget, args=(choice,))
+            st.button("Back to the original answers", on_click=_forget, args=(choice,))
         if trouble:
             st.error(plain(trouble), icon=":material/error:")
 

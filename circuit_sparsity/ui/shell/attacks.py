@@ -89,7 +89,7 @@ def _curve(view: LiveView, attack: Attack) -> None:
         type="primary",
         icon=":material/swords:",
         meaning=f"Model and circuit answer {2 * PAIRS} new prompts at each of up to "
-        f"{len(attack.strengths)} strengths: some seconds.",
+        f"{len(attack.strengths)} strengths, which takes a few seconds.",
     ):
         start(view, attack)
         st.rerun()
@@ -98,7 +98,7 @@ def _curve(view: LiveView, attack: Attack) -> None:
 def _running(job: Job) -> None:
     done, of = job.progress or (0, 0)
     with st.container(border=True):
-        text = f"Strength {done} of {of} is measured" if of else "Starting"
+        text = f"Measured strength {done} of {of}" if of else "Starting"
         st.progress(done / of if of else 0.0, text=text)
         st.button(
             "Stopping …" if job.stopping else "Cancel",
@@ -135,7 +135,7 @@ def in_words(attack: Attack, curve: Sequence[Strength]) -> str:
     model, circuit = getattr(at.model, side), getattr(at.circuit, side)
     led = "is led astray" if model < 0.5 else "holds"
     same = (model < 0.5) == (circuit < 0.5)
-    verdict = "does the same" if same else "does not: there it does not explain the model"
+    verdict = "does the same" if same else "does not, so it does not explain the model there"
     return (
         f"The model is weakest at {at.strength} {attack.strength}, where the answer is {named}: "
         f"p {model:.2f}, it {led}. The circuit gives {circuit:.2f} and {verdict}."

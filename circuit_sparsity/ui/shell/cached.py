@@ -136,7 +136,9 @@ def _model(name: str, stamps: tuple[Stamp, ...], device: str) -> GPT:
     return open_model(Store.from_environment(), name, device=device)
 
 
-@st.cache_resource(show_spinner="Preparing the arithmetic for this machine: once, up to a minute …")
+@st.cache_resource(
+    show_spinner="Compiling the arithmetic for this machine (only once, up to a minute) …"
+)
 def _kernels_are_compiled() -> None:
     warm_up()
 

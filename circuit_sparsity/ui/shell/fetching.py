@@ -20,7 +20,7 @@ from circuit_sparsity.ui.shell.transfers import (
 )
 
 _WEIGHTS = (paths.DENSE_WEIGHTS, paths.COMPACT_WEIGHTS)
-_NOT_RUN = "this circuit cannot be run yet; what its file stores can be looked at"
+_NOT_RUN = "this circuit cannot be run yet, but you can see what its file stores"
 _NOT_READ = "its weights cannot be shown yet"
 _STAGES = {"size": "Size", "download": "Download", "verify": "Verify", "load": "Open"}
 
@@ -135,11 +135,11 @@ def _offer(store: Store, model: str, names: tuple[str, ...], so: str) -> None:
     if any(known.get(name) is None for name in names if name.endswith(_WEIGHTS)):
         asked = transfers.ask_sizes(store, names)
         if asked.active:
-            watch([asked], lambda job: st.info(f"Asking how large {plain(model)} is …"))
+            watch([asked], lambda job: st.info(f"Checking how large {plain(model)} is …"))
             return
         known |= asked.result() if asked.state == "done" else {}
         trouble = (
-            f" Its size could not be learned: {plain(str(asked.error))}." if asked.error else ""
+            f" Its size could not be found out: {plain(str(asked.error))}." if asked.error else ""
         )
     total = sum(size for name in names if (size := known.get(name)) is not None)
     size, free = size_in_words(total or None), store.usage().free
@@ -164,8 +164,9 @@ def _offer(store: Store, model: str, names: tuple[str, ...], so: str) -> None:
 def _no_means(store: Store, model: str, trouble: str) -> None:
     said, button = st.columns([0.74, 0.26], vertical_alignment="center")
     said.info(
-        f"**No reference means of {plain(model)} could be had.** Everything outside a circuit is "
-        "held at them, so its circuits cannot be run; what their files store can be looked at. "
+        f"**The reference means of {plain(model)} could not be fetched.** Everything outside a "
+        "circuit is held at them, so its circuits cannot be run, but you can see what their "
+        "files store. "
         f"{plain(trouble)}.",
         icon=":material/info:",
     )

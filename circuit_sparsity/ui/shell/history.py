@@ -64,9 +64,9 @@ def buttons(view: CircuitView) -> None:
     """Undo, redo, reset."""
     with st.container(horizontal=True, gap="small"):
         for name, icon, act, able, say in (
-            ("Undo", "undo", undo, bool(past()), "One change back. Key: U"),
-            ("Redo", "redo", redo, bool(future()), "What was undone, again. Key: Shift+U"),
-            ("Restore all", "restart_alt", _reset, bool(len(state.recipe())), "Change nothing."),
+            ("Undo", "undo", undo, bool(past()), "Undo the last change. Key: U"),
+            ("Redo", "redo", redo, bool(future()), "Redo what was undone. Key: Shift+U"),
+            ("Restore all", "restart_alt", _reset, bool(len(state.recipe())), "Undo every change."),
         ):
             st.button(
                 name,

@@ -67,8 +67,8 @@ def no_circuits(model: str | None = None) -> None:
         head = "**No circuits on this machine yet, and none is chosen.**"
     else:
         head = (
-            f"**No circuits of {plain(model)} are known.** Models are released without them too: "
-            "the dense ones, and the one that bridges lead from."
+            f"**No circuits of {plain(model)} are known.** Some models were released without "
+            "circuits: the dense ones, and the one that bridges lead from."
         )
     st.info(
         f"{head}\n\n"

@@ -103,8 +103,8 @@ def link_trouble() -> None:
     for part, value in st.session_state.get(_TROUBLE, {}).items():
         st.warning(
             f"The link asks for the {part} “{plain(value)}”, which is neither on this machine nor "
-            f"known to be in the container; this is “{plain(str(st.session_state[part]))}” in its "
-            "place. The library can refresh the list, and download what is named in full.",
+            f"known to be in the container; this is “{plain(str(st.session_state[part]))}” "
+            "instead. The library can refresh the list, and download what you name in full.",
             icon=":material/link_off:",
         )
 

@@ -192,7 +192,7 @@ _STAGES = {
     "size": "Asking for sizes",
     "download": "Downloading",
     "verify": "Verifying",
-    "convert": "Making the weights compact, so that they open quickly",
+    "convert": "Compacting the weights so that they open quickly",
     "list": "Asking the container for its list",
 }
 _SHOWN = 4  # files that went wrong, before the rest is folded away
@@ -328,7 +328,7 @@ def _troubles(messages) -> None:
     for message in messages[:_SHOWN]:
         st.warning(plain(message), icon=":material/warning:")
     if len(messages) > _SHOWN:
-        with st.expander(f"{len(messages) - _SHOWN} more files went wrong"):
+        with st.expander(f"{len(messages) - _SHOWN} more files failed"):
             st.markdown("\n".join(f"- {plain(message)}" for message in messages[_SHOWN:]))
 
 
@@ -357,4 +357,4 @@ def _kept(job: Job) -> str:
     if step.stage != "download":
         return "What is here stays here."
     arrived = progress_in_words(step.progress).split(": ")[-1].split(" · ")[0]
-    return f"{arrived} had arrived and are kept: resuming goes on from there."
+    return f"{arrived} had arrived and is kept; resuming continues from there."

@@ -132,9 +132,9 @@ def one(model: str | None) -> None:
     st.markdown(f"**{plain(task.summary)}**")
     counts = Counter((template.split, bool(template.novel)) for template in task.templates)
     words = {
-        "prune": "circuits are looked for on these",
-        "validation": "they decide a circuit's size",
-        "test": "everything that is reported is measured on these",
+        "prune": "circuits are found on these",
+        "validation": "these determine a circuit's size",
+        "test": "everything reported is measured on these",
     }
     st.dataframe(
         pd.DataFrame(
@@ -142,7 +142,7 @@ def one(model: str | None) -> None:
                 "split": split,
                 "structures": counts[split, False] + counts[split, True],
                 "of them novel": counts[split, True],
-                "what for": words[split],
+                "used for": words[split],
             }
             for split in SPLITS
         ),
@@ -155,8 +155,8 @@ def one(model: str | None) -> None:
     tokenizer, colours = cached.tokenizer(model), palette(st.context.theme.type)
     shown = st.slider("Pairs to show", 1, 12, 3, **bound(_SHOWN, 3))
     st.caption(
-        f"The first pairs of the test split, as tokens of {plain(model)}. Outlined is what the two "
-        "prompts of a pair differ in; what is right for one is wrong for the other."
+        f"The first pairs of the test split, as tokens of {plain(model)}. What differs between "
+        "the two prompts of a pair is outlined; what is right for one is wrong for the other."
     )
     for pair in pairs_of_tests(task, shown):
         with st.container(border=True):
@@ -167,11 +167,11 @@ def own() -> None:
     """How to make a task of one's own."""
     with st.expander("A task of your own", icon=":material/edit_note:"):
         st.markdown(
-            "A file of pairs, CSV or JSONL: a prompt, how it goes on (`right`) and how it does "
-            "not (`wrong`), and the `counterpart` for which it is the other way round. Half of "
+            "A file of pairs, CSV or JSONL: a prompt, its right next text (`right`), a wrong one "
+            "(`wrong`), and the `counterpart` prompt, for which the two are swapped. Half of "
             "the pairs are for pruning, a quarter each for validation and test. The page Prune "
             "takes such a file; `python -m circuit_sparsity tasks MODEL --pairs FILE` measures a "
-            "model on it, and `docs/TASKS_OF_YOUR_OWN.md` tells the rest."
+            "model on it, and `docs/TASKS_OF_YOUR_OWN.md` explains the rest."
         )
         example = _OWN / "comparison.csv"
         if example.is_file():

@@ -54,8 +54,8 @@ def kept(view: LiveView, found: Measured) -> None:
     with words:
         st.markdown(
             f"Only **{view.circuit.size:,} of {total_nodes(view.config):,} nodes** run, joined by "
-            f"**{len(view.wiring.edges):,} weights**. Every other node stands still at its "
-            "mean over ordinary text, whatever the prompt says."
+            f"**{len(view.wiring.edges):,} weights**. Every other node is held at its mean over "
+            "ordinary text, whatever the prompt says."
         )
         runs = {
             "Whole model": experiment.of_model,
@@ -68,7 +68,8 @@ def kept(view: LiveView, found: Measured) -> None:
             for name, outcome in runs.items():
                 _loss(name, outcome)
         st.caption(
-            "Task loss in nats per sequence, lower is better; 0.693 is a coin. If the opposite "
+            "Task loss in nats per sequence, lower is better; 0.693 is a coin flip. If the "
+            "opposite "
             "cannot do it, the model needs these nodes."
         )
     with picture:
@@ -90,8 +91,8 @@ def reading(view: LiveView, found: Measured) -> None:
         one = prompt(view, found, compact=True)
         st.dataframe(_readings(seen, which == _FINDS, one), hide_index=True, width="stretch")
         st.caption(
-            f"Mean activation over {len(found.few.batch)} prompts, in the circuit, on "
-            "either mark and on all else. The gap, in standard deviations (sd) of the node over "
+            f"Mean activation over {len(found.few.batch)} prompts, in the circuit, on either "
+            "mark and on everything else. The gap, in standard deviations (sd) of the node over "
             "all tokens, is how selective it is."
         )
     with picture:
@@ -197,7 +198,10 @@ def breaking(view: LiveView, found: Measured) -> None:
             _loss("Circuit", effect.before)
             if off:
                 _loss(f"Without {what(off)}", effect.after, signed(effect.delta, 4))
-        st.caption("Task loss, nats per sequence; 0.693 is a coin. The change is against the left.")
+        st.caption(
+            "Task loss, nats per sequence; 0.693 is a coin flip. The change is relative "
+            "to the number on the left."
+        )
     with picture:
         tour.graph(view, left[:1], off)
 
@@ -206,8 +210,8 @@ def attacking(view: LiveView, found: Measured) -> None:
     """What the mechanism cannot see."""
     look = found.looks[0] if found.looks else None
     st.markdown(
-        "Whoever searches for quotation marks may find another one: **put the other mark inside "
-        "the string**. Does the model fall for it? And does its circuit, or is something else at "
+        "A search for quotation marks can find the wrong one: **put the other mark inside the "
+        "string**. Does the model fall for it? And does its circuit, or is something else at "
         "work there?"
     )
     attacks.section(view)
