@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuit_sparsity.ui.evidence import sections
+from circuit_sparsity.ui.evidence import sections, summary
 from circuit_sparsity.ui.shell import attacks, cached, fetching, messages
 from circuit_sparsity.ui.shell.page import circuit_page
 from circuit_sparsity.ui.shell.pickers import Choice
@@ -14,11 +14,12 @@ def page(choice: Choice) -> None:
         "nodes do?"
     )
     found = sections.read(choice)
+    if found is not None:
+        summary.section(found)
     sections.measuring(choice, found)
     if found is None:
         sections.nothing_yet(choice)
     else:
-        sections.troubles(found)
         sections.tables(found)
         sections.curves(found)
         sections.nodes(found)

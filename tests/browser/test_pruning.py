@@ -46,6 +46,9 @@ def test_a_pruning_outlives_its_page_and_its_circuit_opens(explorer, app_url):
 def test_evidence_is_measured_by_a_click_and_says_what_it_means(explorer):
     go_to(explorer, "Evidence")
     explorer.page.get_by_role("button", name="Measure", exact=True).click()
+    measures = explorer.page.get_by_text("All measures", exact=True)
+    expect(measures).to_be_visible(timeout=3 * TIMEOUT)
+    measures.click()
     name = explorer.page.locator(".evidence abbr").filter(has_text="Sufficiency")
     expect(name).to_be_visible(timeout=3 * TIMEOUT)
     assert "everything else held at its mean" in (name.get_attribute("title") or "")

@@ -7,7 +7,9 @@ import pytest
 from circuit_sparsity.circuits.paths import reads_of_token, strongest_paths
 from circuit_sparsity.circuits.wiring import wiring
 from circuit_sparsity.core.names import FINAL_RESID
-from circuit_sparsity.plots.words import tell
+from circuit_sparsity.plots.colours import LIGHT
+from circuit_sparsity.plots.paths import chips, path_html
+from circuit_sparsity.plots.words import signed
 from tests.runtime.random_circuits import random_circuit, random_model
 
 
@@ -74,6 +76,15 @@ def test_a_path_is_told_from_its_token_to_the_answer():
     ends = [node for node in wired.nodes if node.location == FINAL_RESID]
     costs = dict.fromkeys(wired.edges, 0.25)
     (path,) = strongest_paths(wired, costs, starts, ends, n=1)
-    words = tell(path, model.config, "(", -0.5)
-    assert words.startswith(f"“(” writes residual channel {path.nodes[0].channel}")
-    assert words.endswith("against the right answer (−0.500 a unit)")
+    stops = chips(path, model.config, "<b>", -0.5)
+    assert (stops[0].text, stops[-1].text) == ("“<b>”", "against the right answer")
+    assert stops[0].meaning.endswith(f"writes residual channel {path.nodes[0].channel}")
+    assert len(stops) == len(path.nodes) + 2
+    weights = [join.weight for join in path.joins if join.weight is not None]
+    assert [stop.by for stop in stops if stop.by[:1] in "+−" and stop.by][:-1] == [
+        signed(weight) for weight in weights
+    ]
+    drawn = path_html(1, path.strength, stops, LIGHT)
+    assert drawn.count('role="listitem"') == len(stops)
+    assert "&lt;b&gt;" in drawn
+    assert "<b>”" not in drawn

@@ -117,9 +117,25 @@ def test_every_measure_has_unit_baseline_and_definition(open_app, measured):
     assert "1 of 2 nodes at 0 or less" in table
 
 
+def test_a_verdict_and_four_numbers_come_first(open_app, measured):
+    app = open_app("evidence", **QUERY)
+    assert said(app.success).startswith("**It holds up:**")
+    shown = {one.label: one.value for one in app.metric}
+    assert shown == {
+        "Loss with these nodes alone": "0.125",
+        "Loss without these nodes": "0.750",
+        "Same answer as the model": "90%",
+        "Loss of the best control": "0.700",  # the lower of the two
+    }
+    circuit = open_circuit(MODEL, TASK, SWEEP, K).circuit
+    write_evidence(replace(measured, controls=()), Store.from_environment(), circuit)
+    assert "Undecided" in said(open_app("evidence", **QUERY).warning)
+
+
 def test_a_control_as_good_as_the_circuit_is_called_out(open_app, measured):
     app = open_app("evidence", **QUERY)
     assert not app.error
+    assert "no control looks as good" in said(app.success)
     assert '"trouble"' not in html(app)
     circuit = open_circuit(MODEL, TASK, SWEEP, K).circuit
     bad = Control(NONSENSE, "8 prompts", (0.1,), 0.125)
@@ -131,7 +147,7 @@ def test_a_control_as_good_as_the_circuit_is_called_out(open_app, measured):
     write_evidence(far, Store.from_environment(), circuit)
     app = open_app("evidence", **QUERY)
     assert "it does not carry over" in said(app.error)
-    assert "No control looks as good" in said(app.success)
+    assert "Not convincing:** one check speaks against" in said(app.error)
 
 
 def test_damaged_evidence_is_named_and_measured_again(open_app, own_cache):

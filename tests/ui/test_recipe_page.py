@@ -163,11 +163,13 @@ def test_colours_by_activation_tell_it_in_the_hover_text(open_app, by):
         assert words in first
 
 
-def test_paths_are_listed_in_words_or_their_lack_is_said(open_app):
+def test_paths_are_rows_of_chips_or_their_lack_is_said(open_app):
     app = open_app(**QUERY, paths="true")
     assert not app.exception
-    said = texts(app) + "\n".join(info.value for info in app.info)
-    assert "writes residual channel" in said or "No path leads from" in said
+    drawn = [part.proto.body for part in app.get("html") if "circuit-path" in part.proto.body]
+    said = "\n".join(info.value for info in app.info)
+    assert drawn or "No path leads from" in said
+    assert all("writes residual channel" in one for one in drawn)
 
 
 def test_a_film_of_one_size_says_what_it_needs(open_app):

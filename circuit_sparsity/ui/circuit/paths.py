@@ -1,4 +1,4 @@
-"""Paths from a token to the answer: which token, the strongest found, in words and in the graph."""
+"""Paths from a token to the answer: which token, the strongest found, as chips and in the graph."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.paths import Path, logit_slopes, reads_of_token, strongest_paths
 from circuit_sparsity.plots.activations import activation_strip
 from circuit_sparsity.plots.colours import palette
+from circuit_sparsity.plots.paths import chips, path_html
 from circuit_sparsity.plots.tokens import show_token
-from circuit_sparsity.plots.words import tell
 from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import LiveView
@@ -49,7 +49,7 @@ def points_out(view: LiveView) -> list[list[str]]:
 
 
 def section(view: LiveView) -> None:
-    """The switch, the token, and the paths in words."""
+    """The switch, the token, and the paths as rows of chips."""
     if not st.toggle("Paths from a token to the answer", **bound(ON, False), help=_HELP):
         return
     if len(view.wiring.edges) > MOST_PARTS:
@@ -61,18 +61,22 @@ def section(view: LiveView) -> None:
         return
     start = _fields(view)
     found = _found(view, cached.identity(view), start)
-    token = plain(show_token(cached.tokenizer(view.choice.model).token_bytes(start.token)))
+    token = show_token(cached.tokenizer(view.choice.model).token_bytes(start.token))
     if not found:
         st.info(
-            f"No path leads from “{token}” to the answer: no kept read takes a channel that its "
-            "embedding writes, or nothing carries it on. Try another token.",
+            f"No path leads from “{plain(token)}” to the answer: no kept read takes a channel "
+            "that its embedding writes, or nothing carries it on. Try another token.",
             icon=":material/info:",
         )
         return
     slopes = logit_slopes(view.wiring, view.experiment.model, *_answers(view, start))
+    colours = palette(st.context.theme.type)
     for number, path in enumerate(found, start=1):
-        words = tell(path, view.config, token, slopes[path.nodes[-1]])
-        st.markdown(f"**{number}. {path.strength:.4f} nats** {words}.")
+        stops = chips(path, view.config, token, slopes[path.nodes[-1]])
+        st.html(path_html(number, path.strength, stops, colours))
+    st.caption(
+        "Over each arrow: the weight, or how the two are linked. Hover over a chip for more."
+    )
 
 
 def _fields(view: LiveView) -> Start:

@@ -122,52 +122,42 @@ def _measured(choice: Choice) -> list[Choice]:
     ]
 
 
-def troubles(evidence: Evidence) -> None:
-    """In red: prompts that the circuit fails on, and each control that looks as good."""
-    if evidence.strays is not None:
-        st.error(
-            f"**It fails on new prompts.** {plain(evidence.strays)}.", icon=":material/report:"
-        )
-    controls = [trouble for one in evidence.controls if (trouble := one.trouble)]
-    for trouble in controls:
-        st.error(f"**A control looks as good.** {plain(trouble)}.", icon=":material/report:")
-    if evidence.controls and not controls:
-        names = "; ".join(control.name for control in evidence.controls)
-        st.success(f"No control looks as good as the circuit ({names}).", icon=":material/check:")
-
-
 def tables(evidence: Evidence) -> None:
-    """Every measure with its controls, then each control beside the circuit."""
+    """Every measure with its controls, then each control beside the circuit; both folded."""
     colours = palette(st.context.theme.type)
-    st.subheader("Measures")
-    st.caption(
-        f"Stored, measured on {plain(evidence.prompts)}. Hover over a name for what it means. "
-        f"{evidence.nodes:,} nodes, {evidence.edges:,} edges."
-    )
-    st.html(measures_table(evidence, colours))
-    with st.expander("What each measure means", icon=":material/menu_book:"):
+    with st.expander("All measures", icon=":material/straighten:"):
+        st.caption(
+            f"Stored, measured on {plain(evidence.prompts)}. Hover over a name for what it means. "
+            f"{evidence.nodes:,} nodes, {evidence.edges:,} edges. Losses in nats per sequence."
+        )
+        st.html(measures_table(evidence, colours))
         st.markdown(
             "\n".join(f"- **{one.name}** ({one.unit}): {one.sentence} {one.anchor.capitalize()}."
                       for one in DEFINITIONS.values())
         )  # fmt: skip
-    st.subheader("Controls", help=DEFINITIONS["controls"].sentence)
-    if evidence.controls:
+    with st.expander("Controls", icon=":material/rule:"):
+        st.caption(DEFINITIONS["controls"].sentence)
+        if not evidence.controls:
+            st.caption("None run.")
+            return
         st.html(controls_table(evidence, colours))
         st.caption(
             "Stored, nats per sequence. A control should have a **high** loss alone, and the "
             "model without it a **low** one; the circuit beside it is measured on the same "
             f"prompts. Chance is {CHANCE_LOSS:.3f}."
         )
-    else:
-        st.caption("None run.")
 
 
 def curves(evidence: Evidence) -> None:
     """Faithfulness and loss of the nested circuits, on both grids."""
-    st.subheader("Over sizes", help=DEFINITIONS["cpr"].sentence)
-    if not evidence.curve:
-        st.caption("Not measured.")
-        return
+    with st.expander("Faithfulness and loss over sizes", icon=":material/show_chart:"):
+        if evidence.curve:
+            _curves(evidence)
+        else:
+            st.caption("Not measured.")
+
+
+def _curves(evidence: Evidence) -> None:
     grids = {
         "published fractions": set(fraction_sizes(evidence.model_nodes)),
         "log grid": set(log_grid(evidence.model_nodes)),
