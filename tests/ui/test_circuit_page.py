@@ -65,6 +65,11 @@ def test_a_picked_node_is_ablated_and_the_effect_is_shown(open_app, experiment, 
     right, _ = metrics(app)["p(right)"]
     assert number(right) == pytest.approx(effective.after.p_right, abs=1e-4)
     assert any(f"Without `{node}`" in text.value for text in app.markdown)
+    before, after = (
+        math.exp(-run.losses[0]) for run in (effective.before, effective.after)
+    )  # of the right answer to the example, the first prompt
+    told = next(text.value for text in app.markdown if text.value.startswith("On the example"))
+    assert told.endswith(f" {before:.0%} → **{after:.0%}**")
 
 
 def test_two_picked_nodes_are_ablated_together(open_app, experiment, effective):

@@ -29,7 +29,7 @@ from circuit_sparsity.ui.circuit.graph import (
 from circuit_sparsity.ui.shell import cached, prompts, state
 from circuit_sparsity.ui.shell.address import bound, write
 from circuit_sparsity.ui.shell.cached import CircuitView, LiveView
-from circuit_sparsity.ui.shell.costs import MOST_PARTS, Costs, costs_of_nodes
+from circuit_sparsity.ui.shell.costs import Costs, known_costs_of_nodes
 from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.shared import shared
 
@@ -75,7 +75,7 @@ def chosen(view: LiveView, below: DeltaGenerator) -> Colouring | None:
         width=175,
         label_visibility="collapsed",
     )
-    costs = costs_of_nodes(view, state.fill()) if view.circuit.size <= MOST_PARTS else None
+    costs = known_costs_of_nodes(view, state.fill())
     of_cost = None if costs is None else _of_cost(costs)
     if by == _OWN:
         with below:
@@ -88,7 +88,8 @@ def chosen(view: LiveView, below: DeltaGenerator) -> Colouring | None:
         "Nodes: blue to orange by the rise in the loss when that node alone is ablated, live, on "
         f"{costs.on}; hover for the number."
     )
-    return Colouring(of_cost, (), (_COST, state.fill()), caption, of_cost.unit)
+    key = (_COST, state.fill(), str(costs.prompts))
+    return Colouring(of_cost, (), key, caption, f"{of_cost.unit}, {costs.on}")
 
 
 def _of_cost(costs: Costs) -> Shading:

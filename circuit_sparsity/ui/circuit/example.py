@@ -10,6 +10,7 @@ from torch import Tensor
 
 from circuit_sparsity.core.hooks import no_hook
 from circuit_sparsity.core.names import Node
+from circuit_sparsity.experiment.experiment import Outcome
 from circuit_sparsity.experiment.labels import read_labels
 from circuit_sparsity.nodes.firing import Firing
 from circuit_sparsity.plots.colours import palette
@@ -22,7 +23,8 @@ from circuit_sparsity.store import Store
 from circuit_sparsity.ui.shell import cached, state
 from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import LiveView
-from circuit_sparsity.ui.shell.costs import MOST_PARTS, costs_of_nodes
+from circuit_sparsity.ui.shell.costs import costs_of_nodes, known_costs_of_nodes
+from circuit_sparsity.ui.shell.messages import code
 from circuit_sparsity.ui.shell.shared import shared
 
 _CLASS, _PAIR = "example", "example_pair"  # keys of widgets and parameters of the address
@@ -85,7 +87,7 @@ def answers(view: LiveView) -> None:
     runs = {"model": experiment.of_model, "circuit": experiment.of_circuit}
     recipe = state.recipe()
     if len(recipe):
-        runs["as changed"] = experiment.apply(recipe).after
+        runs["changed circuit"] = experiment.apply(recipe).after
     right, wrong = (
         show_token(tokenizer.token_bytes(int(answers[row])))
         for answers in (experiment.batch.right, experiment.batch.wrong)
@@ -93,6 +95,20 @@ def answers(view: LiveView) -> None:
     # The loss of a prompt is the cross-entropy over its two answers.
     of_runs = {name: float((-run.losses[row]).exp()) for name, run in runs.items()}
     st.html(answers_html(Answers(right, wrong, of_runs), palette(st.context.theme.type)))
+
+
+def before_and_after(view: LiveView, before: Outcome, after: Outcome) -> str | None:
+    """How likely the example's right answer is in two runs, as Markdown: "`")` 98% → 57%".
+
+    None where there is no tokenizer to spell the answer with.
+    """
+    tokenizer = _tokenizer(view)
+    if tokenizer is None:
+        return None
+    row = chosen(view).row
+    right = show_token(tokenizer.token_bytes(int(view.experiment.batch.right[row])))
+    one, other = (float((-run.losses[row]).exp()) for run in (before, after))
+    return f"{code(right)} {one:.0%} → **{other:.0%}**"
 
 
 def prompt(view: LiveView) -> None:
@@ -133,13 +149,14 @@ def _on_pair(
 
 def captions(view: LiveView) -> Mapping[Node, str]:
     """Words for the nodes that cost most: the reader's own, else the token that each tells."""
-    if view.circuit.size > MOST_PARTS or not view.circuit.size:
+    known = known_costs_of_nodes(view, state.fill())
+    if known is None or not view.circuit.size:
         return {}
     try:
         labels = read_labels(Store.from_environment(), view.circuit).texts
     except (ValueError, OSError):  # the node's page says what is wrong with their file
         labels = {}
-    found = dict(_telling_tokens(view, cached.identity(view), state.fill()))
+    found = dict(_telling_tokens(view, cached.identity(view), state.fill(), known.prompts))
     for node in list(found):
         if node in labels:
             found[node] = labels[node]
@@ -147,7 +164,7 @@ def captions(view: LiveView) -> Mapping[Node, str]:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _telling_tokens(_view: LiveView, identity: int, fill: str) -> Mapping[Node, str]:
+def _telling_tokens(_view: LiveView, identity: int, fill: str, prompts: int) -> Mapping[Node, str]:
     """The costliest nodes, the first one first, each with a token and its mean activation there.
 
     It is the token whose mean stands out most from the node's own: by how far, times the root of

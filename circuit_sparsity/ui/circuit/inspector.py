@@ -16,14 +16,15 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.evidence import meter_html
 from circuit_sparsity.plots.words import place_in_words, recipe_in_words, signed
 from circuit_sparsity.release import StoredEdge
+from circuit_sparsity.ui.circuit import example
 from circuit_sparsity.ui.shell import history, state
 from circuit_sparsity.ui.shell.cached import CircuitView, LiveView
 from circuit_sparsity.ui.shell.costs import (
     LOSS_HELP,
-    MOST_PARTS,
     RIGHT_HELP,
     change,
-    costs_of_nodes,
+    cost_alone,
+    measure_all,
     number,
 )
 from circuit_sparsity.ui.shell.fields import among
@@ -50,6 +51,10 @@ HELD_HELP = (
     "the model may never have seen there. The recipe below the graph can also set or scale each "
     "part."
 )
+_EXAMPLE_HELP = (
+    "Probability of the right answer against the wrong one on the example prompt, in the circuit "
+    "and after the change. The numbers below are means over all prompts."
+)
 _FIRST_FEW = 8  # neighbours shown before one asks for the rest
 _CHANCE = "Chance: 0.6931 nats a sequence, p 0.5."
 _NOTHING = 1e-6  # nats: below this on every prompt, the ablation changed nothing
@@ -66,6 +71,7 @@ def inspector(view: LiveView) -> None:
         _changed(view, off)
     else:
         _whole(view, is_all=part is None)
+    measure_all(view, state.fill())
     about = part if part is not None else off[0] if len(off) == 1 else None
     if isinstance(about, Node):
         _node(view, about)
@@ -90,12 +96,12 @@ def _looked_at(view: LiveView, part: Node | Edge) -> None:
         st.button(
             "Close", key="close_selected", type="tertiary", on_click=state.select, args=(None,)
         )
-    if isinstance(part, Node) and view.circuit.size <= MOST_PARTS:
-        found = costs_of_nodes(view, state.fill())
-        st.markdown(
-            f"Ablated alone: **{signed(found.rises[part], 4)}** nats",
-            help=f"Rise in the mean task loss, nats per sequence, on {found.on}. {ABLATED_HELP}",
-        )
+    rise = cost_alone(view, part, state.fill())
+    st.markdown(
+        f"Ablated alone: **{signed(rise, 4)}** nats",
+        help="Rise in the mean task loss, nats per sequence, on "
+        f"{plain(view.experiment.batch_name)}. {ABLATED_HELP}",
+    )
 
 
 def _changed(view: LiveView, off: tuple[Node | Edge, ...]) -> None:
@@ -108,7 +114,11 @@ def _changed(view: LiveView, off: tuple[Node | Edge, ...]) -> None:
         seconds = time.perf_counter() - start
     nodes, edges = state.picked(view), state.picked_edges(view)
     effect = Effect((*nodes, *edges), before, after)
-    _effect(effect, recipe, of_model, seconds, experiment.batch_name)
+    words = recipe_in_words(recipe, effect.parts, "`")
+    st.markdown(f"##### {words[0].upper()}{words[1:]}", help=ABLATED_HELP)
+    if (told := example.before_and_after(view, before, after)) is not None:
+        st.markdown(f"On the example below the graph: {told}", help=_EXAMPLE_HELP)
+    _effect(effect, of_model, seconds, experiment.batch_name)
     _held_at()
     _meter(experiment, after)
     if _largest_change(effect) < _NOTHING:
@@ -175,11 +185,7 @@ def _whole(view: LiveView, is_all: bool) -> None:
     )
 
 
-def _effect(
-    effect: Effect, recipe: Recipe, of_model: Outcome, seconds: float, prompts: str
-) -> None:
-    words = recipe_in_words(recipe, effect.parts, "`")
-    st.markdown(f"##### {words[0].upper()}{words[1:]}", help=ABLATED_HELP)
+def _effect(effect: Effect, of_model: Outcome, seconds: float, prompts: str) -> None:
     before, after = effect.before, effect.after
     with st.container(horizontal=True, gap="small"):
         change("Task loss, nats", before.loss, after.loss, LOSS_HELP, rise_is_worse=True)

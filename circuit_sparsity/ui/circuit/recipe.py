@@ -236,23 +236,28 @@ _NECESSARY = (
 
 
 def _both_losses(view: LiveView, recipe: Recipe) -> None:
-    """The two losses side by side, with their baselines; asked for where the model is large."""
+    """The two losses side by side, with their baselines; asked for where the model is large.
+
+    The circuit's is that of the panel, on every prompt; the whole model's is marked where it is of
+    fewer.
+    """
     pairs = _pairs(view)
     if pairs is None:
         return
-    identity = cached.identity(view)
-    some = _some(view, identity, pairs)
-    circuit, model = _losses(view, identity, str(recipe), pairs)
+    whole = view.experiment
+    circuit = whole.apply(recipe).after
+    some, model = _in_model(view, cached.identity(view), str(recipe), pairs)
+    few = "" if pairs == whole.batch.n_pairs else f", ≈ {2 * pairs} prompts"
     with st.container(horizontal=True, gap="medium"):
         for name, before, after, meaning in (
-            ("Circuit with the recipe", some.of_circuit, circuit, _SUFFICIENT),
-            ("Whole model with the recipe", some.of_model, model, _NECESSARY),
+            ("Circuit with the recipe", whole.of_circuit, circuit, _SUFFICIENT),
+            (f"Whole model with the recipe{few}", some.of_model, model, _NECESSARY),
         ):
             change(name, before.loss, after.loss, meaning, rise_is_worse=True)
-    faithful = faithfulness_of(some, circuit)
-    of = "" if pairs == view.experiment.batch.n_pairs else f"the first {pairs} pairs of "
+    faithful = faithfulness_of(whole, circuit)
+    of = f" The whole model: on the first {2 * pairs} of them." if few else ""
     st.caption(
-        f"Live, nats per sequence, on {of}{plain(some.batch_name)}; chance 0.6931. Faithfulness "
+        f"Live, nats per sequence, on {plain(whole.batch_name)}; chance 0.6931.{of} Faithfulness "
         f"of the circuit: {'undefined' if faithful is None else format(faithful, '.3f')}. "
         "Necessity: the whole model with only these steps applied. With all "
         f"{view.circuit.size:,} nodes of the circuit at their means its loss is "
@@ -272,7 +277,7 @@ def _pairs(view: LiveView) -> int | None:
     ):
         return None
     if few < batch.n_pairs and st.toggle(
-        f"Circuit and whole model on all {len(batch)} prompts", **bound(_ALL, False)
+        f"Run the whole model on all {len(batch)} prompts", **bound(_ALL, False)
     ):
         return batch.n_pairs
     return few
@@ -289,7 +294,7 @@ def _some(_view: LiveView, identity: int, pairs: int) -> Experiment:
 
 
 @shared("Running the whole model …")
-def _losses(_view: LiveView, identity: int, steps: str, pairs: int) -> tuple[Outcome, Outcome]:
-    """Of the circuit and of the model with the recipe. No more is kept: there are many recipes."""
-    some, recipe = _some(_view, identity, pairs), Recipe.parse(steps.split())
-    return some.apply(recipe).after, in_whole_model(some, recipe)
+def _in_model(_view: LiveView, identity: int, steps: str, pairs: int) -> tuple[Experiment, Outcome]:
+    """The first prompts, and the model with the recipe on them."""
+    some = _some(_view, identity, pairs)
+    return some, in_whole_model(some, Recipe.parse(steps.split()))

@@ -11,7 +11,7 @@ from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.plots.words import place_in_words
 from circuit_sparsity.ui.shell import cached, state
 from circuit_sparsity.ui.shell.cached import CircuitView, LiveView, identity
-from circuit_sparsity.ui.shell.costs import MOST_PARTS, Costs, costs_of_edges, costs_of_nodes
+from circuit_sparsity.ui.shell.costs import MOST_PARTS, Costs, costs_of_edges, known_costs_of_nodes
 
 _RISE = "rise of the loss without it, nats"
 _OUTSIDE = 40  # nodes outside the circuit that are listed
@@ -23,8 +23,8 @@ _EXAMPLE = "0.attn.act_in:71"
 def tables(view: LiveView) -> None:
     """Kept nodes, edges, and what is not kept."""
     with st.expander(f"All {view.circuit.size} nodes as a table", icon=":material/table:"):
-        few = view.circuit.size <= MOST_PARTS
-        node_table(view, _column(costs_of_nodes(view, state.fill())) if few else {})
+        costs = known_costs_of_nodes(view, state.fill())
+        node_table(view, {} if costs is None else _column(costs))
     with st.expander(f"All {len(view.wiring.edges)} edges as a table", icon=":material/table:"):
         _edges(view)
     with st.expander("Nodes that pruning left out", icon=":material/add_circle:"):

@@ -1,5 +1,10 @@
-"""What every part of a circuit costs, measured here, on as many prompts as a moment allows."""
+"""What every part of a circuit costs, measured here.
 
+Small circuits are measured on every prompt. Of larger ones a quick estimate on fewer prompts comes
+first, marked with a "≈"; a job in the background measures all prompts and takes its place.
+"""
+
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,10 +15,12 @@ from circuit_sparsity.plots.words import signed
 from circuit_sparsity.runtime.compiled import Fill
 from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.cached import LiveView
+from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, jobs, watch
 from circuit_sparsity.ui.shell.shared import shared
 
 _ALL_UP_TO = 192  # parts: so many are ablated on every prompt
 _FEWEST_PAIRS = 8
+KIND = "costs"  # of jobs
 MOST_PARTS = 1200  # parts that are ablated without being asked to
 
 
@@ -26,14 +33,94 @@ class Costs:
     of: int  # prompts that there are
 
     @property
+    def is_estimate(self) -> bool:
+        """Whether fewer prompts were run than everything else on the page is measured on."""
+        return self.prompts < self.of
+
+    @property
     def on(self) -> str:
-        """The prompts, in words."""
-        return f"{self.prompts} prompts" if self.prompts == self.of else f"{self.prompts} of them"
+        """The prompts, in words; an estimate is marked.
+
+        >>> Costs({}, 256, 256).on, Costs({}, 64, 256).on
+        ('256 prompts', '≈ 64 prompts')
+        """
+        return f"{'≈ ' if self.is_estimate else ''}{self.prompts} prompts"
 
 
 def costs_of_nodes(view: LiveView, fill: Fill) -> Costs:
-    """Of every kept node. Kept once measured."""
+    """Of every kept node; an estimate until all prompts are measured. Kept once measured."""
+    job = jobs().find(_key(view, fill))
+    if job is not None and job.state == "done":
+        return job.result()
     return _costs(view, view.wiring.nodes, cached.identity(view), "nodes", fill)
+
+
+def known_costs_of_nodes(view: LiveView, fill: Fill) -> Costs | None:
+    """The same, or None of a circuit that is too large to be measured without being asked."""
+    job = jobs().find(_key(view, fill))
+    if view.circuit.size > MOST_PARTS and (job is None or job.state != "done"):
+        return None
+    return costs_of_nodes(view, fill)
+
+
+def cost_alone(view: LiveView, part: Part, fill: Fill) -> float:
+    """The rise of the loss when one part alone is ablated, on every prompt: never an estimate."""
+    return _alone(view, part, cached.identity(view), str(part), fill)
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _alone(_view: LiveView, _part: Part, identity: int, name: str, fill: Fill) -> float:
+    return _view.experiment.ablate([_part], fill).delta
+
+
+def measure_all(view: LiveView, fill: Fill) -> None:
+    """Replace an estimate in the background: progress, a way to stop it, or a way to begin."""
+    known = known_costs_of_nodes(view, fill)
+    if known is not None and not known.is_estimate:
+        return
+    job = jobs().find(_key(view, fill))
+    if job is None and known is not None:
+        job = start(view, fill)
+    if job is not None and job.active:
+        watch([job], _progress)
+        return
+    label = "Measure what each node costs" if known is None else "Measure costs on all prompts"
+    st.button(
+        label,
+        key="measure_costs",
+        icon=":material/timer:",
+        help="Ablates every node alone, in the background; then the graph takes its colours.",
+        on_click=start,
+        args=(view, fill),
+    )
+
+
+def _key(view: LiveView, fill: Fill) -> Key:
+    return KIND, view.choice, cached.identity(view), fill
+
+
+def start(view: LiveView, fill: Fill) -> Job:
+    """Measure every node on every prompt, in the background."""
+    nodes, whole = view.wiring.nodes, view.experiment
+
+    def work(report: ReportProgress, cancel: threading.Event) -> Costs:
+        effects = whole.ablate_each(nodes, lambda done, of: report((done, of)), cancel, fill)
+        rises = {effect.parts[0]: effect.delta for effect in effects}
+        return Costs(rises, len(whole.batch), len(whole.batch))
+
+    return jobs().start(_key(view, fill), f"Costs of the nodes of {view.circuit.title}", work)
+
+
+def _progress(job: Job) -> None:
+    done, of = job.progress or (0, 1)
+    st.progress(done / of, text=f"Costs on all prompts: {done:,} of {of:,} nodes")
+    st.button(
+        "Stopping …" if job.stopping else "Stop measuring",
+        key="stop_costs",
+        type="tertiary",
+        disabled=job.stopping,
+        on_click=job.stop,
+    )
 
 
 def costs_of_edges(view: LiveView, fill: Fill) -> Costs:
