@@ -11,7 +11,7 @@ from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.plots.words import place_in_words
 from circuit_sparsity.ui.shell import cached, state
 from circuit_sparsity.ui.shell.cached import CircuitView, LiveView, identity
-from circuit_sparsity.ui.shell.costs import MOST_PARTS, Costs, costs_of_edges, known_costs_of_nodes
+from circuit_sparsity.ui.shell.costs import Costs, costs_of_edges, known_costs_of_nodes
 
 _RISE = "rise of the loss without it, nats"
 _OUTSIDE = 40  # nodes outside the circuit that are listed
