@@ -95,13 +95,14 @@ def shaded_figure(
     means: Mapping[Node, float] = MappingProxyType({}),
     more: Collection[Shading] = (),
     captions: Mapping[Node, str] = MappingProxyType({}),
+    whole: Wiring | None = None,
 ) -> Figure:
     """`circuit_figure` with each node in the colour of its number, blue to orange.
 
     The hover text also tells ``more`` numbers, which colour nothing. ``captions``, the most
     important first, stand beside their nodes where they have room.
     """
-    figure = circuit_figure(wiring, layout, config, palette, picked, means)
+    figure = circuit_figure(wiring, layout, config, palette, picked, means, whole)
     values, largest = colour.values, colour.largest
     colours = [shade(palette, values.get(node, 0.0), largest) for node in wiring.nodes]
     texts = [
@@ -165,13 +166,16 @@ def stored_figure(
     edges: Mapping[str, float],
     palette: Palette,
     picked: Collection[Part] = (),
+    whole: Wiring | None = None,
 ) -> Figure:
     """`shaded_figure` with a cross on each edge that costs something, on one scale with the nodes.
 
     ``nodes`` and ``edges`` (by name) are stored rises of the loss in nats per sequence; zero is the
     middle of the scale, the largest of all its end. Every edge tells its own on hovering.
     """
-    figure = shaded_figure(wiring, layout, config, cost(nodes, "stored"), palette, picked)
+    figure = shaded_figure(
+        wiring, layout, config, cost(nodes, "stored"), palette, picked, whole=whole
+    )
     largest = max(map(abs, (*nodes.values(), *edges.values())), default=0.0)
     colours = [*(shade(palette, nodes[node], largest) for node in wiring.nodes), palette.node]
     figure.update_traces(marker={"color": colours}, selector=0)

@@ -14,6 +14,7 @@ from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.plots.colours import Palette
+from circuit_sparsity.plots.heads import outlines
 from circuit_sparsity.plots.layout import Band, GraphLayout, Row
 from circuit_sparsity.plots.marks import Part, markers, middles, overlays
 from circuit_sparsity.plots.words import ROW_LABELS, block_label
@@ -30,27 +31,31 @@ def circuit_figure(
     palette: Palette,
     picked: Collection[Part] = (),
     means: Mapping[Node, float] = MappingProxyType({}),
+    whole: Wiring | None = None,
 ) -> Figure:
     """The circuit, blocks from bottom to top; each point's ``customdata`` is its node's name.
 
     In the middle of each edge is a point that is seen only when it is picked; its ``customdata``
     is the edge as ``source>target``. Circuits of more than `CLICKABLE_EDGES` edges have none. Two
     more traces are empty: scripts draw a path and the focus of the keyboard in them. ``means`` are
-    mean activations over the pretraining text, for the hover text.
+    mean activations over the pretraining text, for the hover text. Where only the strong edges of
+    a circuit are drawn, ``whole`` has all: those of the node under the mouse are lit up.
 
     The figure depends on ``picked`` only where a selection has to be set from outside; clicks
     restyle it in the browser.
     """
-    strongest = max((abs(edge.weight) for edge in wiring.edges), default=0.0)
+    every = wiring if whole is None else whole
+    strongest = max((abs(edge.weight) for edge in every.edges), default=0.0)
     shapes = [
         *_bands(layout, palette),
+        *outlines(wiring.nodes, layout, config, palette),
         *_links(wiring.residual, layout, palette.residual, "dot"),
         *_links(wiring.attention, layout, palette.attention, "dashdot"),
         *_edges(wiring.edges, layout, palette, strongest),
     ]
     return Figure(
         data=[
-            markers(wiring, layout, config, palette, picked, means),
+            markers(every, layout, config, palette, picked, means, len(wiring.edges)),
             middles(wiring.edges, layout, palette, picked),
             *overlays(palette),
         ],
@@ -216,6 +221,7 @@ def legend_html(palette: Palette, weakest: float, strongest: float) -> str:
         *([_item("", _scale(weakest, strongest))] if strongest else []),
         _line(f"2px dotted {palette.residual}", "same residual channel"),
         _line(f"2px dashed {palette.attention}", "same attention head"),
+        _line(f"8px solid {palette.attention}55", "outline: the channels of one head"),
         *(_mark(sign, palette.node, meaning) for sign, meaning in _MARKS),
         _mark("●", palette.ablated, "ablated now", size="1.4em"),
     ]

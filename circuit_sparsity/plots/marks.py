@@ -26,7 +26,7 @@ ANCHOR = "anchor"
 
 CLICKABLE_EDGES = 1500  # more points than that make the figure slow to draw
 NODES, EDGES, PATH, FOCUS, SELECTED = range(5)  # traces
-JOINS = 20_000  # of the strongest edges: more are not lit up under the mouse
+JOINS = 100_000  # of the strongest edges: more are not lit up under the mouse
 
 Part = Node | Edge
 _Place = tuple[float, float]
@@ -39,8 +39,13 @@ def markers(
     palette: Palette,
     picked: Collection[Part],
     means: Mapping[Node, float],
+    drawn: int,
 ) -> dict[str, Any]:
-    """The nodes; ``meta`` leads the keys to the strongest neighbours, the mouse to all."""
+    """The nodes; ``meta`` leads the keys to the strongest neighbours, the mouse to all.
+
+    Of the edges of ``wiring`` the strongest are ``drawn``, so many; scripts draw the others of the
+    node that is looked at.
+    """
     nodes = wiring.nodes
     size = node_size(len(nodes))
     places = [layout.places[node] for node in nodes]
@@ -50,7 +55,8 @@ def markers(
         "x": [round(x, 4) for x, _ in places] + [None],
         "y": [y for _, y in places] + [None],
         "customdata": [*map(str, nodes), ANCHOR],
-        "meta": neighbours(wiring, layout) | {"joins": joins(wiring, palette)},
+        "meta": neighbours(wiring, layout)
+        | {"joins": joins(wiring, palette), "partial": drawn < len(wiring.edges)},
         "hovertext": [*(_hover(node, wiring, config, means) for node in nodes), ""],
         "hoverinfo": "text",
         "selectedpoints": _selected(nodes, picked),

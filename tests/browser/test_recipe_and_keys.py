@@ -50,6 +50,13 @@ def test_keys_walk_the_graph_ablate_undo_and_search(starter):
         KEY,
     )
     assert strongest in said(starter)
+    sent = starter.page.evaluate("wire.sent")
+    starter.page.keyboard.press("p")  # pinned: lit although the mouse is elsewhere
+    starter.page.mouse.move(5, 5)
+    starter.page.wait_for_selector(f"{PLOT}[data-pins='1'][data-lit]")
+    starter.page.keyboard.press("Shift+P")
+    starter.page.wait_for_selector(f"{PLOT}[data-pins='0']:not([data-lit])")
+    assert starter.page.evaluate("wire.sent") == sent
     starter.page.keyboard.press("a")
     starter.without("2 nodes")
     assert starter.query("nodes") == [KEY, strongest]

@@ -4,10 +4,11 @@ import re
 
 import pytest
 
-from circuit_sparsity.circuits.wiring import wiring
+from circuit_sparsity.circuits.wiring import Wiring, wiring
 from circuit_sparsity.core.names import Node, circuit_locations
 from circuit_sparsity.plots.colours import DARK, LIGHT
 from circuit_sparsity.plots.graph import BINS, circuit_figure, legend_html, strength_bin
+from circuit_sparsity.plots.heads import OUTLINE, heads_of
 from circuit_sparsity.plots.layout import lay_out
 from circuit_sparsity.plots.marks import ANCHOR
 from tests.handmade import circuit_of, marked_model, sign_model
@@ -22,7 +23,8 @@ def figure_of(model, circuit, colours=LIGHT, picked=()):
 
 
 def paths(figure):
-    return [shape for shape in figure.layout.shapes if shape.type == "path"]
+    drawn = [shape for shape in figure.layout.shapes if shape.type == "path"]
+    return [shape for shape in drawn if not (shape.name or "").startswith(OUTLINE)]
 
 
 def dense_circuit():
@@ -140,6 +142,36 @@ def test_hover_says_place_and_degrees():
     assert "0.mlp.post_act:0" in text
     assert "neuron 0 of the MLP in layer 0" in text
     assert "1 in, 1 out" in text
+
+
+def test_each_head_is_outlined_around_its_own_channels_alone():
+    model, circuit = dense_circuit()
+    figure, wired, layout = figure_of(model, circuit)
+    drawn = {s.name: s.path for s in figure.layout.shapes if (s.name or "").startswith(OUTLINE)}
+    heads = heads_of(wired.nodes, model.config)
+    assert set(drawn) == {f"head {layer}.{number}" for layer, number in heads}
+    for (layer, number), inside in heads.items():
+        corners = [tuple(map(float, one.split(","))) for one in
+                   drawn[f"head {layer}.{number}"].strip("MZ").split("L")]  # fmt: skip
+        for node in wired.nodes:
+            if node.location.layer == layer and node.location.kind in ("q", "k", "v"):
+                x, y = layout.places[node]
+                row = [left for left, at in corners if abs(at - y) < 0.5]
+                assert (min(row) < x < max(row)) == (node in inside)
+
+
+def test_weak_edges_that_are_not_drawn_can_still_be_lit_up():
+    model, circuit = dense_circuit()
+    _, wired, layout = figure_of(model, circuit)
+    strong = Wiring(wired.nodes, wired.edges[:10], wired.residual, wired.attention)
+    figure = circuit_figure(strong, layout, model.config, LIGHT, whole=wired)
+    lines = sum(len(re.findall("M", shape.path)) for shape in paths(figure))
+    assert lines == 10 + len(wired.residual) + len(wired.attention)
+    meta = figure.data[0].meta
+    assert meta["partial"] is True
+    assert len(meta["joins"]["from"]) == len(wired.edges) + len(wired.residual) + len(
+        wired.attention
+    )
 
 
 def test_the_legend_names_every_kind_of_line_and_the_range_of_weights():

@@ -233,7 +233,7 @@ def graph_by_cost(view: LiveView) -> None:
 
     def figure(_: CircuitView, __: int, theme: str | None, baked: tuple) -> Figure:
         if colours is None:
-            return cached.figure(shown, cached.identity(shown), theme, baked)
+            return graph.plain_figure(shown, cached.identity(shown), theme, baked)
         key = (*colours.key, *words.values())
         return _shaded(view, shown, colours, words, cached.identity(shown), key, theme, baked)
 
@@ -267,7 +267,8 @@ def _shaded(
     baked: tuple,
 ) -> Figure:
     drawn = (_shown.wiring, _shown.layout, _shown.config, _colours.shading, palette(theme), baked)
-    return shaded_figure(*drawn, mean_activations(_view), _colours.more, _captions)
+    whole = graph.whole_of(_shown)
+    return shaded_figure(*drawn, mean_activations(_view), _colours.more, _captions, whole)
 
 
 def mean_activations(view: LiveView) -> dict[Node, float]:

@@ -20,7 +20,7 @@ from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.plots.colours import palette
-from circuit_sparsity.plots.graph import Figure, legend_html
+from circuit_sparsity.plots.graph import Figure, circuit_figure, legend_html
 from circuit_sparsity.plots.layout import GraphLayout, lay_out
 from circuit_sparsity.plots.words import block_label
 from circuit_sparsity.ui.shell import cached, history, state
@@ -53,8 +53,8 @@ _MOUSE_AND_KEYS = (
     "**A** or the scissors button, to ablate or restore it; **Shift+click** does so at once and "
     "collects several. The **wheel** zooms, **dragging** pans, a **double click on the "
     "background** fits the graph. "
-    "**Arrow keys** walk along the strongest connections and along the row, **U** undoes, "
-    "**Shift+U** "
+    "**Arrow keys** walk along the strongest connections and along the row. **P** pins a node, so "
+    "that its edges stay lit (up to five; **Shift+P** unpins them all). **U** undoes, **Shift+U** "
     "redoes, **/** jumps to the search, **F** fills the screen."
 )
 _CONFIG = {
@@ -73,7 +73,7 @@ _HINT_STYLE = (_HERE / "graph_keys.css").read_text(encoding="utf-8")
 
 def draw(
     view: CircuitView,
-    figure: Callable[..., Figure] = cached.figure,
+    figure: Callable[..., Figure],
     paths: Sequence[Sequence[str]] = (),
 ) -> None:
     """The figure, picks by clicking and by keys, and ``paths`` of nodes shown in it."""
@@ -199,12 +199,27 @@ _WHOLE = "whole circuit"
 
 @dataclass(frozen=True, eq=False)
 class PartView:
-    """One block of a circuit, with the edges and links inside it."""
+    """One block of a circuit, or its strong edges; ``whole`` has the weak ones as well."""
 
     circuit: Circuit
     config: GPTConfig
     wiring: Wiring
     layout: GraphLayout
+    whole: Wiring
+
+
+def whole_of(view: CircuitView) -> Wiring:
+    """Every edge of what is shown, those that are not drawn too."""
+    return view.whole if isinstance(view, PartView) else view.wiring
+
+
+@shared()
+def plain_figure(
+    _shown: CircuitView, identity: int, theme: str | None, baked: tuple[Node | Edge, ...]
+) -> Figure:
+    """The graph with no colours that mean something."""
+    drawn = (_shown.wiring, _shown.layout, _shown.config, palette(theme), baked)
+    return circuit_figure(*drawn, whole=whole_of(_shown))
 
 
 def block_field(view: CircuitView) -> CircuitView:
@@ -236,7 +251,7 @@ def _block(_view: CircuitView, identity: int, block: str) -> PartView:
     part = Wiring(nodes, edges, residual, _inside(wiring.attention, inside))
     joins = [(edge.source, edge.target) for edge in edges]
     layout = lay_out(nodes, joins, _view.config.d_head)
-    return PartView(_view.circuit, _view.config, part, layout)
+    return PartView(_view.circuit, _view.config, part, layout, part)
 
 
 def _inside(joins: tuple[Join, ...], nodes: set[Node]) -> tuple[Join, ...]:
@@ -245,6 +260,7 @@ def _inside(joins: tuple[Join, ...], nodes: set[Node]) -> tuple[Join, ...]:
 
 WEIGHT = "weight"  # the widget's key and the address's parameter
 _STOPS = 24
+DRAWN = 500  # edges: of more, the strongest are drawn unless one asks for others
 
 
 def weight_field(shown: CircuitView) -> tuple[CircuitView, str]:
@@ -253,20 +269,36 @@ def weight_field(shown: CircuitView) -> tuple[CircuitView, str]:
     stops = stops_of(strengths)
     if len(stops) < 2:
         return shown, f"showing all {len(strengths):,} edges"
+    first = _first_stop(strengths, stops)
     asked = st.session_state.get(WEIGHT, st.query_params.get(WEIGHT))
     if asked is not None and asked not in stops:
         st.session_state[WEIGHT] = _nearest(asked, stops)
     least = st.select_slider(
         "Smallest weight shown",
         stops,
-        **bound(WEIGHT, stops[0]),
+        **bound(WEIGHT, first),
         width=100,
         label_visibility="collapsed",
-        help="Smallest weight shown: weaker edges are hidden, but they still run.",
+        help="Smallest weight shown: weaker edges are hidden, but they still run. Those of the "
+        "node under the mouse, or the one you look at, are drawn as well.",
     )
     count = sum(strength >= float(least) for strength in strengths)
     words = f"showing {count:,} of {len(strengths):,} edges, |w| ≥ {least}"
     return (shown if least == stops[0] else _strong(shown, cached.identity(shown), least)), words
+
+
+def _first_stop(strengths: Sequence[float], stops: Sequence[str]) -> str:
+    """The stop that is shown to begin with: it draws all edges, or at most the `DRAWN` strongest.
+
+    >>> _first_stop([0.1, 0.2], ["0", "0.1", "0.2"])
+    '0'
+    >>> _first_stop([i / 1000 for i in range(1000)], ["0", "0.3", "0.6"])
+    '0.6'
+    """
+    fits = (
+        stop for stop in stops if sum(strength >= float(stop) for strength in strengths) <= DRAWN
+    )
+    return next(fits, stops[-1])
 
 
 def stops_of(strengths: Sequence[float]) -> list[str]:
@@ -277,7 +309,10 @@ def stops_of(strengths: Sequence[float]) -> list[str]:
     """
     if not strengths:
         return []
-    places = {round(i * (len(strengths) - 1) / _STOPS) for i in range(_STOPS + 1)}
+    last = len(strengths) - 1
+    places = {round(i * last / _STOPS) for i in range(_STOPS + 1)}
+    if last >= DRAWN:  # a few more among the strong ones, of which so many can be told apart
+        places |= {last + 1 - count for count in (DRAWN, DRAWN // 2, DRAWN // 5, DRAWN // 20)}
     values = (_rounded_down(strengths[place]) for place in sorted(places))
     return ["0", *dict.fromkeys(value for value in values if float(value) > 0)]
 
@@ -310,4 +345,4 @@ def _strong(_shown: CircuitView, identity: int, least: str) -> PartView:
     wiring = _shown.wiring
     strong = tuple(edge for edge in wiring.edges if abs(edge.weight) >= float(least))
     part = Wiring(wiring.nodes, strong, wiring.residual, wiring.attention)
-    return PartView(_shown.circuit, _shown.config, part, _shown.layout)
+    return PartView(_shown.circuit, _shown.config, part, _shown.layout, wiring)

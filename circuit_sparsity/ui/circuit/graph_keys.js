@@ -34,6 +34,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     else chart.dispatchEvent(new CustomEvent("circuit-toggle", { detail: focused }));
   };
 
+  const pin = (name) => plot()?.dispatchEvent(new CustomEvent("circuit-pin", { detail: name }));
+
   const search = () => document.querySelector(`.st-key-${data.search} input`)?.focus();
 
   const fill = () => {
@@ -61,6 +63,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
       a: toggle,
       u: () => setTriggerValue("undo", true),
       U: () => setTriggerValue("redo", true),
+      p: focused && (() => pin(focused)),
+      P: () => pin(null),
       "/": search,
       f: fill,
       Escape: document.fullscreenElement && fill,

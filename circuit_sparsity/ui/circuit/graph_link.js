@@ -2,8 +2,9 @@
 // marks both in the figure that is there, so that zoom and pan survive. A click looks at one; a
 // double click or the key A ablates or restores it, and so does shift+click, which collects
 // several. A double click beside the nodes fits the graph. Paths are drawn along the nodes, and
-// the node under the mouse lights its edges and neighbours.
-const links = new WeakMap(); // plot -> { picked, selected, version, home, off }
+// the node under the mouse lights its edges and neighbours; up to five that are pinned stay lit.
+const links = new WeakMap(); // plot -> { picked, selected, pins, version, home, off }
+const PINS = 5;
 const PATH = 2, SELECTED = 4; // traces
 const DOUBLE = 350; // ms between the two presses of a double click
 const SVG = "http://www.w3.org/2000/svg";
@@ -31,7 +32,8 @@ function attach(plot, data, setTriggerValue) {
   old?.off();
   const { xaxis, yaxis } = plot.layout;
   const link = { picked: data.picked, selected: data.selected, version: data.version,
-    home: old?.home ?? [[...xaxis.range], [...yaxis.range]], last: old?.last ?? {} };
+    home: old?.home ?? [[...xaxis.range], [...yaxis.range]], last: old?.last ?? {},
+    pins: old?.pins ?? pinned };
   if (old && old.version === data.version) {
     link.picked = old.picked;
     link.selected = old.selected;
@@ -41,15 +43,18 @@ function attach(plot, data, setTriggerValue) {
   }
 
   trace(plot, data.paths);
+  const refresh = () => rest(plot, link);
   const select = (part) => {
     link.selected = part;
     ring(plot, part);
+    refresh();
     setTriggerValue("selected", part ?? "");
   };
   const change = (part) => {
     const has = link.picked.includes(part);
     link.picked = has ? link.picked.filter((name) => name !== part) : [...link.picked, part];
     setTriggerValue("picked", { nodes: link.picked, marked: mark(plot, link.picked) });
+    refresh();
   };
   const click = ({ points, event }) => {
     const part = points.find((point) => typeof point.customdata === "string")?.customdata;
@@ -68,34 +73,46 @@ function attach(plot, data, setTriggerValue) {
     if (link.selected) select(null);
   };
   const toggle = ({ detail }) => change(detail);
+  const pin = ({ detail }) => { // no name: none is pinned any more
+    const others = link.pins.filter((name) => name !== detail);
+    const isNew = detail && others.length === link.pins.length;
+    link.pins = pinned = detail ? [...others, ...(isNew ? [detail] : [])].slice(-PINS) : [];
+    refresh();
+  };
   const cursor = (shape) => {
     for (const area of plot.querySelectorAll(".nsewdrag")) area.style.cursor = shape;
   };
   const enter = ({ points }) => {
     cursor("pointer");
     const point = points.find(({ curveNumber }) => curveNumber === 0);
-    if (point) light(plot, point.pointNumber);
+    if (point) light(plot, [point.pointNumber, ...points_of(plot, link.pins)], true);
   };
   const leave = () => {
     cursor("");
-    dark(plot);
+    refresh();
   };
+  const moving = () => dark(plot); // lines that are laid over would stay behind
   plot.on("plotly_click", click);
   plot.on("plotly_doubleclick", fit);
   plot.addEventListener("circuit-toggle", toggle);
   plot.on("plotly_hover", enter);
   plot.on("plotly_unhover", leave);
-  plot.on("plotly_relayouting", leave);
+  plot.on("plotly_relayouting", moving);
+  plot.on("plotly_relayout", refresh);
+  plot.addEventListener("circuit-pin", pin);
   link.off = () => { // a chart that is gone has no listeners left
     plot.removeListener?.("plotly_click", click);
     plot.removeListener?.("plotly_doubleclick", fit);
     plot.removeEventListener("circuit-toggle", toggle);
     plot.removeListener?.("plotly_hover", enter);
     plot.removeListener?.("plotly_unhover", leave);
-    plot.removeListener?.("plotly_relayouting", leave);
+    plot.removeListener?.("plotly_relayouting", moving);
+    plot.removeListener?.("plotly_relayout", refresh);
+    plot.removeEventListener("circuit-pin", pin);
     dark(plot);
   };
   links.set(plot, link);
+  refresh();
   plot.dataset.linked = "true"; // for tests: from here on clicks are answered
 }
 
@@ -128,40 +145,63 @@ function trace(plot, paths) {
   window.Plotly.restyle(plot, { x: along(x), y: along(y) }, [PATH]);
 }
 
-// The node's edges and neighbours stay, everything else fades: classes and a few lines laid over
-// the chart. Nothing is drawn anew and nothing goes to the server.
-function light(plot, at) {
+let pinned = []; // names: outlive a chart that is drawn anew
+
+function points_of(plot, names) {
+  const { customdata } = plot.data[0];
+  return names.map((name) => customdata.indexOf(name)).filter((i) => i >= 0);
+}
+
+// What is lit while the mouse is on no node: what is pinned, else the edges of the node that is
+// looked at where the picture does not have them all.
+function rest(plot, link) {
+  const pins = points_of(plot, link.pins);
+  plot.dataset.pins = String(pins.length); // for tests
+  if (pins.length) return light(plot, pins, true);
+  dark(plot);
+  if (plot.data[0].meta?.partial && link.selected) light(plot, points_of(plot, [link.selected]));
+}
+
+// The edges and neighbours of some nodes stay, everything else fades where it is to be `dim`:
+// classes and a few lines laid over the chart. Nothing is drawn anew, nothing goes to the server.
+function light(plot, nodes, dim = false) {
   dark(plot);
   const { joins } = plot.data[0].meta, { xaxis, yaxis, _size: size } = plot._fullLayout;
   const points = plot.querySelectorAll(".scatterlayer .trace")[0]?.querySelectorAll(".point");
-  if (!joins || !points) return;
+  if (!joins || !points || !nodes.length) return;
   const over = document.createElementNS(SVG, "svg"), { x, y } = plot.data[0];
   over.setAttribute("class", "circuit-light");
   over.setAttribute("style", "position:absolute;inset:0;width:100%;height:100%;pointer-events:none");
-  const near = new Set([at]);
+  const centre = new Set(nodes), near = new Set(nodes), lines = ["", "", ""];
+  const place = (n) => `${size.l + xaxis.c2p(x[n])},${size.t + yaxis.c2p(y[n])}`;
   for (let i = 0; i < joins.from.length; i++) {
     const [a, b] = [joins.from[i], joins.to[i]];
-    if (a !== at && b !== at) continue;
+    if (!centre.has(a) && !centre.has(b)) continue;
     near.add(a).add(b);
-    const line = document.createElementNS(SVG, "line");
-    const px = (n) => size.l + xaxis.c2p(x[n]), py = (n) => size.t + yaxis.c2p(y[n]);
-    const shape = { x1: px(a), y1: py(a), x2: px(b), y2: py(b), stroke: joins.ink[joins.kind[i]],
-      "stroke-width": joins.kind[i] < 2 ? 2.5 : 1.5,
-      "stroke-dasharray": ["none", "6 4", "2 3"][joins.kind[i]] };
+    lines[joins.kind[i]] += `M${place(a)}L${place(b)}`;
+  }
+  const many = near.size > 200;
+  lines.forEach((path, kind) => {
+    if (!path) return;
+    const line = document.createElementNS(SVG, "path");
+    const shape = { d: path, fill: "none", stroke: joins.ink[kind],
+      "stroke-width": (kind < 2 ? 2.5 : 1.5) / (many ? 2.5 : 1),
+      "stroke-dasharray": ["none", "6 4", "2 3"][kind] };
     for (const [name, value] of Object.entries(shape)) line.setAttribute(name, value);
     over.append(line);
-  }
-  for (const node of near) points[node]?.classList.add("lit");
-  plot.classList.add("circuit-lit");
+  });
   const svg = plot.querySelector(".svg-container");
   svg.insertBefore(over, svg.querySelector(".main-svg")); // under the nodes
+  if (!dim) return;
+  for (const node of near) points[node]?.classList.add("lit");
+  plot.classList.add("circuit-lit");
   plot.dataset.lit = String(near.size); // for tests
 }
 
 function dark(plot) {
+  plot.querySelector(".circuit-light")?.remove();
   if (!plot.classList.contains("circuit-lit")) return;
   plot.classList.remove("circuit-lit");
   for (const point of plot.querySelectorAll(".point.lit")) point.classList.remove("lit");
-  plot.querySelector(".circuit-light")?.remove();
   delete plot.dataset.lit;
 }

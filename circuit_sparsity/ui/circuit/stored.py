@@ -65,9 +65,11 @@ def _figure(
     baked: tuple[Node | Edge, ...],
 ) -> Figure:
     drawn = (_shown.wiring, _shown.layout, _shown.config)
+    whole = graph.whole_of(_shown)
     if not _view.tells_costs:
-        return circuit_figure(*drawn, palette(theme), baked)
-    return stored_figure(*drawn, _view.deltas, _view.edge_deltas, palette(theme), baked)
+        return circuit_figure(*drawn, palette(theme), baked, whole=whole)
+    costs = (_view.deltas, _view.edge_deltas)
+    return stored_figure(*drawn, *costs, palette(theme), baked, whole)
 
 
 @st.fragment

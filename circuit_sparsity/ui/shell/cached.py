@@ -28,8 +28,6 @@ from circuit_sparsity.experiment.opening import (
     open_stored,
     open_tokenizer,
 )
-from circuit_sparsity.plots.colours import palette
-from circuit_sparsity.plots.graph import Figure, circuit_figure
 from circuit_sparsity.plots.layout import GraphLayout, lay_out
 from circuit_sparsity.release import StoredBias, StoredCircuit, StoredEdge
 from circuit_sparsity.runtime.warm_up import warm_up
@@ -102,12 +100,6 @@ def identity(live: CircuitView) -> int:
 
 _identities: WeakKeyDictionary[CircuitView, int] = WeakKeyDictionary()
 _numbers = count()
-
-
-@shared()
-def figure(_live: CircuitView, identity: int, theme: str | None, baked: tuple[Node, ...]) -> Figure:
-    """The graph of a live, under its `identity` in the cache."""
-    return circuit_figure(_live.wiring, _live.layout, _live.config, palette(theme), baked)
 
 
 @shared("Reading the circuit …")
