@@ -111,6 +111,7 @@ def test_a_click_on_a_neighbour_goes_there(open_app, experiment):
     next(b for b in app.button if b.label.startswith(label)).click().run()
     assert app.query_params["selected"] == str(edge.target)
     assert any(text.value == f"##### `{edge.target}`" for text in app.markdown)
+    assert sum("circuit-fires" in part.proto.body for part in app.get("html")) == 1
     app.button(key="cut_selected").click().run()
     assert app.multiselect(key="nodes").value == [str(edge.source), str(edge.target)]
 

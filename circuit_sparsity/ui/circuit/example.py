@@ -8,11 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuit_sparsity.core.hooks import no_hook
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.experiment.experiment import Outcome
 from circuit_sparsity.experiment.labels import read_labels
-from circuit_sparsity.nodes.firing import Firing
 from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.example import Answers, answers_html, prompt_html
 from circuit_sparsity.plots.tokens import show_token
@@ -20,6 +18,7 @@ from circuit_sparsity.plots.words import signed
 from circuit_sparsity.runtime.ablation import mean_fill
 from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.store import Store
+from circuit_sparsity.ui.circuit import fires
 from circuit_sparsity.ui.shell import cached, state
 from circuit_sparsity.ui.shell.address import bound
 from circuit_sparsity.ui.shell.cached import LiveView
@@ -30,7 +29,6 @@ from circuit_sparsity.ui.shell.shared import shared
 _CLASS, _PAIR = "example", "example_pair"  # keys of widgets and parameters of the address
 _CLASSES = ("class 1", "class 2")
 _CAPTIONS = 10  # nodes that are captioned
-_PROMPTS = 128  # on which their words are measured
 _HELP = (
     "The prompt below the graph: one of the task's own. The two prompts of a pair differ in what "
     "decides the answer, so class 1 and class 2 have different right answers."
@@ -175,12 +173,10 @@ def _telling_tokens(_view: LiveView, identity: int, fill: str, prompts: int) -> 
     nodes = sorted(_view.circuit.node_list, key=lambda node: -rises[node])[:_CAPTIONS]
     if tokenizer is None:
         return dict.fromkeys(nodes, "")
-    some = experiment.batch.select(range(min(_PROMPTS // 2, experiment.batch.n_pairs)))
-    found = node_activations(experiment.model, nodes, some.tokens, no_hook)
-    real = torch.arange(some.tokens.shape[1]) <= some.last[:, None]
+    found = fires.activity(_view)
     words = {}
     for node in nodes:
-        firing = Firing(some.tokens, found[node].float(), real)
+        firing = found[node]
         tokens = firing.by_token()
         if tokens:
             mean = firing.mean

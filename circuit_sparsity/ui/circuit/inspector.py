@@ -16,7 +16,7 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.evidence import meter_html
 from circuit_sparsity.plots.words import place_in_words, recipe_in_words, signed
 from circuit_sparsity.release import StoredEdge
-from circuit_sparsity.ui.circuit import example
+from circuit_sparsity.ui.circuit import example, fires
 from circuit_sparsity.ui.shell import history, state
 from circuit_sparsity.ui.shell.cached import CircuitView, LiveView
 from circuit_sparsity.ui.shell.costs import (
@@ -229,6 +229,7 @@ def _largest_change(effect: Effect) -> float:
 
 def _node(view: LiveView, node: Node) -> None:
     place(view, node)
+    fires.section(view, node)
     _neighbours(view, node, "Fed by", view.wiring.into(node), _no_input(node))
     _neighbours(view, node, "Feeds", view.wiring.out_of(node), _no_output(node))
 
