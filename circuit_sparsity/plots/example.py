@@ -10,11 +10,12 @@ from circuit_sparsity.plots.tokens import show_token
 
 @dataclass(frozen=True)
 class Answers:
-    """The two answers of a prompt as text, and the right one's probability in each run."""
+    """The two answers of a prompt as text, and the first one's probability in each run."""
 
     right: str
     wrong: str
-    of_runs: Mapping[str, float]  # by the run's name, 0 to 1 against the wrong one
+    of_runs: Mapping[str, float]  # by the run's name, 0 to 1 against the other one
+    is_right: bool = True  # False of a text whose right answer nobody has said
 
 
 def answers_html(answers: Answers, palette: Palette) -> str:
@@ -30,7 +31,8 @@ def answers_html(answers: Answers, palette: Palette) -> str:
     return (
         f'<div class="circuit-answers" style="{_ROW};color:{palette.text}">'
         f"<span>Next: <code>{escape(answers.right)}</code> or "
-        f"<code>{escape(answers.wrong)}</code>? Right is <code>{escape(answers.right)}</code>:"
+        f"<code>{escape(answers.wrong)}</code>? {'Right is ' if answers.is_right else ''}"
+        f"<code>{escape(answers.right)}</code>:"
         f"</span>{bars}</div>"
     )
 

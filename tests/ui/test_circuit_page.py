@@ -8,7 +8,8 @@ import shutil
 import pytest
 
 from circuit_sparsity.core.names import Node
-from circuit_sparsity.experiment.opening import open_circuit
+from circuit_sparsity.experiment.opening import open_circuit, open_tokenizer
+from circuit_sparsity.store import Store
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 
@@ -70,6 +71,20 @@ def test_a_picked_node_is_ablated_and_the_effect_is_shown(open_app, experiment, 
     )  # of the right answer to the example, the first prompt
     told = next(text.value for text in app.markdown if text.value.startswith("On the example"))
     assert told.endswith(f" {before:.0%} → **{after:.0%}**")
+
+
+def test_a_text_of_ones_own_is_the_example(open_app, experiment, effective):
+    (node,) = effective.parts
+    tokens = experiment.batch.tokens[0, : int(experiment.batch.last[0]) + 1].tolist()
+    text = open_tokenizer(Store.from_environment(), MODEL).decode(tokens)
+    app = open_app(**QUERY, nodes=[str(node)], example="my own", example_text=text)
+    assert app.text_area(key="example_text").value == text
+    before, after = (math.exp(-run.losses[0]) for run in (effective.before, effective.after))
+    told = next(one.value for one in app.markdown if one.value.startswith("On the example"))
+    assert told.endswith(f" {before:.0%} → **{after:.0%}**")
+    app.text_area(key="example_text").set_value("x = (").run()
+    assert not app.exception
+    assert app.query_params["example_text"] == ["x = ("]
 
 
 def test_two_picked_nodes_are_ablated_together(open_app, experiment, effective):

@@ -227,7 +227,7 @@ def graph_by_cost(view: LiveView) -> None:
         block = block_field(view)
         colours = chosen(view, below)
         shown, edges = weight_field(block)
-        example.fields(view)
+        example.fields(view, below)
         explained = notes()
     words = example.captions(view)
 

@@ -116,7 +116,7 @@ def _changed(view: LiveView, off: tuple[Node | Edge, ...]) -> None:
     effect = Effect((*nodes, *edges), before, after)
     words = recipe_in_words(recipe, effect.parts, "`")
     st.markdown(f"##### {words[0].upper()}{words[1:]}", help=ABLATED_HELP)
-    if (told := example.before_and_after(view, before, after)) is not None:
+    if (told := example.before_and_after(view, effect)) is not None:
         st.markdown(f"On the example below the graph: {told}", help=_EXAMPLE_HELP)
     _effect(effect, of_model, seconds, experiment.batch_name)
     _held_at()
