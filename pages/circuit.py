@@ -15,13 +15,14 @@ from circuit_sparsity.ui.circuit import (
     stored,
     tables,
     texts,
+    views,
 )
 from circuit_sparsity.ui.shell import answers, cached, fetching, history, messages, state
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.page import circuit_page
 from circuit_sparsity.ui.shell.pickers import Choice
 
-_DRAWER = ("Recipe", "Tables", "Paths", "Texts", "Export", "About")
+_DRAWER = ("Recipe", "Tables", "Paths", "Texts", "Views", "Export", "About")
 _ONE = "**Click a node** to look at it; **double click** it to see what the circuit loses."
 _ALL_SIZES = "**Play**, or drag the slider, and see which nodes a larger circuit adds."
 
@@ -73,18 +74,20 @@ def explore(view: LiveView) -> None:
 
 def drawer(view: LiveView) -> None:
     """Below the graph, tab by tab, what takes more room than the inspector has."""
-    of_recipe, of_tables, of_paths, of_texts, of_export, about = st.tabs(_DRAWER, key="drawer")
-    with of_recipe:
+    tabs = dict(zip(_DRAWER, st.tabs(_DRAWER, key="drawer"), strict=True))
+    with tabs["Recipe"]:
         recipe.section(view)
-    with of_tables:
+    with tabs["Tables"]:
         tables.tables(view)
-    with of_paths:
+    with tabs["Paths"]:
         paths.section(view)
-    with of_texts:
+    with tabs["Texts"]:
         texts.of_picked_node(view.choice)
-    with of_export:
+    with tabs["Views"]:
+        views.section(view)
+    with tabs["Export"]:
         export.button(view)
-    with about:
+    with tabs["About"]:
         st.markdown(_what_it_does(view.choice.task, _ONE))
         texts.account(view.circuit)
 

@@ -44,6 +44,7 @@ def document(found: Investigation) -> Document:
         "ablation": _ablation(found),
         "recipe": found.recipe,
         "labels": dict(found.labels),
+        **({"views": dict(found.views)} if found.views else {}),
         "nodes": [_node(found, node) for node in found.wiring.nodes],
         "edges": [_edge(found, edge) for edge in found.wiring.edges],
         "links": links_of(found.wiring),

@@ -78,6 +78,11 @@ class Shading:
         """The end of the scale; its middle is zero."""
         return max(map(abs, self.values.values()), default=0.0)
 
+    @property
+    def words(self) -> str:
+        """What the numbers are, with their unit."""
+        return f"{self.name}, {self.unit}" if self.unit else self.name
+
     def line(self, node: Node) -> str:
         """The number in words."""
         if node not in self.values:
@@ -111,6 +116,8 @@ def shaded_figure(
     ]
     look = {"color": [*colours, palette.node], "line": {"width": 1, "color": palette.faint}}
     figure.update_traces(marker=look, hovertext=[*texts, ""], selector=0)
+    scale = {"largest": largest, "colours": list(palette.scale), "words": colour.words}
+    figure.update_layout(meta={"scale": scale})  # for pictures that are saved
     if captions:
         shown = with_room(captions, layout)
         named = [shown.get(node, "") for node in wiring.nodes]

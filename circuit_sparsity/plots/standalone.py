@@ -61,6 +61,7 @@ def standalone_html(found: Investigation, palette: Palette = LIGHT) -> str:
         _legend(found, palette),
         _ablation(told),
         _recipe(told["recipe"]),
+        _views(found.views),
         _parts(f"Nodes ({len(told['nodes'])})", _node_rows(found, told["nodes"]), _NODE_HEAD, True),
         _parts(f"Edges ({len(told['edges'])})", map(_edge_row, told["edges"]), _EDGE_HEAD, False),
         _evidence(found, palette),
@@ -173,6 +174,14 @@ def _recipe(recipe: Any) -> str:
     head = list(dict.fromkeys(key for step in steps for key in step))
     rows = [[escape(str(step.get(key, ""))) for key in head] for step in steps]
     return "<h2>Recipe</h2>" + _table(head, (f"<tr>{_cells(row)}</tr>" for row in rows))
+
+
+def _views(views: Mapping[str, str]) -> str:
+    """The named views as text: what is written after the explorer's address opens one."""
+    if not views:
+        return ""
+    rows = [[escape(name), f"<code>?{escape(query)}</code>"] for name, query in views.items()]
+    return "<h2>Named views</h2>" + _table(("view", "query"), map(_plain_row, rows))
 
 
 def _node_rows(found: Investigation, nodes: Sequence[Mapping[str, Any]]) -> Iterable[str]:

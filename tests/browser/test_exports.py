@@ -89,7 +89,10 @@ def test_everything_can_be_taken_from_the_circuit_page(explorer, tmp_path):
         saved[label] = tmp_path / download.value.suggested_filename
         download.value.save_as(saved[label])
     assert saved["PNG"].read_bytes().startswith(b"\x89PNG")
-    assert saved["SVG"].read_text().startswith("<svg")
+    picture = saved["SVG"].read_text()
+    assert picture.startswith("<svg")
+    for words in (QUERY["task"], "solid: positive weight", "nats when ablated"):
+        assert words in picture
     assert json.loads(saved["JSON"].read_text())["circuit"]["task"] == QUERY["task"]
     command = [sys.executable, "-I", str(saved["One Python file"])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,9 +1,11 @@
 """The circuit page without a browser: numbers, links, empty and bad states."""
 
+import html
 import json
 import math
 import re
 import shutil
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -85,6 +87,21 @@ def test_a_text_of_ones_own_is_the_example(open_app, experiment, effective):
     app.text_area(key="example_text").set_value("x = (").run()
     assert not app.exception
     assert app.query_params["example_text"] == ["x = ("]
+
+
+def test_a_view_is_named_found_again_and_deleted(open_app, own_cache, effective):
+    (node,) = effective.parts
+    app = open_app(**QUERY, nodes=[str(node)])
+    app.text_input(key="new_view").set_value("<without it>").run()
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert not app.exception
+    (link,) = (part.proto.body for part in app.get("html") if "saved-view" in part.proto.body)
+    assert "&lt;without it&gt;</a>" in link
+    address = html.unescape(re.search(r'href="\?([^"]*)"', link)[1])
+    assert parse_qs(address)["nodes"] == [str(node)]
+    assert parse_qs(address)["k"] == [K]
+    app.button(key="delete view <without it>").click().run()
+    assert not any("saved-view" in part.proto.body for part in app.get("html"))
 
 
 def test_two_picked_nodes_are_ablated_together(open_app, experiment, effective):

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from html import escape
 from pathlib import Path
-from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.components import v2
@@ -12,6 +12,7 @@ from circuit_sparsity.circuits.recipe import Recipe
 from circuit_sparsity.evidence.evidence import read_evidence
 from circuit_sparsity.experiment.experiment import Effect, Experiment
 from circuit_sparsity.experiment.labels import read_labels
+from circuit_sparsity.experiment.views import read_views
 from circuit_sparsity.export.document import Document, as_json, document, stored_document
 from circuit_sparsity.export.investigation import Investigation, rises_of
 from circuit_sparsity.export.program import Written, program
@@ -20,7 +21,7 @@ from circuit_sparsity.plots.colours import palette
 from circuit_sparsity.plots.standalone import standalone_html
 from circuit_sparsity.plots.words import what
 from circuit_sparsity.store import Store
-from circuit_sparsity.ui.circuit import graph
+from circuit_sparsity.ui.circuit import graph, views
 from circuit_sparsity.ui.shell import cached, messages, state
 from circuit_sparsity.ui.shell.cached import LiveView, StoredView
 from circuit_sparsity.ui.shell.pickers import Choice
@@ -66,7 +67,7 @@ def _dialog(view: LiveView) -> None:
         _whole(view, found)
         _program(view, found)
         _tables(view, found)
-        _pictures(view)
+        _pictures(view, off)
 
 
 def _found(view: LiveView) -> Investigation:
@@ -79,19 +80,14 @@ def _found(view: LiveView) -> Investigation:
         held={step.name: step.level.in_words for step in recipe},
         recipe=recipe.to_dict(),
         labels=read_labels(store, view.circuit).to_dict(),
+        views=read_views(store, view.circuit).queries,
         evidence=read_evidence(store, view.circuit),
-        link=str(st.context.url or "") + _query(),
+        link=f"{st.context.url or ''}?{views.query_now()}",
     )
 
 
 def _effect(experiment: Experiment, recipe: Recipe) -> Effect | None:
     return experiment.apply(recipe) if len(recipe) else None
-
-
-def _query() -> str:
-    """The parameters of the address, as the browser writes them."""
-    given = [(key, value) for key in st.query_params for value in st.query_params.get_all(key)]
-    return f"?{urlencode(given)}" if given else ""
 
 
 def _whole(view: LiveView, found: Investigation) -> None:
@@ -151,17 +147,30 @@ def _of_document(write: Write) -> Make:
     return lambda found: write(document(found))
 
 
-def _pictures(view: LiveView) -> None:
+_LEGEND = (
+    "▲ reads the residual stream   ◆ query, key or value   ● MLP neuron   ■ writes   ★ final",
+    "solid: positive weight   dashed: negative weight   thicker: stronger",
+    "dotted: same residual channel   dash-dotted: same attention head",
+)
+
+
+def _pictures(view: LiveView, off: str) -> None:
     st.markdown("##### The graph as a picture")
+    colours = palette(st.context.theme.type)
     v2.component("picture", html=_BUTTONS, css=_STYLE, js=_PICTURE)(
         key="picture",
         data={
             "chart": graph.CHART,
             "name": name_of(view.choice, "png").removesuffix(".png"),
-            "background": palette(st.context.theme.type).background,
+            "background": colours.background,
+            "text": colours.text,
+            "title": escape(f"{view.circuit.title}, {off}", quote=False),
+            "legend": _LEGEND,
         },
     )
-    st.caption("As shown now, including the zoom and what is switched off.")
+    st.caption(
+        "As shown now, including the zoom and what is switched off, with title, legend and scale."
+    )
 
 
 def _download(
