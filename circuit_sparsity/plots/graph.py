@@ -14,7 +14,7 @@ from circuit_sparsity.circuits.wiring import Wiring
 from circuit_sparsity.core.model import GPTConfig
 from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.plots.colours import Palette
-from circuit_sparsity.plots.heads import outlines
+from circuit_sparsity.plots.heads import names, outlines
 from circuit_sparsity.plots.layout import Band, GraphLayout, Row
 from circuit_sparsity.plots.marks import Part, markers, middles, overlays
 from circuit_sparsity.plots.words import ROW_LABELS, block_label
@@ -53,13 +53,15 @@ def circuit_figure(
         *_links(wiring.attention, layout, palette.attention, "dashdot"),
         *_edges(wiring.edges, layout, palette, strongest),
     ]
+    frame = _frame(layout, palette)
+    frame["annotations"] += names(wiring.nodes, layout, config, palette)
     return Figure(
         data=[
             markers(every, layout, config, palette, picked, means, len(wiring.edges)),
             middles(wiring.edges, layout, palette, picked),
             *overlays(palette),
         ],
-        layout=_frame(layout, palette) | {"shapes": shapes},
+        layout=frame | {"shapes": shapes},
     )
 
 

@@ -33,7 +33,7 @@ def heads_of(nodes: Iterable[Node], config: GPTConfig) -> Mapping[Head, list[Nod
 def outlines(
     nodes: Sequence[Node], layout: GraphLayout, config: GPTConfig, palette: Palette
 ) -> list[dict[str, Any]]:
-    """A shape for each head, and its number inside; nothing of a head with one channel."""
+    """A shape for each head; nothing of a head with one channel."""
     return [
         {
             "type": "path",
@@ -45,15 +45,33 @@ def outlines(
             "line": {"width": 1, "color": palette.attention},
             "fillcolor": palette.attention,
             "opacity": 0.16,
-            "label": {
-                "text": f"head {number}",
-                "textposition": "top left",
-                "font": {"size": 10, "color": palette.text},
-            },
         }
         for (layer, number), inside in sorted(heads_of(nodes, config).items())
         if len(inside) > 1
     ]
+
+
+def names(
+    nodes: Sequence[Node], layout: GraphLayout, config: GPTConfig, palette: Palette
+) -> list[dict[str, Any]]:
+    """The number of each head that has an outline, left of its uppermost row."""
+    found = []
+    for (_, number), inside in sorted(heads_of(nodes, config).items()):
+        top = max(layout.places[node][1] for node in inside)
+        left = min(layout.places[node][0] for node in inside if layout.places[node][1] == top)
+        if len(inside) > 1:
+            found.append(
+                {
+                    "text": f"head {number}",
+                    "x": left - _AROUND,
+                    "y": top,
+                    "xanchor": "right",
+                    "yanchor": "middle",
+                    "showarrow": False,
+                    "font": {"color": palette.faint, "size": 10},
+                }
+            )
+    return found
 
 
 def _around(inside: Sequence[Node], nodes: Sequence[Node], layout: GraphLayout) -> str:

@@ -86,7 +86,7 @@ def test_a_text_of_ones_own_is_the_example(open_app, experiment, effective):
     assert told.endswith(f" {before:.0%} → **{after:.0%}**")
     app.text_area(key="example_text").set_value("x = (").run()
     assert not app.exception
-    assert app.query_params["example_text"] == ["x = ("]
+    assert app.query_params["example_text"] == "x = ("
 
 
 def test_a_view_is_named_found_again_and_deleted(open_app, own_cache, effective):

@@ -1,5 +1,7 @@
 """What nodes cost: an estimate on few prompts is marked, and gives way to all of them."""
 
+from dataclasses import replace
+
 import pytest
 
 from circuit_sparsity.ui.shell import cached, costs
@@ -9,7 +11,7 @@ from tests.ui.conftest import MODEL, SWEEP, TASK, K
 
 def test_an_estimate_is_marked_and_replaced_by_what_all_prompts_give(cache, monkeypatch):
     monkeypatch.setattr(costs, "pairs_for", lambda parts, pairs: 1)
-    view = cached.live(Choice(MODEL, TASK, SWEEP, K))
+    view = replace(cached.live(Choice(MODEL, TASK, SWEEP, K)))  # one that nothing is kept of
     experiment, prompts = view.experiment, len(view.experiment.batch)
     assert prompts > 2
     estimate = costs.costs_of_nodes(view, "zero")
