@@ -31,7 +31,7 @@ def answers_html(answers: Answers, palette: Palette) -> str:
     return (
         f'<div class="circuit-answers" style="{_ROW};color:{palette.text}">'
         f"<span>Next: <code>{escape(answers.right)}</code> or "
-        f"<code>{escape(answers.wrong)}</code>? {'Right is ' if answers.is_right else ''}"
+        f"<code>{escape(answers.wrong)}</code>? {'Right is' if answers.is_right else 'Chance of'} "
         f"<code>{escape(answers.right)}</code>:"
         f"</span>{bars}</div>"
     )

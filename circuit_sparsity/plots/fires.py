@@ -11,8 +11,6 @@ from circuit_sparsity.plots.tokens import show_token
 from circuit_sparsity.plots.weights import zeros_in_words
 from circuit_sparsity.plots.words import signed
 
-_WIDTH, _HEIGHT = 240, 44  # of the histogram, in its own units
-
 
 @dataclass(frozen=True)
 class Firing:
@@ -37,29 +35,29 @@ def fires_html(counts: Counts, texts: Sequence[Firing], palette: Palette) -> str
 
 
 def _histogram(counts: Counts, palette: Palette) -> str:
-    """A bar for each bin that is not empty, as high as the logarithm of its count."""
+    """A bar for each bin, as high as the logarithm of its count. Boxes: pages drop drawings."""
     if not counts.counts:
         return ""
-    most, wide = max(counts.counts), _WIDTH / len(counts.counts)
     low, high = counts.edges[0], counts.edges[-1]
-    bars = []
-    for i, count in enumerate(counts.counts):
-        if count:
-            height = _HEIGHT * math.log1p(count) / math.log1p(most)
-            centre = (counts.edges[i] + counts.edges[i + 1]) / 2
-            colour = palette.positive if centre > 0 else palette.negative
-            bars.append(
-                f'<rect x="{i * wide:.1f}" y="{_HEIGHT - height:.1f}" width="{wide:.1f}" '
-                f'height="{height:.1f}" fill="{colour}"><title>{centre:.3f}: {count:,} tokens'
-                "</title></rect>"
-            )
     label = f"Histogram of activations from {low:.2f} to {high:.2f}, counts on a log scale"
+    bars = "".join(_bar(counts, i, palette) for i in range(len(counts.counts)))
     return (
-        f'<svg role="img" aria-label="{label}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'preserveAspectRatio="none" style="width:100%;height:2.8rem;display:block">'
-        f"{''.join(bars)}</svg>"
+        f'<div role="img" aria-label="{label}" style="display:flex;align-items:flex-end;'
+        f'height:2.8rem;border-bottom:1px solid {palette.faint}">{bars}</div>'
         f'<div style="display:flex;justify-content:space-between;color:{palette.faint}">'
         f"<span>{low:.2f}</span><span>activation, log counts</span><span>{high:.2f}</span></div>"
+    )
+
+
+def _bar(counts: Counts, at: int, palette: Palette) -> str:
+    count, centre = counts.counts[at], (counts.edges[at] + counts.edges[at + 1]) / 2
+    if not count:
+        return '<span style="flex:1"></span>'
+    height = 100 * math.log1p(count) / math.log1p(max(counts.counts))
+    colour = palette.positive if centre > 0 else palette.negative
+    return (
+        f'<span class="bar" title="{centre:.3f}: {count:,} tokens" '
+        f'style="flex:1;height:{height:.0f}%;background:{colour}"></span>'
     )
 
 

@@ -9,7 +9,7 @@ def test_bars_are_the_bins_that_hold_something_and_blue_is_negative():
     counts = Counts((-2.0, -1.0, 0.0, 1.0), (4, 0, 9), zeros=7, total=20)
     for palette in (LIGHT, DARK):
         drawn = fires_html(counts, (), palette)
-        assert drawn.count("<rect") == 2
+        assert drawn.count('class="bar"') == 2
         assert drawn.index(palette.negative) < drawn.index(palette.positive)
         assert "-1.500: 4 tokens" in drawn
         assert "Exactly zero on 7 of 20 tokens (35.0%)" in drawn

@@ -1,10 +1,11 @@
 """The head of the evidence page: a verdict in one sentence, and the four numbers it rests on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
-from circuit_sparsity.evidence.evidence import SOME, Evidence
+from circuit_sparsity.evidence.evidence import SOME, Control, Evidence
 from circuit_sparsity.tasks.task import CHANCE_LOSS
 from circuit_sparsity.ui.shell.messages import plain
 
@@ -41,12 +42,12 @@ def verdict(evidence: Evidence) -> tuple[bool, str]:
         return False, f"**Not convincing:** {checks} against this circuit, listed below."
     if evidence.sufficiency >= CHANCE_LOSS - SOME:
         return False, "**No circuit for the task:** alone it answers no better than a guess."
-    if not evidence.controls:
+    if not (controls := _controls(evidence)):
         return False, (
-            "**Undecided:** nothing speaks against this circuit, but no control was run, and a "
-            "low loss alone proves nothing."
+            "**Undecided:** nothing speaks against this circuit, but there is no control to "
+            "compare it with, and a low loss alone proves nothing."
         )
-    names = "; ".join(control.name for control in evidence.controls)
+    names = "; ".join(control.name for control in controls)
     return True, (
         "**It holds up:** these nodes do the task alone, the model needs them, and no control "
         f"looks as good as the circuit ({plain(names)})."
@@ -55,7 +56,7 @@ def verdict(evidence: Evidence) -> tuple[bool, str]:
 
 def numbers(evidence: Evidence) -> tuple[Number, ...]:
     """Loss with these nodes alone, without them, agreement with the model, the best control."""
-    best = min(evidence.controls, key=lambda one: min(one.losses), default=None)
+    best = min(_controls(evidence), key=lambda one: min(one.losses), default=None)
     return (
         Number(
             "Loss with these nodes alone",
@@ -78,12 +79,17 @@ def numbers(evidence: Evidence) -> tuple[Number, ...]:
         Number(
             "Loss of the best control",
             "not run" if best is None else f"{min(best.losses):.3f}",
-            "Circuits of the same size that should mean nothing have not been tried."
+            "No circuit of the same size that should mean nothing has been found to compare with."
             if best is None
             else f"The best circuit of the same size that should mean nothing ({plain(best.name)})."
             f" It should be much higher than this circuit's {best.circuit_loss:.3f}.",
         ),
     )
+
+
+def _controls(evidence: Evidence) -> Sequence[Control]:
+    """Those that say something: a search that found nothing is no comparison."""
+    return [control for control in evidence.controls if control.failed is None]
 
 
 def _capital(words: str) -> str:
