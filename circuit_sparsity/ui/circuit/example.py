@@ -112,8 +112,8 @@ def _on_own(_view: LiveView, identity: int, ids: tuple[int, ...]) -> Experiment:
     experiment = _view.experiment
     one, other = experiment.batch.right[:1], experiment.batch.wrong[:1]
     batch = TaskBatch(
-        torch.tensor([ids, ids]),
-        torch.tensor([len(ids) - 1] * 2),
+        torch.tensor([ids, ids], device=one.device),
+        torch.tensor([len(ids) - 1] * 2, device=one.device),
         torch.cat([one, other]),
         torch.cat([other, one]),
     )
