@@ -185,7 +185,7 @@ def test_the_recipe_is_carried_out_in_the_whole_model_beside_the_circuit(
     wanted = in_whole_model(experiment, Recipe.parse(parts)).loss
     assert float(metric.value) == pytest.approx(wanted, abs=1e-4)
     assert f"from {experiment.of_model.loss:.4f}" in metric.delta
-    assert f"at their means it has {experiment.of_complement.loss:.4f}" in texts(app)
+    assert f"at their means its loss is {experiment.of_complement.loss:.4f}" in texts(app)
 
 
 def test_colours_by_activation_on_ones_own_text_name_text_and_token(open_app, experiment):

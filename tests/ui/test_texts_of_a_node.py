@@ -87,4 +87,4 @@ def test_it_needs_no_model(open_app, own_cache, node):
 
 
 def test_without_a_node_it_says_what_to_do(open_app):
-    assert any("Click a node, and its activation" in text for text in captions(open_app(**QUERY)))
+    assert any("Click a node to see its activation" in text for text in captions(open_app(**QUERY)))
