@@ -10,6 +10,7 @@ from circuit_sparsity.plots.layout import GraphLayout
 
 Head = tuple[int, int]  # layer, number
 _AROUND = 0.014  # of the width, at most; half of the gap to the next mark where that is less
+_NAME = 0.08  # of the width: what a name takes
 _ABOVE = 0.36  # of a row's height
 OUTLINE = "head"  # begins the name of each shape
 
@@ -54,12 +55,14 @@ def outlines(
 def names(
     nodes: Sequence[Node], layout: GraphLayout, config: GPTConfig, palette: Palette
 ) -> list[dict[str, Any]]:
-    """The number of each head that has an outline, left of its uppermost row."""
+    """The number of each head with an outline, left of its uppermost row where there is room."""
     found = []
     for (_, number), inside in sorted(heads_of(nodes, config).items()):
         top = max(layout.places[node][1] for node in inside)
         left = min(layout.places[node][0] for node in inside if layout.places[node][1] == top)
-        if len(inside) > 1:
+        row = (x for x, y in layout.places.values() if y == top and x < left)
+        has_room = left > _NAME and left - max(row, default=0.0) > _NAME
+        if len(inside) > 1 and has_room:
             found.append(
                 {
                     "text": f"head {number}",

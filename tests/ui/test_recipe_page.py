@@ -12,6 +12,7 @@ from circuit_sparsity.experiment.recipes import (
     in_whole_model,
     on_pair,
 )
+from circuit_sparsity.ui.circuit import graph
 from tests.ui.conftest import MODEL, QUERY, SWEEP, TASK, K
 
 
@@ -140,6 +141,22 @@ def test_a_set_is_added_at_once(open_app, experiment):
     name = next(option for option in app.selectbox(key="add_set").options if "all of" in option)
     app.selectbox(key="add_set").set_value(name).run()
     assert len(app.multiselect(key="nodes").value) == int(name.split(", ")[1].split()[0])
+
+
+def test_of_many_edges_the_strongest_are_drawn_until_one_asks_for_all(
+    open_app, experiment, monkeypatch
+):
+    monkeypatch.setattr(graph, "DRAWN", 3)
+    app = open_app(**QUERY)
+    strongest = sorted(experiment.edges, key=lambda edge: -abs(edge.weight))
+    drawn = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
+    assert 0 < len(drawn[1]["customdata"]) <= 3
+    assert str(strongest[0]) in drawn[1]["customdata"]
+    assert drawn[0]["meta"]["partial"]
+    app.select_slider(key="weight").set_value("0").run()
+    drawn = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
+    assert len(drawn[1]["customdata"]) == len(experiment.edges)
+    assert not drawn[0]["meta"]["partial"]
 
 
 def test_weak_edges_leave_the_picture_and_the_count_says_so(open_app, experiment):

@@ -259,6 +259,7 @@ def _inside(joins: tuple[Join, ...], nodes: set[Node]) -> tuple[Join, ...]:
 
 
 WEIGHT = "weight"  # the widget's key and the address's parameter
+_FIRST = "first weight"  # key of the session: where the slider stands until it is moved
 _STOPS = 24
 DRAWN = 500  # edges: of more, the strongest are drawn unless one asks for others
 
@@ -271,11 +272,15 @@ def weight_field(shown: CircuitView) -> tuple[CircuitView, str]:
         return shown, f"showing all {len(strengths):,} edges"
     first = _first_stop(strengths, stops)
     asked = st.session_state.get(WEIGHT, st.query_params.get(WEIGHT))
+    if asked is not None and asked == st.session_state.get(_FIRST):  # another circuit's first
+        asked = st.session_state[WEIGHT] = first
+    st.session_state[_FIRST] = first
     if asked is not None and asked not in stops:
         st.session_state[WEIGHT] = _nearest(asked, stops)
     least = st.select_slider(
         "Smallest weight shown",
         stops,
+        value=None if WEIGHT in st.session_state else first,
         **bound(WEIGHT, first),
         width=100,
         label_visibility="collapsed",
