@@ -317,7 +317,7 @@ def stops_of(strengths: Sequence[float]) -> list[str]:
     last = len(strengths) - 1
     places = {round(i * last / _STOPS) for i in range(_STOPS + 1)}
     if last >= DRAWN:  # a few more among the strong ones, of which so many can be told apart
-        places |= {last + 1 - count for count in (DRAWN, DRAWN // 2, DRAWN // 5, DRAWN // 20)}
+        places |= {last + 1 - max(DRAWN // part, 1) for part in (1, 2, 5, 20)}
     values = (_rounded_down(strengths[place]) for place in sorted(places))
     return ["0", *dict.fromkeys(value for value in values if float(value) > 0)]
 
