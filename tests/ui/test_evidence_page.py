@@ -141,7 +141,7 @@ def test_a_control_as_good_as_the_circuit_is_called_out(open_app, measured):
     bad = Control(NONSENSE, "8 prompts", (0.1,), 0.125)
     write_evidence(measured.with_control(bad), Store.from_environment(), circuit)
     app = open_app("evidence", **QUERY)
-    assert "shuffled answers: a control has a loss of 0.1000" in said(app.error)
+    assert "Shuffled answers: a control has a loss of 0.1000" in said(app.error)
     assert '<span class="trouble">shuffled answers 0.1000</span>' in html(app)
     far = replace(measured, target=0.01)
     write_evidence(far, Store.from_environment(), circuit)
