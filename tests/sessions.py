@@ -1,6 +1,7 @@
 """Browser sessions without a browser: what a page asks of the server, and what is answered."""
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -24,11 +25,14 @@ class Session:
         self.texts: list[str] = []  # of the last answer
         self.buttons: dict[str, str] = {}  # label -> the last one's identity
         self._field, self._fragment, self._page = "", "", ""
-        self._socket = connect(
-            f"ws://{urlsplit(url).netloc}/_stcore/stream",
-            subprotocols=["streamlit"],
-            max_size=None,
-            ping_interval=None,  # a session that is left alone does not read what it is sent
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(
+            connect(
+                f"ws://{urlsplit(url).netloc}/_stcore/stream",
+                subprotocols=["streamlit"],
+                max_size=None,
+                ping_interval=None,  # a session that is left alone does not read what it is sent
+            )
         )
         self._query, self._name = urlencode(query), page
         self.opened = self._run()
@@ -55,7 +59,7 @@ class Session:
         return self._ask(message)
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
 
     def _run(self) -> float:
         return self._ask(self._message())

@@ -48,10 +48,10 @@ class Visitor:
         return self.session.cut(self._dice.choice(self._names))
 
     def go(self) -> list[str]:
-        """Look at one more page, and leave; the errors that were shown."""
+        """Look at one more page, and leave; the errors that were shown, verdicts aside."""
         self.session.open(self._dice.choice(PAGES), **self._query)
         self.session.close()
-        return self.session.troubles
+        return [one for one in self.session.troubles if not one.startswith("**A control looks")]
 
 
 def test_memory_stays_under_the_ceiling_while_sessions_come_and_go(tmp_path: Path) -> None:
