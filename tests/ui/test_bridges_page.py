@@ -76,7 +76,7 @@ def test_an_edit_does_the_same_in_a_model_bridged_to_itself(open_page, own_cache
 def test_a_link_names_nodes_and_edit(open_page, own_cache, bridged):
     first = "0.attn.act_in:0"
     app = open_page("bridges", **QUERY, bridge_nodes=[first, "9.mlp.q:1"], bridge_edit="Its mean")
-    assert "9.mlp.q:1: no node of this circuit" in said(app)
+    assert "9.mlp.q:1: not a node of this circuit" in said(app)
     assert "Zero" in app.segmented_control(key="bridge_edit").options
     assert app.segmented_control(key="bridge_edit").value == "Its mean"
 
