@@ -94,7 +94,7 @@ def test_what_was_pruned_is_stored_said_and_chosen(page):
     assert found.test_loss > CHANCE_LOSS  # as the model's: its weights are random
     (doubt,) = (part.value for part in page.warning if "12 nodes" in part.value)
     assert "no better than a guess" in doubt
-    assert "Nor is the whole model" in doubt
+    assert "Neither is the whole model" in doubt
     press(page, "Open the circuit")  # which leads to its page in a browser alone
     assert [page.selectbox(key=part).value for part in QUERY] == list(found.choice)
 
