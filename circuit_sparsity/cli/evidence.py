@@ -201,7 +201,15 @@ def _with_prunings(
     if arguments.seeds:
         seeds, k = range(arguments.seeds), circuit.size if target is None else None
         found = stability(
-            model, task, settings, target=target, k=k, seeds=seeds, means=means, report=report
+            model,
+            task,
+            settings,
+            target=target,
+            k=k,
+            seeds=seeds,
+            means=means,
+            report=report,
+            device=arguments.device,
         )
         evidence = dataclasses.replace(evidence, stability=found)
     return evidence

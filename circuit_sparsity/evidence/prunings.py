@@ -118,6 +118,7 @@ def untrained_control(
     model.initialise(settings.seed)
     if permuted:
         shuffle_weights(subject.model, model, settings.seed)
+    model = model.to(subject.device)  # made on the CPU, the same on every device
     other = dataclasses.replace(subject, model=model, means=means_over_programs(model, tokenizer))
     k = experiment.circuit.size
     found = find(other, settings, k=k, report=report, cancel=cancel)
@@ -132,7 +133,7 @@ def shuffle_weights(trained: GPT, into: GPT, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in into.named_parameters():
-            values = operator.attrgetter(name)(trained).detach().flatten()
+            values = operator.attrgetter(name)(trained).detach().cpu().flatten()
             order = torch.randperm(len(values), generator=generator)
             parameter.copy_(values[order].view_as(parameter))
 
@@ -148,10 +149,12 @@ def stability(
     means: Means | None = None,
     report: SnapshotReport = _silent,
     cancel: threading.Event | None = None,
+    device: str = "cpu",
 ) -> Stability:
     """Prune once for each seed, of masks and of prompts, and compare the nodes.
 
-    Everything outside is held at ``means``, or at the model's.
+    Everything outside is held at ``means``, or at the model's. ``device`` is where a model that is
+    given by its name runs.
 
     Raises ValueError for fewer than two seeds, and as ``find`` does.
     """
@@ -160,7 +163,7 @@ def stability(
     found = []
     for seed in seeds:
         seeded = dataclasses.replace(settings, seed=seed)
-        subject = open_subject(model, task, seeded, means=means)
+        subject = open_subject(model, task, seeded, means=means, device=device)
         found.append(find(subject, seeded, target=target, k=k, report=report, cancel=cancel))
     return stability_of(found)
 

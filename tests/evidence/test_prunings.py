@@ -57,6 +57,11 @@ def test_one_seed_has_no_overlap() -> None:
         stability("starter", "single_double_quote", QUICK, seeds=(0,))
 
 
+def test_seeds_are_pruned_on_the_device_that_is_asked_for() -> None:
+    with pytest.raises(ValueError, match="cuda:9 was asked for"):
+        stability("starter", "single_double_quote", QUICK, device="cuda:9")
+
+
 def test_stored_evidence_is_read_back_and_damage_is_named(tmp_path) -> None:
     made = sign_model()
     opened = Experiment(made.circuit, made.model, made.means, made.batch)

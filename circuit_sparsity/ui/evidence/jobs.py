@@ -116,6 +116,7 @@ class _Measuring:
             settings_of(self._experiment),
             self._task(),
         )
+        device = str(self._experiment.model.device)
         if name == "stability":
             target = circuit.found.target
             k = circuit.size if target is None else None
@@ -129,10 +130,10 @@ class _Measuring:
                 means=self._experiment.means,
                 report=self._pruning_went_on,
                 cancel=self._cancel,
+                device=device,
             )
             return dataclasses.replace(evidence, stability=seen)
         means = self._experiment.means
-        device = str(self._experiment.model.device)
         subject = open_subject(
             circuit.model, task, settings, means=means, store=self._store, device=device
         )
