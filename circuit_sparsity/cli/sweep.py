@@ -10,7 +10,7 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace, say: Say) -> Answer:
 
 
 @contextlib.contextmanager
-def _stopped_by_ctrl_c(say: Say) -> Iterator[Say]:
+def _stopped_by_ctrl_c(say: Say) -> Generator[Say, None, None]:
     """``say``, which ends the search at the next word after Ctrl-C.
 
     A KeyboardInterrupt that meets a finaliser is lost: Python ignores what is raised there.

@@ -61,8 +61,8 @@ def _one(view: LiveView, name: str, query: str) -> None:
             key=f"delete view {name}",
             icon=":material/delete:",
             type="tertiary",
-            on_click=_change,
-            args=(view, lambda views: views.without(name)),
+            on_click=_delete,
+            args=(view, name),
         )
 
 
@@ -74,6 +74,10 @@ def _save(view: LiveView) -> None:
 
 def _rename(view: LiveView, name: str, new: str) -> None:
     _change(view, lambda views: views.renamed(name, new))
+
+
+def _delete(view: LiveView, name: str) -> None:
+    _change(view, lambda views: views.without(name))
 
 
 def _change(view: LiveView, change: Callable[[Views], Views]) -> bool:

@@ -15,7 +15,7 @@ from circuit_sparsity.plots.words import signed
 from circuit_sparsity.runtime.compiled import Fill
 from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.cached import LiveView
-from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, jobs, watch
+from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, begin, jobs, watch
 from circuit_sparsity.ui.shell.shared import shared
 
 _ALL_UP_TO = 192  # parts: so many are ablated on every prompt
@@ -90,8 +90,8 @@ def measure_all(view: LiveView, fill: Fill) -> None:
         key="measure_costs",
         icon=":material/timer:",
         help="Ablates every node alone, in the background; then the graph takes its colours.",
-        on_click=start,
-        args=(view, fill),
+        on_click=begin,
+        args=(start, view, fill),
     )
 
 
@@ -104,7 +104,10 @@ def start(view: LiveView, fill: Fill) -> Job:
     nodes, whole = view.wiring.nodes, view.experiment
 
     def work(report: ReportProgress, cancel: threading.Event) -> Costs:
-        effects = whole.ablate_each(nodes, lambda done, of: report((done, of)), cancel, fill)
+        def progress(done: int, of: int) -> None:
+            report((done, of))
+
+        effects = whole.ablate_each(nodes, progress, cancel, fill)
         rises = {effect.parts[0]: effect.delta for effect in effects}
         return Costs(rises, len(whole.batch), len(whole.batch))
 
