@@ -32,9 +32,9 @@ class Investigation:
     held: Mapping[str, str] = field(default_factory=dict)  # at what, in words, by node or edge
     recipe: Any = None  # the steps that led there; JSON values
     labels: Mapping[str, str] = field(default_factory=dict)  # by node or edge, in a user's words
-    views: Mapping[str, str] = field(default_factory=dict)  # addresses' queries by a reader's name
     evidence: Evidence | None = None
     link: str = ""  # the address of the view
+    views: Mapping[str, str] = field(default_factory=dict)  # addresses' queries by a reader's name
 
     @cached_property
     def wiring(self) -> Wiring:
