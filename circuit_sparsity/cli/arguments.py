@@ -34,6 +34,13 @@ def add_circuit(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_prompt(parser: argparse.ArgumentParser) -> None:
+    """Which of the circuit's prompts a command is about."""
+    parser.add_argument(
+        "--prompt", type=whole_number(0), default=0, help="of the circuit's, from 0 (0)"
+    )
+
+
 def add_device(parser: argparse.ArgumentParser, default: str = "cpu") -> None:
     """Where a model runs; whether that device is here is asked before anything is read."""
     parser.add_argument(

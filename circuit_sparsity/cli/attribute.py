@@ -7,7 +7,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, cast
 
 from circuit_sparsity.cli.answer import Answer, Say, table
-from circuit_sparsity.cli.arguments import add_circuit, open_named, whole_number
+from circuit_sparsity.cli.arguments import add_circuit, add_prompt, open_named
 
 if TYPE_CHECKING:
     from circuit_sparsity.experiment.experiment import Experiment
@@ -17,9 +17,7 @@ _MOST = 12  # writes that are printed
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_circuit(parser)
-    parser.add_argument(
-        "--prompt", type=whole_number(0), default=0, help="of the circuit's, from 0 (0)"
-    )
+    add_prompt(parser)
     parser.add_argument(
         "--whole-model", action="store_true", help="of the whole model, not of the circuit"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from circuit_sparsity.cli.answer import Answer, Say, table
-from circuit_sparsity.cli.arguments import add_circuit, check_out, open_named, whole_number
+from circuit_sparsity.cli.arguments import add_circuit, add_prompt, check_out, open_named
 from circuit_sparsity.store import Store, write_atomically
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ _MOST = 20  # vertices that are printed
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_circuit(parser)
-    parser.add_argument(
-        "--prompt", type=whole_number(0), default=0, help="of the circuit's, from 0 (0)"
-    )
+    add_prompt(parser)
     parser.add_argument(
         "--share",
         type=float,

@@ -1,4 +1,4 @@
-"""How small a model's circuits are over several tasks: one number to hold against its loss."""
+"""How small a model's circuits are over several tasks: one number to compare with its loss."""
 
 import math
 from collections.abc import Iterable

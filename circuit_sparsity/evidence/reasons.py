@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from circuit_sparsity.core.attention import attention_pattern
 from circuit_sparsity.core.hooks import Recorder, chain
-from circuit_sparsity.core.model import attention_pattern
 from circuit_sparsity.core.names import Location
 from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.runtime.ablation import mean_fill

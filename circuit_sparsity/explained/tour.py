@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuit_sparsity.core.attention import attention_pattern
 from circuit_sparsity.core.hooks import Recorder, chain
-from circuit_sparsity.core.model import attention_pattern
 from circuit_sparsity.core.names import FINAL_RESID, Node
 from circuit_sparsity.experiment.experiment import Effect, Experiment
 from circuit_sparsity.runtime.ablation import mean_fill

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuit_sparsity.core.attention import attention_pattern
 from circuit_sparsity.core.hooks import Hook, Recorder, chain, no_hook
-from circuit_sparsity.core.model import GPT, attention_pattern
+from circuit_sparsity.core.model import GPT
 from circuit_sparsity.runtime.prefix_cache import block_of
 
 

@@ -28,8 +28,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from circuit_sparsity.circuits.edges import Edge, residual_links, weight_between
+from circuit_sparsity.core.attention import attention_pattern
 from circuit_sparsity.core.hooks import Recorder, chain
-from circuit_sparsity.core.model import attention_pattern
 from circuit_sparsity.core.names import FINAL_RESID, Location, Node
 from circuit_sparsity.experiment.experiment import Experiment
 from circuit_sparsity.patching.logits import check_sum, direction_of

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from circuit_sparsity.core.attention import attend, attention_pattern
 from circuit_sparsity.core.checkpoint import load_state, parse_config
 from circuit_sparsity.core.hooks import Recorder, ambient, chain, replace
-from circuit_sparsity.core.model import GPT, GPTConfig, attend, attention_pattern
+from circuit_sparsity.core.model import GPT, GPTConfig
 
 GOLDEN = sorted((Path(__file__).parent.parent / "data" / "golden").glob("parity_*.pt"))
 

@@ -8,21 +8,11 @@ import pytest
 
 from circuit_sparsity.core.names import Node
 from circuit_sparsity.experiment.labels import LONGEST, Labels, read_labels, set_label, write_labels
-from circuit_sparsity.store import Store, StoreError
+from circuit_sparsity.store import StoreError
 from tests.handmade import sign_model
 
 NEURON = Node.parse("0.mlp.post_act:0")
 HOSTILE = '<img src=x onerror="alert(1)"> **bold** $x$ {{x}} `rm`'
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "shipped", tmp_path / "own", "file:///nowhere")
-
-
-@pytest.fixture(scope="module")
-def circuit():
-    return sign_model().circuit
 
 
 def test_a_circuit_has_no_labels_until_somebody_gives_one(store, circuit):

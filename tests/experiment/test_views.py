@@ -3,20 +3,8 @@
 import pytest
 
 from circuit_sparsity.experiment.views import Views, change_views, read_views
-from circuit_sparsity.store import Store
-from tests.handmade import sign_model
 
 QUERY = "nodes=0.mlp.post_act%3A0&fill=zero"
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "shipped", tmp_path / "own", "file:///nowhere")
-
-
-@pytest.fixture(scope="module")
-def circuit():
-    return sign_model().circuit
 
 
 def test_a_view_is_saved_renamed_and_deleted(store, circuit):

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from circuit_sparsity.circuits.edges import Edge
+from circuit_sparsity.core.attention import attention_pattern
 from circuit_sparsity.core.hooks import replace
-from circuit_sparsity.core.model import attention_pattern
 from circuit_sparsity.core.names import Location
 from circuit_sparsity.kernels import abs_top_k
 from circuit_sparsity.runtime.prefix_cache import ResumableRun, block_of

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from circuit_sparsity.circuits.edges import edges
+from circuit_sparsity.core.attention import attention_pattern
 from circuit_sparsity.core.hooks import Recorder, chain
-from circuit_sparsity.core.model import attention_pattern
 from circuit_sparsity.runtime.ablation import answer_logits, mean_fill
 from circuit_sparsity.runtime.activations import node_activations
 from circuit_sparsity.runtime.compiled import compile_circuit

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from circuit_sparsity.circuits.circuit import Circuit
 from circuit_sparsity.circuits.edges import Edge
 from circuit_sparsity.circuits.means import Means
-from circuit_sparsity.core.model import GPT, attention_pattern
+from circuit_sparsity.core.attention import attention_pattern
+from circuit_sparsity.core.model import GPT
 from circuit_sparsity.core.names import Location, Node
 from circuit_sparsity.kernels import abs_top_k
 from circuit_sparsity.runtime.compiled.run import Ablation, CircuitRun, Fill, Prompts, check_fill

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from circuit_sparsity.experiment.experiment import Experiment, Part
+from circuit_sparsity.experiment.experiment import Cancelled, Experiment, Part
 from circuit_sparsity.plots.words import signed
 from circuit_sparsity.runtime.compiled import Fill
 from circuit_sparsity.ui.shell import cached
 from circuit_sparsity.ui.shell.cached import LiveView
 from circuit_sparsity.ui.shell.jobs import Job, Key, ReportProgress, begin, jobs, watch
+from circuit_sparsity.ui.shell.messages import plain
 from circuit_sparsity.ui.shell.shared import shared
 
 _ALL_UP_TO = 192  # parts: so many are ablated on every prompt
@@ -84,6 +85,8 @@ def measure_all(view: LiveView, fill: Fill) -> None:
     if job is not None and job.active:
         watch([job], _progress)
         return
+    if job is not None and job.error is not None and not isinstance(job.error, Cancelled):
+        st.error(plain(str(job.error)), icon=":material/error:")
     label = "Measure what each node costs" if known is None else "Measure costs on all prompts"
     st.button(
         label,
