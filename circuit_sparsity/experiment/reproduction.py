@@ -140,9 +140,14 @@ def reproduce(
 ) -> Reproduction:
     """Compute the losses and activations in ``stored`` again and compare.
 
-    The answers are those of the experiment. Raises ValueError when the file's prompts are not the
-    experiment's, and Cancelled when ``cancel`` is set meanwhile.
+    The answers are those of the experiment. Raises ValueError when the file stores no losses or
+    its prompts are not the experiment's, and Cancelled when ``cancel`` is set meanwhile.
     """
+    if not stores_numbers(stored):
+        raise ValueError(
+            f"the file of {stored.title} lacks the losses of model and circuit, or the prompts "
+            "that they are about: there is nothing to compare; `evaluate` measures the circuit"
+        )
     experiment = replace(experiment, batch=_stored_prompts(stored, experiment.batch))
     passes = 2 * -(-len(experiment.batch) // _PROMPTS_AT_ONCE)
     of = 2 + passes + len(stored.node_losses) + len(stored.block_losses)
@@ -166,6 +171,12 @@ def reproduce(
     )
     progress(of, of)
     return result
+
+
+def stores_numbers(stored: StoredCircuit) -> bool:
+    """Whether the file holds losses of model and circuit and the prompts that they are about."""
+    losses = (stored.model_loss, stored.circuit_loss)
+    return len(stored.task_samples.tokens) > 0 and not any(map(math.isnan, losses))
 
 
 def _stored_prompts(stored: StoredCircuit, batch: TaskBatch) -> TaskBatch:

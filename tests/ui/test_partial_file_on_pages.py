@@ -7,8 +7,10 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from circuit_sparsity.experiment.opening import open_circuit
+from circuit_sparsity.experiment.opening import open_circuit, open_stored
+from circuit_sparsity.experiment.reproduction import reproduce
 from circuit_sparsity.release import ReleaseError
+from circuit_sparsity.store import Store
 from tests.ui.conftest import APP, MODEL, QUERY, SWEEP, TASK, K
 
 PAGES = sorted(path.stem for path in (APP.parent / "pages").glob("*.py"))
@@ -58,6 +60,8 @@ def test_stored_numbers_that_are_left_out_are_said_to_be_in_their_places(own_cac
     assert (loss.label, loss.value) == ("Task loss, nats", "not stored")
     assert "edges not stored" in said(app)
     assert "What nodes and edges cost is not stored in this file" in said(app)
+    app.segmented_control(key="numbers").set_value("Live, run here").run()
+    assert "No losses are stored in this circuit's file" in said(app)
     app.switch_page("pages/curves.py").run()
     assert "as stored in the chosen circuit's file: not stored" in said(app)
 
@@ -68,6 +72,13 @@ def test_a_circuit_without_prompts_runs_on_generated_ones(own_cache: Path) -> No
     alone = open_circuit(MODEL, TASK, SWEEP, K)
     assert alone.circuit.node_list == whole.circuit.node_list
     assert alone.batch_name == "256 generated prompts of bracket_counting; the file stores none"
+
+
+def test_there_is_nothing_to_reproduce(own_cache: Path) -> None:
+    cut_down(own_cache, samples=True)
+    stored = open_stored(Store.from_environment(), MODEL, TASK, SWEEP, K)
+    with pytest.raises(ValueError, match="lacks the losses of model and circuit"):
+        reproduce(stored, open_circuit(MODEL, TASK, SWEEP, K))
 
 
 def test_without_prompts_an_unknown_task_says_what_is_missing(own_cache: Path) -> None:

@@ -11,6 +11,7 @@ from circuit_sparsity.experiment.reproduction import (
     Differences,
     Reproduction,
     reproduce,
+    stores_numbers,
 )
 from circuit_sparsity.store import Store
 from circuit_sparsity.store.progress import time_in_words
@@ -47,6 +48,9 @@ _NAMES = {
 
 def badge(view: LiveView) -> None:
     """A button that computes the stored numbers again; its progress; what came out."""
+    if not stores_numbers(cached.file_of(view.choice)):
+        st.caption("No losses are stored in this circuit's file: there are none to compute again.")
+        return
     job = jobs().find(_key(view))
     with st.container(border=True):
         words, button = st.columns([0.72, 0.28], vertical_alignment="center")
@@ -88,7 +92,7 @@ def _start(view: LiveView) -> Job:
         def progress(done: int, of: int) -> None:
             report((done, of))
 
-        return reproduce(cached.stored(view.choice).stored, view.experiment, progress, cancel)
+        return reproduce(cached.file_of(view.choice), view.experiment, progress, cancel)
 
     return jobs().start(_key(view), f"Reproduce {view.circuit.title}", work, again=True)
 

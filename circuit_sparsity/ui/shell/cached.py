@@ -108,6 +108,11 @@ def stored_circuit(choice: Choice, version: Stamp) -> StoredCircuit:
     return open_stored(Store.from_environment(), *choice)
 
 
+def file_of(choice: Choice) -> StoredCircuit:
+    """What the chosen circuit's file holds now, read the first time."""
+    return stored_circuit(choice, stamp(Store.from_environment().path_of_viz(*choice)))
+
+
 @shared("Opening the circuit …")
 def _live(
     choice: Choice, stamps: tuple[Stamp, ...], answers: tuple[str, str] | None, device: str
